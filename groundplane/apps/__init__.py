@@ -1,0 +1,1 @@
+"""Doors to the library: thin, no rule of the domain lives here."""

@@ -1,0 +1,1 @@
+"""Value types, protocols, plugin host, media and orchestrator. Imports no sibling folder."""

@@ -1,0 +1,124 @@
+"""Answers: a value with what it rests on, and the sentence that carries it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+__all__ = [
+    "Answer",
+    "FrameOfReference",
+    "GroundedText",
+    "Mention",
+    "Status",
+    "Step",
+    "Value",
+]
+
+Value = float | int | str | bool | tuple[str, ...] | None
+
+
+class Status(StrEnum):
+    """How a question ended."""
+
+    ANSWERED = "answered"
+    AMBIGUOUS = "ambiguous"
+    UNKNOWN_OBJECT = "unknown_object"
+    NOT_UNDERSTOOD = "not_understood"
+    NEEDS_VIDEO = "needs_video"
+    CANNOT_DETECT = "cannot_detect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameOfReference:
+    """What left, right, in front, behind and metres refer to.
+
+    Attributes:
+        kind: `world` (z up), `viewpoint` (somebody stands and looks), `object` (an object's own
+            front) or `image` (the image plane: the photographer's left and right, pixels).
+        origin: Id of the object stood at; None for the middle of the scene.
+        facing: Id of the object looked at.
+        text: The frame in words.
+    """
+
+    kind: Literal["world", "viewpoint", "object", "image"]
+    text: str
+    origin: str | None = None
+    facing: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a trace.
+
+    Attributes:
+        name: What was done (`select`, `relate`, `ground`, ...).
+        detail: With what, and what came out, in words.
+        seconds: Since the run began; None for a step without a time of its own.
+    """
+
+    name: str
+    detail: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The value of a query on a scene.
+
+    Attributes:
+        value: Number, string, truth value or list of names; None where there is none.
+        status: How it ended.
+        unit: Unit of a numeric value (`m`, `cm`, `m2`, `px`, `count`), or None.
+        interval: Where the value lies with 90 % probability, or None where the scene states no
+            uncertainty.
+        evidence: Ids of the objects or regions that it rests on.
+        frame: The frame of reference used, or None where the answer needs none.
+        measure: What was measured and how, in words.
+        note: What the reader must know: which of several objects was taken and why, what is
+            missing, what to ask instead. One line.
+        steps: How the value came about.
+    """
+
+    value: Value
+    status: Status = Status.ANSWERED
+    unit: str | None = None
+    interval: tuple[float, float] | None = None
+    evidence: tuple[str, ...] = ()
+    frame: FrameOfReference | None = None
+    measure: str = ""
+    note: str = ""
+    steps: tuple[Step, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mention:
+    """A stretch of text that speaks of objects or regions.
+
+    Attributes:
+        span: First character and one past the last.
+        ids: The objects or regions.
+    """
+
+    span: tuple[int, int]
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundedText:
+    """What a language model said, tied to what it rests on.
+
+    Attributes:
+        text: The whole text of one sequence.
+        mentions: Which stretch of the text speaks of which objects or regions.
+        answers: The answers to the queries that the model made, in order.
+        trace: Every event, request and resolution.
+        finish: Why the text ended: `complete`, `not_understood`, `budget` or `error`.
+    """
+
+    text: str
+    mentions: tuple[Mention, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    trace: tuple[Step, ...] = ()
+    finish: str = "complete"

@@ -1,0 +1,167 @@
+"""Queries: expressions whose value is a number, a word, a truth value or a list of objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from groundplane.core.expressions import Select, SetExpression, Viewpoint
+
+__all__ = [
+    "Attribute",
+    "Compare",
+    "Count",
+    "Direction",
+    "Exists",
+    "Expression",
+    "Measure",
+    "Order",
+    "Route",
+    "describe",
+    "phrases_of",
+]
+
+Operator = Literal["more", "fewer", "equal"]
+Sectors = Literal["sides", "sides_and_back", "quadrants", "compass"]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many objects there are in the set."""
+
+    source: SetExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """Whether the set holds any object."""
+
+    source: SetExpression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """A measure of no object (`room_area`), one object (`height`) or two (`distance`).
+
+    Attributes:
+        name: `distance`, `center_distance`, `size` (longest side), `length`, `width`, `depth`,
+            `height`, `floor_area`, `volume`, `elevation` (bottom above the floor), `room_area`.
+        of: The objects measured.
+        unit: The unit that the answer is wanted in; None for the scene's own.
+    """
+
+    name: str
+    of: tuple[SetExpression, ...] = ()
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """Whether the left value is more than, fewer than or equal to the right one."""
+
+    left: Count | Measure
+    operator: Operator
+    right: Count | Measure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """An attribute of the one object that the source names (`label`, `color`, ...)."""
+
+    source: SetExpression
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Direction:
+    """In which direction the target lies for somebody who stands and looks.
+
+    Attributes:
+        target: What is looked for.
+        viewpoint: Who looks; None where nobody is named.
+        anchor: What the direction is seen from when nobody is named (`of the sofa`).
+        sectors: `sides` left or right; `sides_and_back` adds back from 135 degrees on;
+            `quadrants` front-left, front-right, back-left, back-right; `compass` all eight.
+    """
+
+    target: SetExpression
+    viewpoint: Viewpoint | None
+    anchor: SetExpression | None = None
+    sectors: Sectors = "compass"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The order in which the objects were first seen; one entry a source."""
+
+    sources: tuple[SetExpression, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The turns that are missing in a walk.
+
+    Attributes:
+        start: Where the walk begins.
+        facing: What is faced at the start.
+        stops: Where each "go forward until" ends, the goal last.
+        turns: One entry before each stop: None where nothing is said, `?` where the turn is
+            asked for, else the turn itself (`turn left`, `turn right`, `turn back`).
+    """
+
+    start: SetExpression
+    facing: SetExpression
+    stops: tuple[SetExpression, ...]
+    turns: tuple[str | None, ...]
+
+
+Expression = (
+    SetExpression | Count | Exists | Measure | Compare | Attribute | Direction | Order | Route
+)
+
+
+def describe(node: object) -> str:
+    """Write an expression as one readable line, for traces.
+
+    Examples:
+        >>> from groundplane.core.expressions import Select
+        >>> describe(Count(Select("chair")))
+        "count(select('chair'))"
+    """
+    if isinstance(node, tuple):
+        return "[" + ", ".join(describe(item) for item in node) + "]"
+    if not dataclasses.is_dataclass(node):
+        return repr(node)
+    parts = []
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        if value == field.default and field.default is not dataclasses.MISSING:
+            continue
+        positional = not field.kw_only
+        parts.append(describe(value) if positional else f"{field.name}={describe(value)}")
+    return f"{type(node).__name__.lower()}({', '.join(parts)})"
+
+
+def phrases_of(node: object) -> tuple[str, ...]:
+    """Every phrase that an expression selects by, each once, in order.
+
+    Examples:
+        >>> from groundplane.core.expressions import Or, Select
+        >>> phrases_of(Count(Or((Select("cup"), Select("dog"), Select("cup")))))
+        ('cup', 'dog')
+    """
+    found: dict[str, None] = {}
+
+    def visit(item: object) -> None:
+        if isinstance(item, tuple):
+            for part in item:
+                visit(part)
+        elif dataclasses.is_dataclass(item):
+            if isinstance(item, Select) and item.phrase is not None:
+                found[item.phrase] = None
+            for field in dataclasses.fields(item):
+                visit(getattr(item, field.name))
+
+    visit(node)
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Benchmarks: each module reads the benchmark's own files and gives its own table."""

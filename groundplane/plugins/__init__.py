@@ -1,0 +1,1 @@
+"""Plugins that ship with groundplane: one file a model family or format."""
