@@ -1,0 +1,500 @@
+"""The plugin host: what is installed, whether it can load, and one instance of it.
+
+Plugins are entry points, one group a kind. Listing reads their files and runs none of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from importlib import metadata
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any, Literal
+
+from groundplane.core.errors import (
+    GroundplaneError,
+    InputError,
+    PluginBrokenError,
+    PluginNotFoundError,
+    did_you_mean,
+    listing,
+)
+from groundplane.core.options import make_device, make_options, missing_members, options_fault
+
+__all__ = ["DISABLE", "KINDS", "Need", "PluginInfo", "available", "call_apart", "check", "load"]
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("detectors", "segmenters", "encoders", "geometry", "language_models", "exporters")
+DISABLE = "GROUNDPLANE_PLUGINS_DISABLE"
+
+# Where the name to install differs from the name to import by more than a dash.
+_PIP = {"PIL": "pillow", "cv2": "opencv-python-headless", "groundingdino": "groundingdino-py"}
+_PIP |= {"skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A third-party library that a plugin's file imports, at once or later."""
+
+    library: str
+    present: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginInfo:
+    """An installed plugin, known from its metadata and its source text only.
+
+    Attributes:
+        kind: One of `KINDS`.
+        name: What `load` takes.
+        value: `module:attribute`.
+        distribution: The installed distribution that it comes from, of that `version`.
+        status: `duplicate` where two distributions give the kind the same name.
+        reason: Why it is not `ok`; for an `ok` one what could not be read; else empty.
+        needs: The libraries that its file imports.
+    """
+
+    kind: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+    status: Literal["ok", "broken", "duplicate", "disabled"] = "ok"
+    reason: str = ""
+    needs: tuple[Need, ...] = ()
+
+    @property
+    def qualified(self) -> str:
+        """`distribution:name`, which is never ambiguous between distributions."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, in words."""
+        return f"{self.distribution} {self.version} ({self.value})"
+
+
+class _FaultError(Exception):
+    """Why a plugin cannot be loaded, in one line without its name."""
+
+
+def available(kind: str | None = None) -> list[PluginInfo]:
+    """List the installed plugins without importing or running any of them.
+
+    Args:
+        kind: One of `KINDS`, or None for all, in that order.
+
+    Raises:
+        InputError: If the kind is unknown.
+    """
+    entries = _scan(kind)
+    return [_judged(entry, among=entries) for entry in entries]
+
+
+def load(
+    kind: str,
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: object | None = None,
+    **options: object,
+) -> Any:
+    """Make one instance of a plugin. Nothing is ever installed or downloaded for it.
+
+    Args:
+        kind: One of `KINDS`.
+        name: The plugin's name, or `distribution:name`.
+        device: `auto` (CUDA if there is one, else the CPU), or a device as torch names it.
+        dtype: The plugin's number type, handed on; None leaves it to the plugin.
+        **options: The plugin's own options; text is converted to the declared type.
+
+    Returns:
+        An object that satisfies the kind's protocol.
+
+    Raises:
+        InputError: If the kind, the device or an option is unknown or malformed.
+        PluginNotFoundError: If no such plugin is installed, or it is disabled.
+        PluginBrokenError: If the name is ambiguous, the plugin cannot be imported or made, or
+            it misses a part of the protocol.
+    """
+    info = _find(kind, name)
+    label = f"{_noun(kind)} {info.name!r}"
+    whole = f"{label} from {info.origin}"
+    try:
+        plugin = _resolve(info)
+    except _FaultError as fault:
+        raise PluginBrokenError(f"{whole} cannot be loaded: {fault}") from fault.__cause__
+    made = make_options(plugin.Options, options, plugin=label)
+    place = make_device(device)
+    try:
+        instance = plugin(made, device=place, dtype=dtype)
+        missing = missing_members(kind, instance)
+    except GroundplaneError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginBrokenError(f"{whole} cannot be made: {_said(error)}") from error
+    if missing:
+        raise PluginBrokenError(f"{whole} lacks {listing(missing)}, which {kind} must have")
+    return instance
+
+
+def check(info: PluginInfo, *, timeout: float = 60.0) -> str | None:
+    """Really import a plugin, in a process of its own, and look at its class.
+
+    Gives why it fails, in one line, or None. After `timeout` seconds it counts as hung.
+    """
+    argument = {"kind": info.kind, "name": info.name, "value": info.value}
+    try:
+        reason = call_apart("groundplane.core.host:_fault_of", argument, timeout=timeout)
+    except PluginBrokenError as error:
+        return str(error)
+    return None if reason is None else str(reason)
+
+
+def _scan(kind: str | None) -> list[PluginInfo]:
+    if kind is not None and kind not in KINDS:
+        raise InputError(
+            f"unknown plugin kind {kind!r}; the kinds: {listing(KINDS)}.{did_you_mean(kind, KINDS)}"
+        )
+    hidden = {word.strip() for word in os.environ.get(DISABLE, "").split(",")}
+    found = [info for info in _entries() if info.kind == kind or (not kind and info.kind in KINDS)]
+    found.sort(key=lambda info: (KINDS.index(info.kind), info.name, info.distribution))
+    return [
+        replace(info, status="disabled", reason=f"named in {DISABLE}")
+        if hidden & {info.name, info.qualified}
+        else info
+        for info in found
+    ]
+
+
+def _entries() -> Iterator[PluginInfo]:
+    """Our entry points, first come first where a distribution is there twice."""
+    seen = set()
+    for found in metadata.distributions():
+        try:
+            text = found.read_text("entry_points.txt") or ""
+        except UnicodeDecodeError:
+            logger.warning("an entry_points.txt is not UTF-8 and was left out: %s", found)
+            continue
+        if "groundplane." not in text:
+            continue
+        distribution, version = _identity(found)
+        key = re.sub(r"[-_.]+", "-", distribution).lower()
+        if key not in seen or key == "unnamed":
+            seen.add(key)
+            for kind, name, value in _parsed(text):
+                yield PluginInfo(
+                    kind=kind, name=name, value=value, distribution=distribution, version=version
+                )
+
+
+def _identity(found: metadata.Distribution) -> tuple[str, str]:
+    """Name and version; a distribution whose METADATA is damaged must not end the listing."""
+    try:
+        fields = found.metadata
+        return str(fields["Name"] or "unnamed"), str(fields["Version"] or "unknown")
+    except (LookupError, OSError, TypeError, ValueError, AttributeError):
+        return "unnamed", "unknown"
+
+
+def _parsed(text: str) -> Iterator[tuple[str, str, str]]:
+    kind = ""
+    for line in (raw.strip() for raw in text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            group = line[1:-1].strip()
+            kind = group.removeprefix("groundplane.") if group.startswith("groundplane.") else ""
+        elif line and kind and not line.startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            yield kind, name.strip(), value.strip()
+
+
+def _find(kind: str, name: str) -> PluginInfo:
+    entries = _scan(kind)
+    named = [entry for entry in entries if name in (entry.name, entry.qualified)]
+    live = [entry for entry in named if entry.status != "disabled"]
+    if len(live) == 1:
+        return live[0]
+    if live:
+        raise PluginBrokenError(
+            f"{_noun(kind)} {name!r} is installed more than once: "
+            f"{listing([entry.origin for entry in live])}. Name one: "
+            f"{listing([repr(entry.qualified) for entry in live])}, or uninstall the other"
+        )
+    if named:
+        raise PluginNotFoundError(
+            f"{_noun(kind)} {name!r} is disabled by the environment variable {DISABLE}; "
+            "take it out of there to use it"
+        )
+    names = sorted({entry.name for entry in entries if entry.status != "disabled"})
+    raise PluginNotFoundError(
+        f"{_noun(kind)} {name!r} is not installed; available: {listing(names)}."
+        f"{did_you_mean(name, names)}"
+    )
+
+
+def _noun(kind: str) -> str:
+    return "geometry" if kind == "geometry" else kind.removesuffix("s").replace("_", " ")
+
+
+def _judged(info: PluginInfo, *, among: list[PluginInfo]) -> PluginInfo:
+    if info.status == "disabled":
+        return info
+    others = [
+        other.origin
+        for other in among
+        if other is not info and other.status != "disabled" and other.kind == info.kind
+        if other.name == info.name
+    ]
+    double = f"the name is also given by {listing(others)}" if others else ""
+    try:
+        imports, unread = _read(info.value)
+    except _FaultError as fault:
+        return replace(info, status="broken", reason=f"{fault}{double and '; '}{double}")
+    needs = tuple(Need(library=name, present=_spec(name) is not None) for name in sorted(imports))
+    status: Literal["ok", "duplicate"] = "duplicate" if double else "ok"
+    return replace(info, status=status, reason=double or unread, needs=needs)
+
+
+def _read(value: str) -> tuple[set[str], str]:
+    """The libraries that a plugin's own file imports, and what could not be read of it."""
+    module, attribute = _split(value)
+    imports: set[str] = set()
+    for path in _files(module):
+        if path.suffix != ".py":
+            return set(), f"{path.name} is compiled: only loading it tells"
+        source = _Source(path, own=module.partition(".")[0])
+        absent = [library for library in source.sure if _spec(library) is None]
+        if absent:
+            raise _FaultError(_not_installed(absent[0]))
+        if source.raised:
+            raise _FaultError(f"{path.name} always fails when it is imported: {source.raised}")
+        imports, defined = source.imports, source.may_define(attribute.partition(".")[0])
+    if not defined:
+        raise _FaultError(f"{module} does not define {attribute!r}")
+    return imports, ""
+
+
+def _split(value: str) -> tuple[str, str]:
+    # An entry point may end in extras, `module:attribute [extra]`; they play no part here.
+    match = re.fullmatch(r"([A-Za-z_][\w.]*)\s*:\s*([A-Za-z_][\w.]*)\s*(\[.*\])?", value)
+    if match is None:
+        raise _FaultError(f"its entry point {value!r} is not module:attribute")
+    return match[1], match[2]
+
+
+def _files(module: str) -> list[Path]:
+    """The files that importing a module runs, outermost package first."""
+    top, *rest = module.split(".")
+    spec = _spec(top)
+    if spec is None:
+        raise _FaultError(f"module {module!r} is not there: no {top!r} is installed")
+    files = [Path(spec.origin)] if spec.origin else []
+    places = [Path(place) for place in spec.submodule_search_locations or ()]
+    for part in rest:
+        endings = ("/__init__.py", ".py", *EXTENSION_SUFFIXES)
+        there = [f for place in places for end in endings if (f := place / (part + end)).is_file()]
+        folders = [folder for place in places if (folder := place / part).is_dir()]
+        if not (there or folders):
+            raise _FaultError(f"module {module!r} is not there: {top!r} has no {part!r}")
+        files += there[:1]
+        places = folders
+    return files
+
+
+def _spec(top: str) -> Any:
+    """The spec of a top-level module; a dotted name would import its parents."""
+    try:
+        return importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+
+
+def _not_installed(library: str) -> str:
+    name = _PIP.get(library, library.replace("_", "-"))
+    return f"library {library!r} is not installed. Try: pip install {name}"
+
+
+class _Source:
+    """What one module's text says: the names it defines and the libraries it imports."""
+
+    def __init__(self, path: Path, *, own: str) -> None:
+        self.names, self.imports = set[str](), set[str]()
+        self.sure: list[str] = []
+        self.raised = ""
+        self._known = {own, "groundplane", "__future__", *sys.stdlib_module_names}
+        try:
+            # Its warnings, such as one on an invalid escape, are not ours to show.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                tree = ast.parse(path.read_bytes())
+                compile(tree, str(path), "exec", dont_inherit=True)  # finds more, runs nothing
+        except SyntaxError as error:
+            where = f"syntax error in {path.name}, line {error.lineno}"
+            raise _FaultError(f"{where}: {error.msg}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise _FaultError(f"{path.name} cannot be read: {error}") from error
+        for node, sure, outer in _nodes(tree.body):
+            self._note(node, sure=sure, outer=outer)
+
+    def may_define(self, name: str) -> bool:
+        """False only where it is certain that importing the module does not make the name."""
+        return not self.names.isdisjoint({name, "*", "__getattr__"})
+
+    def _note(self, node: ast.AST, *, sure: bool, outer: bool) -> None:
+        libraries, names, ends = [], [], False
+        match node:
+            case ast.Import(names=aliases):
+                libraries = [alias.name for alias in aliases]
+                names = [alias.asname or alias.name.partition(".")[0] for alias in aliases]
+            case ast.ImportFrom(names=aliases, module=module, level=level):
+                libraries = [module] if module and not level else []
+                names = [alias.asname or alias.name for alias in aliases]
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names = [node.name]
+            case ast.Name(id=name, ctx=ast.Store()):
+                names = [name]
+            case ast.Call(func=func):
+                called = ast.unparse(func)
+                ends = called in ("sys.exit", "os._exit", "os.abort", "exit", "quit")
+                # Names made at run time cannot be told from the text.
+                names = ["*"] if called in ("globals", "exec", "vars", "setattr") else []
+            case ast.Raise():
+                ends = True
+        if ends and sure and not self.raised:
+            self.raised = ast.unparse(node)[:120]
+        if outer:
+            self.names.update(names)
+        tops = [top for n in libraries if (top := n.partition(".")[0]) not in self._known]
+        self.imports.update(tops)
+        self.sure += tops if sure else []
+
+
+def _nodes(
+    nodes: Iterable[ast.AST], *, sure: bool = True, outer: bool = True
+) -> Iterator[tuple[ast.AST, bool, bool]]:
+    """Every node, whether importing is bound to run it, and whether it is at module level."""
+    for node in nodes:
+        inside, scope = list(ast.iter_child_nodes(node)), outer
+        match node:
+            case ast.If(test=test, orelse=orelse) if ast.unparse(test).endswith("TYPE_CHECKING"):
+                inside, go_on = list[ast.AST](orelse), False
+            case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
+                yield from _nodes(body, sure=sure and not handlers, outer=outer)
+                yield from _nodes(final, sure=sure, outer=outer)
+                inside, go_on = [*handlers, *orelse], False
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                scope = go_on = False
+            case ast.ClassDef():
+                scope, go_on = False, sure
+            case ast.AnnAssign(value=None):
+                inside, go_on = [], sure
+            case _:
+                go_on = sure and not isinstance(node, _MAYBE)
+        yield node, sure, outer
+        yield from _nodes(inside, sure=go_on, outer=scope)
+
+
+# What these hold may never run, or runs where its failure is caught.
+_MAYBE = (ast.If, ast.IfExp, ast.BoolOp, ast.With, ast.For, ast.While, ast.Match, ast.TryStar)
+
+
+def _resolve(info: PluginInfo) -> Any:
+    """Import a plugin and give its class; `_FaultError`, chained from the cause, where it fails."""
+    module_name, attribute = _split(info.value)
+    try:
+        target: Any = importlib.import_module(module_name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # Even SystemExit: somebody else's module must not end the user's program.
+        raise _FaultError(_said(error)) from error
+    for part in attribute.split("."):
+        if not hasattr(target, part):
+            raise _FaultError(f"{module_name} does not define {attribute!r}")
+        target = getattr(target, part)
+    if not callable(target):
+        raise _FaultError(f"{attribute} is a {type(target).__name__}, expected a class")
+    fault = options_fault(target)
+    if fault:
+        raise _FaultError(fault)
+    return target
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says, in one line, with what to install where a library is missing."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    top = (name or "").partition(".")[0]
+    if name and name == top and _spec(top) is None:
+        return _not_installed(top)
+    text = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())[:400]]))
+    if name:
+        text += f". Try: pip install --upgrade {_PIP.get(top, top.replace('_', '-'))}"
+    return text
+
+
+_CHILD = """import json, sys; order = json.loads(sys.argv[1]); sys.path[:] = order["path"]
+from groundplane.core import host; host._answer(order)"""
+
+
+def call_apart(function: str, argument: object, *, timeout: float = 60.0) -> Any:
+    """Call `module:name` in a Python process of its own, so that a crash there harms nobody.
+
+    Its one argument and its result, which is given back, are JSON values.
+
+    Raises:
+        PluginBrokenError: If it raises, crashes, exits or takes longer than `timeout` seconds;
+            the message is one line.
+    """
+    import subprocess
+
+    token = os.urandom(8).hex()
+    order = {"path": sys.path, "token": token, "function": function, "argument": argument}
+    command = [sys.executable, "-c", _CHILD, json.dumps(order)]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise PluginBrokenError(f"no answer within {timeout:g} s") from error
+    for line in done.stdout.decode(errors="replace").splitlines():
+        if line.startswith(token):
+            answer = json.loads(line.removeprefix(token))
+            if "error" in answer:
+                raise PluginBrokenError(answer["error"])
+            return answer["value"]
+    last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no word on stderr"])[-1]
+    raise PluginBrokenError(f"its process ended with code {done.returncode}, no answer: {last}")
+
+
+def _answer(order: dict[str, Any]) -> None:
+    """The child's part of `call_apart`: answer on a line that starts with the token."""
+    module, _, name = order["function"].partition(":")
+    try:
+        answer = {"value": getattr(importlib.import_module(module), name)(order["argument"])}
+    except BaseException as error:  # noqa: BLE001 the parent raises it again
+        answer = {"error": _said(error)}
+    os.write(1, f"\n{order['token']}{json.dumps(answer)}\n".encode())
+    # Threads and exit hooks of somebody else's library must not hold the answer up.
+    os._exit(0)
+
+
+def _fault_of(argument: dict[str, Any]) -> str | None:
+    """The child's part of `check`."""
+    info = PluginInfo(distribution="", version="", **argument)
+    try:
+        plugin = _resolve(info)
+    except _FaultError as fault:
+        return str(fault)
+    missing = missing_members(info.kind, plugin) if isinstance(plugin, type) else []
+    return f"it lacks {listing(missing)}, which {info.kind} must have" if missing else None

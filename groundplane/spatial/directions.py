@@ -1,0 +1,70 @@
+"""In which direction something lies: sectors of the bearing round a viewer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Sector", "margin_of", "sector_of", "tally"]
+
+Sectors = Literal["sides", "sides_and_back", "quadrants", "compass"]
+# Borders in degrees, counter-clockwise from the line of sight, and the name from each border on.
+# Quadrants and the 135 degrees are VSI-Bench's (supplement, relative direction).
+_BORDERS: dict[str, tuple[tuple[float, str], ...]] = {
+    "sides": ((0.0, "left"), (180.0, "right")),
+    "sides_and_back": ((0.0, "left"), (135.0, "back"), (225.0, "right")),
+    "quadrants": ((0.0, "front-left"), (90.0, "back-left"), (180.0, "back-right"), (270.0, "front-right")),
+    "compass": (
+        (0.0, "front"), (22.5, "front-left"), (67.5, "left"), (112.5, "back-left"),
+        (157.5, "back"), (202.5, "back-right"), (247.5, "right"), (292.5, "front-right"),
+        (337.5, "front"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sector:
+    """A bearing with its sector.
+
+    Attributes:
+        name: Such as `front-left`.
+        bearing: Degrees in [0, 360), counter-clockwise from the line of sight.
+    """
+
+    name: str
+    bearing: float
+
+
+def sector_of(bearing: float, sectors: Sectors) -> str:
+    """The sector of a bearing.
+
+    Examples:
+        >>> sector_of(23.1, "quadrants"), sector_of(325.3, "quadrants")
+        ('front-left', 'front-right')
+        >>> sector_of(135.0, "sides_and_back")
+        'back'
+    """
+    return [name for border, name in _BORDERS[sectors] if bearing >= border][-1]
+
+
+def margin_of(bearing: float, sectors: Sectors) -> float:
+    """Degrees to the nearest border between two sectors of different names.
+
+    Examples:
+        >>> margin_of(10.0, "sides"), margin_of(350.0, "compass")
+        (10.0, 12.5)
+    """
+    borders = _BORDERS[sectors]
+    real = [b for k, (b, name) in enumerate(borders) if borders[k - 1][1] != name]
+    return min(min(abs(bearing - b), 360 - abs(bearing - b)) for b in real)
+
+
+def tally(bearings: Float[Tensor, "..."], sectors: Sectors) -> Counter[str]:
+    """How many of the bearings fall into each sector; NaN does not count."""
+    known: list[float] = bearings[~torch.isnan(bearings)].flatten().tolist()
+    return Counter(sector_of(angle, sectors) for angle in known)

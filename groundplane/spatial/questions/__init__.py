@@ -1,0 +1,1 @@
+"""From an English question to a query: text, noun phrases, viewpoints, forms, parser."""

@@ -1,0 +1,257 @@
+"""What the solver asks of a scene, and the scene of a cognitive map."""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import shapely
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from groundplane.core.errors import InputError
+from groundplane.spatial import relations
+from groundplane.spatial.boxes import Boxes3D
+from groundplane.spatial.gap import box_gaps
+from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.sampling import sampled_gap
+
+__all__ = ["DistanceMethod", "MapScene", "Scene", "UnsupportedError"]
+
+DistanceMethod = Literal["exact", "sampled"]
+
+
+class UnsupportedError(InputError):
+    """The scene cannot tell this; the message says why and what could."""
+
+
+class Scene(Protocol):
+    """Objects in columns, with the measures and relations that hold between them.
+
+    Indices are positions in `ids`. `names` are for people, `ids` for evidence.
+    """
+
+    kind: Literal["map", "image"]
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    counts: Mapping[str, int]
+    unit: str
+    method: str
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every label, each once."""
+        ...
+
+    def rows(self, label: str) -> tuple[int, ...]:
+        """The objects of a label."""
+        ...
+
+    def attributes(self, row: int) -> Mapping[str, str]:
+        """What is stated of one object."""
+        ...
+
+    def gaps(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
+        """Shortest distances between objects."""
+        ...
+
+    def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
+        """Distances between the centres of objects."""
+        ...
+
+    def measure(self, name: str, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """A measure of each object; raises `UnsupportedError` for one it has not."""
+        ...
+
+    def room_area(self) -> float | None:
+        """Area of the room, or None."""
+        ...
+
+    def relation(
+        self, name: str, subjects: Int[Tensor, " a"], anchors: Int[Tensor, " b"],
+        limit: float | None = None,
+    ) -> Bool[Tensor, "a b"]:  # fmt: skip
+        """Which subjects stand in a relation that needs no viewer to which anchors."""
+        ...
+
+    def side(
+        self, name: str, subjects: Int[Tensor, " a"], anchors: Int[Tensor, " b"],
+        view: Float[Tensor, " d"],
+    ) -> Bool[Tensor, "a b"]:  # fmt: skip
+        """Left, right, in front and behind for a viewer who looks along `view`."""
+        ...
+
+    def ground(self, index: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        """Where the centres stand on the ground."""
+        ...
+
+    def fronts(self, index: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        """Horizontal direction of each front, NaN where unknown."""
+        ...
+
+    def middle(self) -> Float[Tensor, " 2"]:
+        """The middle of the scene on the ground."""
+        ...
+
+    def first_seen(self, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Seconds, NaN where unknown."""
+        ...
+
+
+class MapScene:
+    """The scene of a cognitive map: metres, z up.
+
+    Args:
+        scene: The map.
+        distance: `exact`: closest points of the oriented boxes; `sampled`: closest points of
+            VSI-Bench's 5 cm grid on them.
+    """
+
+    kind: Literal["map", "image"] = "map"
+
+    def __init__(self, scene: CognitiveMap, *, distance: DistanceMethod = "exact") -> None:
+        self.map = scene
+        self.ids = scene.ids
+        self.names = scene.ids
+        self.labels = scene.labels
+        self.counts = scene.counts
+        self.unit = "m" if scene.scale == "metric" else "map_unit"
+        self._sampled = distance == "sampled"
+        self.method = (
+            "closest points of the boxes, sampled every 5 cm as VSI-Bench does"
+            if self._sampled
+            else "closest points of the oriented boxes, exact"
+        )
+        rows: dict[str, list[int]] = defaultdict(list)
+        for i, label in enumerate(scene.labels):
+            rows[label].append(i)
+        self._rows = {label: tuple(found) for label, found in rows.items()}
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every label, each once; labels that are only counted stand last."""
+        return tuple(dict.fromkeys([*self._rows, *self.counts]))
+
+    def rows(self, label: str) -> tuple[int, ...]:
+        """The objects of a label."""
+        return self._rows.get(label, ())
+
+    def attributes(self, row: int) -> Mapping[str, str]:
+        """What is stated of one object."""
+        return self.map.attributes[row]
+
+    def _boxes(self, index: Int[Tensor, " n"]) -> Boxes3D:
+        return self.map.objects[index]
+
+    def gaps(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
+        """Shortest distances between boxes, metres; 0 where they touch."""
+        if self._sampled:
+            left = a.repeat_interleave(len(b))
+            right = b.repeat(len(a))
+            return sampled_gap(self._boxes(left), self._boxes(right)).reshape(len(a), len(b))
+        return box_gaps(self._boxes(a), self._boxes(b))
+
+    def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
+        """Distances between centres, metres."""
+        centers = self.map.objects.centers
+        return torch.linalg.norm(centers[a][:, None] - centers[b][None], dim=-1)
+
+    def measure(self, name: str, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """A measure of each object: metres, square metres or cubic metres."""
+        boxes = self._boxes(index)
+        if name == "size":
+            return boxes.sizes.amax(dim=1)
+        if name == "volume":
+            return boxes.sizes.prod(dim=1)
+        low, high = boxes.hull()
+        if name == "height":
+            return high[:, 2] - low[:, 2]
+        if name == "top":
+            return high[:, 2] - self._floor
+        if name == "elevation":
+            return low[:, 2] - self._floor
+        if name == "floor_area":
+            return boxes.centers.new_tensor(shapely.area(boxes.footprints()))
+        if name in ("width", "depth", "length"):
+            width, depth = self._horizontal(boxes, self.fronts(index))
+            return depth if name == "depth" else width
+        raise UnsupportedError(f"a scene of boxes has no measure {name!r}")
+
+    @functools.cached_property
+    def _floor(self) -> float:
+        """z of the floor: stated, else the lowest point of any box."""
+        if self.map.floor is not None:
+            return self.map.floor
+        low, _ = self.map.objects.hull()
+        return float(low[:, 2].min())
+
+    @staticmethod
+    def _horizontal(
+        boxes: Boxes3D, fronts: Float[Tensor, "n 2"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """Width and depth: across and along the front; longer and shorter side without one."""
+        frames = shapely.oriented_envelope(boxes.footprints())
+        corners = shapely.get_coordinates(shapely.get_exterior_ring(frames)).reshape(-1, 5, 2)
+        sides = boxes.centers.new_tensor(corners[:, 1:3] - corners[:, :2]).norm(dim=-1)
+        across = torch.stack([-fronts[:, 1], fronts[:, 0]], dim=1)
+        reach = torch.einsum("nij,nkj->nki", boxes.axes[:, :, :2], torch.stack([across, fronts], 1))
+        known = (reach.abs() * boxes.sizes[:, None]).sum(dim=-1)
+        sides = torch.stack([sides.amax(dim=1), sides.amin(dim=1)], dim=1)
+        sides = torch.where(known.isnan(), sides, known)
+        return sides[:, 0], sides[:, 1]
+
+    def room_area(self) -> float | None:
+        """Square metres as stated, else of the outline."""
+        return self.map.room_area
+
+    def relation(
+        self, name: str, subjects: Int[Tensor, " a"], anchors: Int[Tensor, " b"],
+        limit: float | None = None,
+    ) -> Bool[Tensor, "a b"]:  # fmt: skip
+        """A relation between boxes that needs no viewer."""
+        a, b = self._boxes(subjects), self._boxes(anchors)
+        if name in ("within", "beyond"):
+            if limit is None:
+                raise UnsupportedError(f"{name!r} needs a distance")
+            near = self.gaps(subjects, anchors) <= limit
+            return near if name == "within" else ~near
+        holds = getattr(relations, name, None) if name in relations.WORLD_RELATIONS else None
+        if holds is None:
+            raise UnsupportedError(f"a scene of boxes has no relation {name!r}")
+        found: Bool[Tensor, "a b"] = holds(a, b)
+        return found
+
+    def side(
+        self, name: str, subjects: Int[Tensor, " a"], anchors: Int[Tensor, " b"],
+        view: Float[Tensor, " d"],
+    ) -> Bool[Tensor, "a b"]:  # fmt: skip
+        """Left, right, in front and behind along a horizontal view direction."""
+        look = torch.cat([view, view.new_zeros(1)])
+        found: Bool[Tensor, "a b"] = getattr(relations, name)(
+            self._boxes(subjects), self._boxes(anchors), look
+        )
+        return found
+
+    def ground(self, index: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        """x and y of the centres, metres."""
+        return self.map.objects.centers[index, :2]
+
+    def fronts(self, index: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        """Horizontal unit direction of each front; NaN where unknown or vertical."""
+        flat = self.map.fronts[index, :2]
+        return flat / torch.where(flat.norm(dim=1) > 1e-6, flat.norm(dim=1), torch.nan)[:, None]
+
+    def middle(self) -> Float[Tensor, " 2"]:
+        """The middle of the room, or of the boxes where there is no outline."""
+        centers = self.map.objects.centers
+        if self.map.room is not None:
+            point = self.map.room.centroid
+            return centers.new_tensor([point.x, point.y])
+        low, high = self.map.objects.hull()
+        return ((low.amin(dim=0) + high.amax(dim=0)) / 2)[:2]
+
+    def first_seen(self, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Seconds since the start of the video; NaN where unknown."""
+        return self.map.first_seen[index]

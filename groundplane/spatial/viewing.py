@@ -1,0 +1,157 @@
+"""Viewpoints: what left, right, in front and behind refer to.
+
+The frame of reference is found before any relation is computed, and is part of the answer. A
+frame that nobody stated is open: what holds from the middle of the scene is given with it, and
+the answer asks back.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundplane.core.answer import FrameOfReference, Status
+from groundplane.core.expressions import Viewpoint
+from groundplane.spatial.found import Finder, Found, StopError, View
+
+__all__ = ["IMAGE_FRAME", "WORLD_FRAME", "describe_viewpoint", "find_view", "stand_and_look"]
+
+WORLD_FRAME = FrameOfReference(kind="world", text="world, z up; needs no viewer")
+IMAGE_FRAME = FrameOfReference(
+    kind="image", text="image plane: left, right, above and below as the photographer saw them"
+)
+def _turned(direction: Float[Tensor, " 2"], turn: float) -> Float[Tensor, " 2"]:
+    cos, sin = math.cos(turn), math.sin(turn)
+    return torch.stack(
+        [cos * direction[0] - sin * direction[1], sin * direction[0] + cos * direction[1]]
+    )
+
+
+def _photo_view(solver: Finder, viewpoint: Viewpoint | None, relation: str) -> View:
+    if viewpoint is not None:
+        raise StopError(
+            Status.CANNOT_DETECT,
+            "a single photo is seen from the photographer's place only; standing elsewhere needs "
+            "a scene with 3-D boxes",
+        )
+    if relation in ("in_front_of", "behind"):
+        raise StopError(
+            Status.CANNOT_DETECT,
+            f"{relation.replace('_', ' ')!r} needs depth and a single photo has none; ask for "
+            "left, right, above or below, or give a scene with 3-D boxes",
+        )
+    middle = solver.scene.middle()
+    return View(direction=torch.zeros_like(middle), origin=middle, frame=IMAGE_FRAME)
+
+
+def find_view(
+    solver: Finder, viewpoint: Viewpoint | None, anchor: Found | None, *, relation: str
+) -> View:
+    """Resolve who looks, before anything is compared.
+
+    Args:
+        solver: Finds the objects that the viewpoint names.
+        viewpoint: As stated in the question, or None.
+        anchor: What the relation is to; None for the viewer.
+        relation: `left_of`, `right_of`, `in_front_of` or `behind`.
+
+    Raises:
+        StopError: If nobody looks, or the line of sight has no direction.
+    """
+    if solver.scene.kind == "image":
+        return _photo_view(solver, viewpoint, relation)
+    if viewpoint is not None:
+        return stand_and_look(solver, viewpoint)
+    if anchor is None:
+        raise StopError(
+            Status.AMBIGUOUS,
+            "left, right, in front and behind depend on where you stand: say 'when I stand at A "
+            "facing B'",
+        )
+    front = solver.scene.fronts(anchor.index)[0]
+    name = solver.scene.names[int(anchor.index[0])]
+    if len(anchor) == 1 and not bool(front.isnan().any()):
+        frame = FrameOfReference(
+            kind="object", facing=solver.scene.ids[int(anchor.index[0])],
+            text=f"the {name}'s own front: seen by somebody who stands before it and faces it",
+        )  # fmt: skip
+        here = solver.scene.ground(anchor.index)[0] + front
+        return View(direction=-front, origin=here, frame=frame, evidence=(int(anchor.index[0]),))
+    return _from_the_middle(solver, anchor.index[:1], name)
+
+
+def _from_the_middle(solver: Finder, facing: Int[Tensor, " 1"], name: str) -> View:
+    """Nobody was named: from the middle of the scene, openly."""
+    origin = solver.scene.middle()
+    line = solver.scene.ground(facing)[0] - origin
+    if float(line.norm()) < 1e-6:
+        raise StopError(
+            Status.AMBIGUOUS, f"say where you stand, for example 'when I stand at A facing the {name}'"
+        )
+    return View(
+        direction=line / line.norm(),
+        origin=origin,
+        frame=FrameOfReference(
+            kind="viewpoint", facing=solver.scene.ids[int(facing[0])],
+            text=f"seen from the middle of the scene, facing {name}",
+        ),
+        evidence=(int(facing[0]),),
+        open=True,
+        notes=(
+            "left, right, in front and behind depend on where you stand and you did not say; this "
+            f"holds from the middle of the scene facing {name}. Say 'when I stand at A facing B'",
+        ),
+    )  # fmt: skip
+
+
+def stand_and_look(solver: Finder, viewpoint: Viewpoint) -> View:
+    """Resolve a stated viewpoint; several objects of a name leave it open.
+
+    Raises:
+        StopError: If a place is not in the scene, or place and goal coincide.
+    """
+    facing = solver.find(viewpoint.facing)
+    origin = solver.find(viewpoint.origin) if viewpoint.origin is not None else None
+    for found in (facing, origin):
+        if found is not None and not len(found):
+            raise StopError(Status.UNKNOWN_OBJECT, f"there is no {found.name} in this scene")
+    taken = [int(facing.index[0])] + ([int(origin.index[0])] if origin is not None else [])
+    here = solver.scene.middle() if origin is None else solver.scene.ground(origin.index)[0]
+    line = solver.scene.ground(facing.index)[0] - here
+    if float(line.norm()) < 1e-6:
+        raise StopError(
+            Status.AMBIGUOUS,
+            f"one cannot stand at and face the same place ({solver.scene.names[taken[0]]})",
+        )
+    notes = tuple(
+        f"there are {len(found)} of {found.name!r}; took {solver.scene.names[int(found.index[0])]}"
+        for found in (origin, facing)
+        if found is not None and len(found) > 1
+    )
+    return View(
+        direction=_turned(line / line.norm(), viewpoint.turn),
+        origin=here,
+        frame=describe_viewpoint(solver, taken[0], taken[1] if origin is not None else None,
+                                 turned=viewpoint.turn != 0),
+        evidence=tuple(reversed(taken)),
+        open=bool(notes) or facing.open or bool(origin and origin.open),
+        notes=notes,
+    )  # fmt: skip
+
+
+def describe_viewpoint(
+    solver: Finder, facing: int, origin: int | None, *, turned: bool
+) -> FrameOfReference:
+    """A stated viewpoint as a frame of reference."""
+    names, ids = solver.scene.names, solver.scene.ids
+    place = "in the middle of the scene" if origin is None else f"at {names[origin]}"
+    look = f"with the back to {names[facing]}" if turned else f"facing {names[facing]}"
+    return FrameOfReference(
+        kind="viewpoint",
+        text=f"standing {place}, {look}",
+        origin=None if origin is None else ids[origin],
+        facing=ids[facing],
+    )
