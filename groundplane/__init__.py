@@ -1,0 +1,67 @@
+"""groundplane: grounding and spatial reasoning for any multimodal language model.
+
+The public face is lazy: `import groundplane` loads no torch; a name is loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from groundplane.asking import Asker, Reply, ask
+    from groundplane.core.answer import Answer, Status
+    from groundplane.core.errors import GroundplaneError
+    from groundplane.core.host import available, load
+    from groundplane.core.image import Image
+    from groundplane.core.media import read_image
+    from groundplane.core.regions import Regions
+    from groundplane.spatial.boxes import Boxes3D
+    from groundplane.spatial.map import CognitiveMap
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Answer": "groundplane.core.answer",
+    "Asker": "groundplane.asking",
+    "Boxes3D": "groundplane.spatial.boxes",
+    "CognitiveMap": "groundplane.spatial.map",
+    "GroundplaneError": "groundplane.core.errors",
+    "Image": "groundplane.core.image",
+    "Regions": "groundplane.core.regions",
+    "Reply": "groundplane.asking",
+    "Status": "groundplane.core.answer",
+    "ask": "groundplane.asking",
+    "available": "groundplane.core.host",
+    "load": "groundplane.core.host",
+    "read_image": "groundplane.core.media",
+}
+
+__all__ = [
+    "Answer",
+    "Asker",
+    "Boxes3D",
+    "CognitiveMap",
+    "GroundplaneError",
+    "Image",
+    "Regions",
+    "Reply",
+    "Status",
+    "__version__",
+    "ask",
+    "available",
+    "load",
+    "read_image",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'groundplane' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

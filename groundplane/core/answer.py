@@ -40,12 +40,14 @@ class FrameOfReference:
         origin: Id of the object stood at; None for the middle of the scene.
         facing: Id of the object looked at.
         text: The frame in words.
+        turn: Counter-clockwise turn from the object looked at, radians (pi: the back to it).
     """
 
     kind: Literal["world", "viewpoint", "object", "image"]
     text: str
     origin: str | None = None
     facing: str | None = None
+    turn: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class GroundedText:
         mentions: Which stretch of the text speaks of which objects or regions.
         answers: The answers to the queries that the model made, in order.
         trace: Every event, request and resolution.
-        finish: Why the text ended: `complete`, `not_understood`, `budget` or `error`.
+        finish: Why the text ended: `complete`, `not_understood`, `length` or `budget`.
     """
 
     text: str

@@ -2,6 +2,12 @@
 
 Every limit is checked on the header, before a pixel is decoded. Whatever is wrong with a
 picture ends as a `MediaError` of one line. Videos are read elsewhere.
+
+Grey of 16 or 32 bits, or of floats, is scaled so that white becomes 255. PNG states its white:
+65535. In other files 10 or 12 bits often lie in a wider container, so white is the largest
+number of the smallest even bit depth, 8 or more, that holds the largest value. Float pictures
+within [0, 1] have white at 1. Where values are negative, the range from the smallest to the
+largest is spread over 0 to 255. NaN is black.
 """
 
 from __future__ import annotations
@@ -85,7 +91,7 @@ class MediaLimits:
         formats: Names of the formats that may be opened, as Pillow writes them.
 
     Raises:
-        MediaError: If a limit is not positive or Pillow cannot read one of the formats.
+        MediaError: If a limit is below 1 or Pillow cannot read one of the formats.
     """
 
     max_pixels: int = 40_000_000
@@ -94,11 +100,10 @@ class MediaLimits:
     formats: tuple[str, ...] = _FORMATS
 
     def __post_init__(self) -> None:
-        for name, least in (("max_pixels", 1), ("max_aspect", 1), ("max_bytes", 1)):
-            if not getattr(self, name) >= least:
-                raise MediaError(
-                    f"media limits: {name} must be {least} or more, got {getattr(self, name)}"
-                )
+        for name in ("max_pixels", "max_aspect", "max_bytes"):
+            value = getattr(self, name)
+            if not value >= 1:  # so that NaN fails too
+                raise MediaError(f"media limits: {name} must be 1 or more, got {value}")
         if not self.formats:
             raise MediaError("media limits: formats is empty; name at least one, such as 'JPEG'")
         if not set(self.formats) <= set(_FORMATS):
@@ -121,13 +126,8 @@ def read_image(
 
     EXIF orientation is applied, and `frame_map` leads back to the stored pixels. Of several
     frames the first is taken (of a Pillow image the one it stands at). Transparent pixels are
-    laid on white. Colours become sRGB-like 8 bit without colour management.
-
-    Deeper grey pictures are scaled so that white becomes 255. PNG states its white: 65535.
-    In other files 10 or 12 bits often lie in a wider container, so white is the largest number
-    of the smallest even bit depth, 8 or more, that holds the largest value. Float pictures
-    within [0, 1] have white at 1. Where values are negative, the range from the smallest to the
-    largest is spread over 0 to 255. NaN is black.
+    laid on white. Colours become 8 bit without colour management; for grey of 16 bits and more
+    see the top of this module.
 
     Args:
         source: A file's path, encoded bytes, a Pillow image, or uint8 pixels of shape (h, w)
@@ -319,7 +319,9 @@ def _why_unidentified(data: bytes, name: str, limits: MediaLimits) -> str:
     if len(prefix) < 16:
         return f"{len(prefix)} bytes are too few for a picture; {allowed}"
     PILImage.init()
-    known = [key for key, (_, accept) in PILImage.OPEN.items() if accept and accept(prefix) is True]
+    answers = {key: accept(prefix) for key, (_, accept) in PILImage.OPEN.items() if accept}
+    # An answer in words means that this Pillow was built without the format.
+    known = [key for key, answer in answers.items() if answer and not isinstance(answer, str)]
     broken = [key for key in known if key in limits.formats]
     if broken:
         return f"its {broken[0]} header is broken"
@@ -453,7 +455,7 @@ def _to_rgb(picture: PILImage.Image, key: int | tuple[int, ...] | None) -> PILIm
 
 
 def _deep_to_grey(picture: PILImage.Image) -> UInt8[np.ndarray, "h w"]:
-    """Grey of 16 or 32 bits or floats to 8 bits, by the rule that `read_image` states."""
+    """Grey of 16 or 32 bits or floats to 8 bits, by the rule at the top of this module."""
     stored = np.asarray(picture)
     values = stored.astype(np.float64)
     finite = values[np.isfinite(values)]

@@ -288,7 +288,8 @@ class _Run:
 
     def _broken(self, event: object, why: str) -> ProtocolError:
         sequence = getattr(event, "sequence", "?")
-        return ProtocolError(f"{self._who()}, sequence {sequence}: {_cut(repr(event))}: {why}")
+        shown = _cut(" ".join(repr(event).split()))
+        return ProtocolError(f"{self._who()}, sequence {sequence}: {shown}: {why}")
 
     def _note(self, event: Ground | Query, name: str, detail: str) -> None:
         self._sequences[event.sequence].note(name, f"{event.request!r} {detail}")
@@ -321,6 +322,9 @@ class _Run:
         if not isinstance(events, list):
             got = type(events).__name__
             raise ProtocolError(f"{self._who()}: step() gave {got}, expected a list of events")
+        for event in events:
+            if not isinstance(event, Event):
+                raise self._broken(event, f"{type(event).__name__} is not an event")
         accepted = [kept for kept in map(self._accept, events) if kept is not None]
         self._silent = 0 if accepted else self._silent + 1
 
@@ -347,8 +351,6 @@ class _Run:
         return event
 
     def _sequence_of(self, event: Event) -> _Sequence | None:
-        if not isinstance(event, Event):
-            raise self._broken(event, f"{type(event).__name__} is not an event")
         if not 0 <= event.sequence < len(self._sequences):
             raise self._broken(event, f"expected a sequence of 0 to {len(self._sequences) - 1}")
         sequence = self._sequences[event.sequence]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,12 +19,14 @@ __all__ = [
     "Measure",
     "Order",
     "Route",
+    "Sectors",
     "describe",
     "phrases_of",
+    "selects_anything",
 ]
 
 Operator = Literal["more", "fewer", "equal"]
-Sectors = Literal["sides", "sides_and_back", "quadrants", "compass"]
+Sectors = Literal["sides", "sides_and_back", "front_back", "quadrants", "compass"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class Direction:
         viewpoint: Who looks; None where nobody is named.
         anchor: What the direction is seen from when nobody is named (`of the sofa`).
         sectors: `sides` left or right; `sides_and_back` adds back from 135 degrees on;
-            `quadrants` front-left, front-right, back-left, back-right; `compass` all eight.
+            `front_back` parts ahead from behind; `quadrants` front-left, front-right, back-left, back-right; `compass` all eight.
     """
 
     target: SetExpression
@@ -143,25 +146,34 @@ def describe(node: object) -> str:
     return f"{type(node).__name__.lower()}({', '.join(parts)})"
 
 
+def _nodes(item: object) -> Iterator[object]:
+    """Every node of an expression, parents first."""
+    if isinstance(item, tuple):
+        for part in item:
+            yield from _nodes(part)
+    elif dataclasses.is_dataclass(item):
+        yield item
+        for field in dataclasses.fields(item):
+            yield from _nodes(getattr(item, field.name))
+
+
 def phrases_of(node: object) -> tuple[str, ...]:
     """Every phrase that an expression selects by, each once, in order.
 
     Examples:
-        >>> from groundplane.core.expressions import Or, Select
+        >>> from groundplane.core.expressions import Or
         >>> phrases_of(Count(Or((Select("cup"), Select("dog"), Select("cup")))))
         ('cup', 'dog')
     """
-    found: dict[str, None] = {}
+    selects = [item for item in _nodes(node) if isinstance(item, Select)]
+    return tuple(dict.fromkeys(item.phrase for item in selects if item.phrase is not None))
 
-    def visit(item: object) -> None:
-        if isinstance(item, tuple):
-            for part in item:
-                visit(part)
-        elif dataclasses.is_dataclass(item):
-            if isinstance(item, Select) and item.phrase is not None:
-                found[item.phrase] = None
-            for field in dataclasses.fields(item):
-                visit(getattr(item, field.name))
 
-    visit(node)
-    return tuple(found)
+def selects_anything(node: object) -> bool:
+    """Whether some part of an expression selects by no phrase: `what is left of the bus`.
+
+    Examples:
+        >>> selects_anything(Count(Select())), selects_anything(Count(Select("cup")))
+        (True, False)
+    """
+    return any(isinstance(item, Select) and item.phrase is None for item in _nodes(node))

@@ -42,12 +42,14 @@ class Prompt:
         images: The pictures it is about; empty when it is about a scene.
         choices: The options of a multiple-choice question, as written.
         scene: What queries are solved on; opaque to the model, handed to the resolvers.
+        vocabulary: The words that the experts can look for; None if they take any text.
     """
 
     text: str
     images: tuple[Image, ...] = ()
     choices: tuple[str, ...] = ()
     scene: object | None = None
+    vocabulary: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

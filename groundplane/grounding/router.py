@@ -14,7 +14,13 @@ from torch import Tensor
 
 from groundplane.core import boxes as box_ops
 from groundplane.core.detection import Detector, DetectRequest, DetectResult, Outcome
-from groundplane.core.errors import DetectorError, GroundplaneError, InputError, listing
+from groundplane.core.errors import (
+    DetectorError,
+    GroundplaneError,
+    InputError,
+    ProtocolError,
+    listing,
+)
 from groundplane.core.image import Image
 from groundplane.core.lexicon import match_phrase, near_labels
 from groundplane.core.orchestrator import Call
@@ -201,7 +207,7 @@ class _Plan:
 def _image_of(call: Call) -> Image | Exception:
     event, images = call.event, call.prompt.images
     if not isinstance(event, Ground):
-        return InputError(f"grounding: expected a Ground event, got {type(event).__name__}")
+        return ProtocolError(f"grounding: expected a Ground event, got {type(event).__name__}")
     if not images:
         return InputError(
             f"request {event.request!r}: there is no image to find {listing(event.phrases)} in; "

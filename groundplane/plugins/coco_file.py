@@ -191,8 +191,8 @@ class CocoFileDetector:
         bare = [row.annotation for row in rows if not row.annotation.segmentation]
         masks = None
         if not bare:
-            size = picture.size[1], picture.size[0]
-            filled = [self._filled(row.annotation, size) for row in rows]
+            height_width = (picture.size[1], picture.size[0])
+            filled = [self._filled(row.annotation, height_width) for row in rows]
             masks = tuple(_turned(mask, frame, request.image) for mask in filled)
         note = f"no masks: {bare[0].place} of {self._file!r} has no segmentation" if bare else ""
         regions = Regions(
@@ -254,13 +254,13 @@ def _frame_of(picture: _Picture, image: Image) -> FrameMap | None:
 def _filled(segmentation: object, size: tuple[int, int]) -> RleMask:
     """A mask (height by width) from polygons, runs or compressed runs."""
     if not isinstance(segmentation, dict):
-        return from_polygons(_expect(segmentation, list), size)
+        return from_polygons([_numbers(part) for part in _expect(segmentation, list)], size)
     counts = segmentation.get("counts")
     stated = segmentation.get("size")
     if stated != list(size):
         raise InputError(f"expected the size {list(size)} (height, width), got {_shown(stated)}")
     if not isinstance(counts, str):
-        return from_counts(_expect(counts, list), size)
+        return from_counts([_expect(run, int) for run in _expect(counts, list)], size)
     mask = RleMask(size=size, counts=counts.encode("ascii"))
     area(mask)  # reads the runs, so that broken ones are found here
     return mask
@@ -420,6 +420,13 @@ def _expect(value: object, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise InputError(f"expected {_WORDS[kind]}, got {_shown(value)}")
     return value
+
+
+def _numbers(value: object) -> list[float]:
+    entries = _expect(value, list)
+    if strange := [entry for entry in entries if not _is_finite(entry)]:
+        raise InputError(f"expected finite numbers, got {_shown(strange[0])}")
+    return [float(entry) for entry in entries]
 
 
 def _is_finite(value: object) -> bool:

@@ -40,7 +40,7 @@ _FACE_SIDE = 80
 # Eyes are looked for in faces of this side at least, pixels; smaller ones are enlarged.
 _EYE_FACE_SIDE = 200
 # Agreeing windows at which the score is a half. Measured: true faces have 18 or more of them,
-# false ones 9 or fewer (docs/detectors.md).
+# false ones 6 or fewer (docs/detectors.md).
 _HALF = 12
 _STEP = 1.05
 
@@ -54,7 +54,7 @@ class OpenCVOptions:
 
     Attributes:
         scale: Factor between the sizes that the search goes through.
-        min_neighbors: Neighbouring windows that a face or eye needs to be considered at all.
+        min_neighbors: A face or eye is considered only if more neighbouring windows agree on it.
         min_score: Least score where a request states no threshold of its own.
         min_side: Least side of a face, pixels of the picture that is searched.
         max_side: A picture with a longer side is searched at this size, pixels.
@@ -193,7 +193,7 @@ class OpenCVDetector:
                     min_neighbors=1,
                     sides=(_FACE_SIDE * 7 // 10, _FACE_SIDE * 14 // 10),
                 )
-                counts = [n for r, n in seen if _overlap(r, (x, y, _FACE_SIDE, _FACE_SIDE)) > 0.4]
+                counts = [n for r, n in seen if _overlap(r, x, y) > 0.4]
                 score = min(score, _score(max(counts, default=0)))
                 if score < least:
                     return score
@@ -353,9 +353,10 @@ def _looks(grey: _Grey, rect: _Rect) -> Iterator[tuple[_Grey, tuple[float, float
         yield cv2.equalizeHist(view), (across, down)
 
 
-def _overlap(a: _Rect, b: tuple[float, float, float, float]) -> float:
-    """Intersection over union of two boxes given as left, top, width, height."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+def _overlap(rect: _Rect, x: float, y: float) -> float:
+    """Intersection over union of a box and the judged face, which begins at x, y."""
+    left, top, width, height = rect
+    wide = min(left + width, x + _FACE_SIDE) - max(left, x)
+    high = min(top + height, y + _FACE_SIDE) - max(top, y)
     shared = max(0.0, wide) * max(0.0, high)
-    return shared / (a[2] * a[3] + b[2] * b[3] - shared)
+    return shared / (width * height + _FACE_SIDE**2 - shared)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from groundplane.core.queries import Sectors
+
 __all__ = ["Sector", "margin_of", "sector_of", "tally"]
 
-Sectors = Literal["sides", "sides_and_back", "quadrants", "compass"]
 # Borders in degrees, counter-clockwise from the line of sight, and the name from each border on.
 # Quadrants and the 135 degrees are VSI-Bench's (supplement, relative direction).
 _BORDERS: dict[str, tuple[tuple[float, str], ...]] = {
     "sides": ((0.0, "left"), (180.0, "right")),
     "sides_and_back": ((0.0, "left"), (135.0, "back"), (225.0, "right")),
+    "front_back": ((0.0, "front"), (90.0, "back"), (270.0, "front")),
     "quadrants": ((0.0, "front-left"), (90.0, "back-left"), (180.0, "back-right"), (270.0, "front-right")),
     "compass": (
         (0.0, "front"), (22.5, "front-left"), (67.5, "left"), (112.5, "back-left"),

@@ -102,7 +102,7 @@ def _most_common(finder: SetSolver, node: Direction, found: _Bearings) -> Answer
     is_open = len(counts) > 1 or any(
         part is not None and part.open for part in (found.places, found.goals, found.targets)
     )
-    turned = node.viewpoint is not None and node.viewpoint.turn != 0
+    turn = node.viewpoint.turn if node.viewpoint is not None else 0.0
     finder.steps.append(
         Step(name="bearing", detail=f"{angle:.1f} degrees counter-clockwise of the line of sight")
     )
@@ -110,7 +110,7 @@ def _most_common(finder: SetSolver, node: Direction, found: _Bearings) -> Answer
         value=name,
         status=Status.AMBIGUOUS if is_open else Status.ANSWERED,
         evidence=tuple(finder.scene.ids[i] for i in rows),
-        frame=describe_viewpoint(finder, rows[-1], place, turned=turned),
+        frame=describe_viewpoint(finder, rows[-1], place, turn=turn),
         measure=_bearing_words(angle),
         note="; ".join(_notes(finder, node, found, counts=dict(counts), angle=angle)),
     )

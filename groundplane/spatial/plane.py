@@ -73,6 +73,10 @@ class PlaneScene:
         """Shortest distances between boxes in the picture, pixels."""
         return flat.gap(self._boxes[a], self._boxes[b])
 
+    def distance(self, a: int, b: int) -> float:
+        """The gap between two boxes in the picture, pixels."""
+        return float(self.gaps(torch.tensor([a]), torch.tensor([b]))[0, 0])
+
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between centres in the picture, pixels."""
         centers = flat.centers(self._boxes)

@@ -17,7 +17,8 @@ footprint, or its centre, lies over or under the other's footprint.
   table, whose box reaches the floor, is under it; a book in a bookcase is not, for it stands
   higher; a chair half pushed in is not, until half of it is covered. What is above is never under.
 - `inside`, `contains`: 85 % of the upright prism over its footprint lies in the anchor's prism,
-  and it is the smaller one. For upright boxes that is the share of its volume.
+  and it is the smaller one. For upright boxes that is the share of its volume. A box does not say
+  whether it is hollow or has legs, so the stool under the table is inside its box as well.
 - `touches`, `near`, `within`: by the exact gap of the boxes.
 - `next_to`: footprints within 0.5 m, at common heights, and neither is on, under or inside the
   other. Symmetric.
@@ -365,14 +366,14 @@ def _ahead(view: Float[Tensor, " 3"]) -> Float[Tensor, " 3"]:
     """The horizontal part of a view, of length 1."""
     if tuple(view.shape) != (3,):
         raise ShapeError(f"view: expected one vector of shape (3,), got {tuple(view.shape)}")
-    flat = torch.cat([view[:2], view.new_zeros(1)])
+    flat = torch.stack([view[0], view[1], torch.zeros_like(view[0])])
     length = flat.norm()
     if not bool(torch.isfinite(length) & (length > 1e-6)):
         raise InputError(
             f"view: expected a direction with a horizontal part, got {view.tolist()};"
             " give where the viewer looks in the x-y plane"
         )
-    return flat / length
+    return torch.div(flat, length)
 
 
 def _left(view: Float[Tensor, " 3"]) -> Float[Tensor, " 3"]:
@@ -386,5 +387,4 @@ def _further(
     """Whether each subject's centre lies further along a direction than each anchor's."""
     ahead = (subjects.centers * direction).sum(dim=1)[:, None]
     other = (anchors.centers * direction).sum(dim=1)
-    further: Bool[Tensor, "n m"] = ahead - other > THRESHOLDS.side_offset
-    return further
+    return ahead - other > THRESHOLDS.side_offset

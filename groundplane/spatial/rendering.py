@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,7 +21,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Patch, Rectangle, Wedge
 from matplotlib.patches import Polygon as PolygonPatch
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import Stroke
 from matplotlib.textpath import TextToPath
 
 from groundplane.core.errors import InputError, OutputError, did_you_mean, listing
@@ -28,22 +29,29 @@ from groundplane.core.image import Image
 from groundplane.core.regions import Regions
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.scene_files import write_whole
+from groundplane.spatial.views import overlap, place_label
 
 __all__ = ["draw_map", "draw_photo"]
 
 Point = tuple[float, float, float]
+Look = dict[str, Any]  # keyword arguments of matplotlib
+Shape = Float[np.ndarray, "_ 2"]
 
 EVIDENCE, INK, QUIET, SIGHT = "#d1240f", "#26323d", "#8a949e", "#1f5fbf"
 PALETTE = (
     "#8fb8de", "#f2c38f", "#a8d5a2", "#d9b3e0", "#f0b5b0", "#a5d8d8",
     "#e3d58a", "#c2c8e8", "#d8bfa2", "#b8d98a", "#e8b0cf", "#b5c4cc",
 )  # fmt: skip
-FONT = FontProperties(family="DejaVu Sans")
 # Beyond these a label cannot be read any more; the legend says how many are shown.
 LABEL_LIMIT = 250
 # The settings of matplotlib are global: they are changed for one drawing at a time.
 _DRAWING = threading.Lock()
-SETTINGS = {"svg.hashsalt": "groundplane", "svg.fonttype": "path", "path.simplify": False}
+SETTINGS: Any = {
+    "svg.hashsalt": "groundplane",
+    "svg.fonttype": "path",
+    "text.usetex": False,
+    "savefig.bbox": None,
+}
 
 
 def draw_map(
@@ -72,18 +80,24 @@ def draw_map(
     kind = _kind(path)
     _check_evidence(evidence, scene.ids, what="object")
     points = [point[:2] for pair in (viewpoint, line) if pair for point in pair]
+    unit = "m" if scene.scale == "metric" else "units"
     with _DRAWING, mpl.rc_context(SETTINGS):
-        sheet = _Sheet.around(_bounds(scene, points), title=title or scene.name or "scene")
+        low_x, low_y, high_x, high_y = _bounds(scene, points)
+        pad = 0.06 * max(high_x - low_x, high_y - low_y)
+        bounds = (low_x - pad, low_y - 1.6 * pad, high_x + pad, high_y + pad)
+        sheet = _Sheet.around(bounds, longer=720.0, top=36.0, below=46.0)
+        sheet.head(title or scene.name or "scene", note=_note(scene, unit=unit))
         _draw_ground(sheet, scene)
         shapes = _footprints(scene)
         _draw_objects(sheet, scene, shapes, evidence)
         if viewpoint:
             _draw_viewpoint(sheet, viewpoint)
         if line:
-            _draw_distance(sheet, line, unit="m" if scene.scale == "metric" else "units")
+            _draw_distance(sheet, line, unit=unit)
+        _draw_scale_bar(sheet, unit=unit)
         _draw_labels(sheet, scene, shapes, evidence)
-        _draw_scale_bar(sheet, unit="m" if scene.scale == "metric" else "units")
-        sheet.draw_legend()
+        legend: Look = {"loc": "lower center", "ncols": 3, "frameon": False, "labelcolor": INK}
+        sheet.figure.legend(handles=sheet.legend, prop=_font(8.0), **legend)
         data = _encode(sheet.figure, kind)
     write_whole(path, data)
 
@@ -117,10 +131,19 @@ def draw_photo(
             f"got regions of {tuple(regions.image_size)}"
         )
     with _DRAWING, mpl.rc_context(SETTINGS):
-        sheet = _Sheet.over_photo(image, title=title)
+        width, height = image.size
+        frame = (0.0, -float(height), float(width), 0.0)
+        sheet = _Sheet.around(frame, longer=900.0, top=36.0 if title else 0.0, below=0.0)
+        sheet.axes.imshow(image.pixels, extent=(0, width, -height, 0), interpolation="antialiased")
+        sheet.head(title or "")
         _draw_regions(sheet, regions, evidence)
         data = _encode(sheet.figure, kind)
     write_whole(path, data)
+
+
+def _note(scene: CognitiveMap, *, unit: str) -> str:
+    count = f"{len(scene)} object{'' if len(scene) == 1 else 's'}"
+    return count if scene.room_area is None else f"{count}, {scene.room_area:.1f} {unit}\u00b2"
 
 
 def _kind(path: str | Path) -> str:
@@ -166,75 +189,36 @@ class _Sheet:
     legend: list[Line2D | Patch] = field(default_factory=list)
 
     @classmethod
-    def around(cls, bounds: tuple[float, float, float, float], *, title: str) -> _Sheet:
-        """A plan, with room for labels round the scene, a heading and a legend."""
-        span = max(bounds[2] - bounds[0], bounds[3] - bounds[1])
-        pad = 0.07 * span
-        bounds = (bounds[0] - pad, bounds[1] - 1.6 * pad, bounds[2] + pad, bounds[3] + pad)
-        width, height = bounds[2] - bounds[0], bounds[3] - bounds[1]
-        scale = 720 / max(width, height)
-        sheet = cls._of(bounds, scale=scale, margins=(16, 62, 16, 40), least_width=480)
-        sheet.heading(title)
-        return sheet
-
-    @classmethod
-    def over_photo(cls, image: Image, *, title: str | None) -> _Sheet:
-        """A photo without margins, save for a heading."""
-        width, height = image.size
-        scale = 900 / max(width, height)
-        bounds = (0.0, 0.0, float(width), float(height))
-        sheet = cls._of(bounds, scale=scale, margins=(0, 0, 0, 34 if title else 0), least_width=0)
-        sheet.axes.imshow(image.pixels, extent=(0, width, 0, height), interpolation="antialiased")
-        if title:
-            sheet.heading(title)
-        return sheet
-
-    @classmethod
-    def _of(
-        cls,
-        bounds: tuple[float, float, float, float],
-        *,
-        scale: float,
-        margins: tuple[float, float, float, float],
-        least_width: float,
-    ) -> _Sheet:
-        """A figure for the bounds, with margins left, below, right and above in points."""
-        inner = (bounds[2] - bounds[0]) * scale, (bounds[3] - bounds[1]) * scale
+    def around(cls, bounds: Sequence[float], *, longer: float, top: float, below: float) -> _Sheet:
+        """A drawing area of which the longer side has so many points, and room for text."""
+        low_x, low_y, high_x, high_y = bounds
+        scale = longer / max(high_x - low_x, high_y - low_y)
+        inner = (high_x - low_x) * scale, (high_y - low_y) * scale
         # A narrow scene stands in the middle of a sheet that is wide enough for the legend.
-        extra = max(0.0, least_width - inner[0]) / 2
-        left, below, right, above = margins
-        width, height = inner[0] + left + right + 2 * extra, inner[1] + below + above
+        width, height = max(inner[0], 460 if below else 0), inner[1] + top + below
         figure = Figure(figsize=(width / 72, height / 72), dpi=144, facecolor="white")
-        axes = figure.add_axes(
-            ((left + extra) / width, below / height, inner[0] / width, inner[1] / height)
-        )
-        axes.set(xlim=(bounds[0], bounds[2]), ylim=(bounds[1], bounds[3]), autoscale_on=False)
+        left = (width - inner[0]) / 2 / width
+        axes = figure.add_axes((left, below / height, inner[0] / width, inner[1] / height))
+        axes.set(xlim=(low_x, high_x), ylim=(low_y, high_y), autoscale_on=False)
         axes.set_axis_off()
-        return cls(figure=figure, axes=axes, scale=scale, bounds=bounds)
+        return cls(figure=figure, axes=axes, scale=scale, bounds=(low_x, low_y, high_x, high_y))
 
-    def heading(self, title: str) -> None:
-        """Write the title above the drawing area."""
-        height = self.figure.get_figheight() * 72
-        self.figure.text(
-            16 / (self.figure.get_figwidth() * 72),
-            1 - 14 / height,
-            _drawable(title if len(title) <= 90 else f"{title[:87]}..."),
-            va="top",
-            fontproperties=_font(12, bold=True),
-            color=INK,
-            parse_math=False,
-        )
+    def head(self, title: str, *, note: str = "") -> None:
+        """Write the title above the drawing area, and a quiet note on the right."""
+        width, height = self.figure.get_size_inches() * 72
+        title = title if len(title) <= 90 else f"{title[:87]}..."
+        for text, x, side, font, color in (
+            (title, 14, "left", _font(12.0, bold=True), INK),
+            (note, width - 14, "right", _font(8.0), QUIET),
+        ):
+            place: Look = {"x": x / width, "y": 1 - 24 / height, "ha": side, "va": "baseline"}
+            style: Look = {"fontproperties": font, "color": color, "parse_math": False}
+            self.figure.text(s=_drawable(text), **place, **style)
 
-    def draw_legend(self) -> None:
-        """Say below the drawing area what the marks mean."""
-        self.figure.legend(
-            handles=self.legend,
-            loc="lower center",
-            ncols=4,
-            frameon=False,
-            prop=_font(8),
-            labelcolor=INK,
-        )
+    @property
+    def extent(self) -> Float[np.ndarray, " 2"]:
+        """Width and height of the drawing area, points."""
+        return self.points(np.array(self.bounds[2:]))
 
     def points(self, xy: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
         """From the drawing's units to points from its lower left corner."""
@@ -245,29 +229,40 @@ class _Sheet:
         return np.asarray(xy / self.scale + np.array(self.bounds[:2]))
 
     def write(self, text: str, at: Float[np.ndarray, " 2"], *, style: _Style) -> None:
-        """Write text centred on a place in points, and keep others off it."""
-        size = _text_size(text, style.font)
-        self.taken.append((*(at - size / 2), *(at + size / 2)))
+        """Write text centred on a place in points, and keep other text off it."""
+        half = _text_size(text, style) / 2
+        self.taken.append((*(at - half), *(at + half)))
         x, y = self.units(at)
-        drawn = self.axes.text(
-            x,
-            y,
-            _drawable(text),
-            ha="center",
-            va="center",
-            fontproperties=style.font,
-            color=style.color,
-            zorder=style.zorder,
-            parse_math=False,
-        )
-        drawn.set_path_effects([withStroke(linewidth=2.2, foreground="white", alpha=0.85)])
+        look: Look = {"fontproperties": style.font, "color": style.color, "zorder": style.zorder}
+        if style.ground:
+            look["bbox"] = {"fc": style.ground, "ec": "none", "pad": 1.5}
+        look |= {"ha": "center", "va": "center_baseline", "parse_math": False}
+        if not style.ground:
+            # Apart from the text itself, of which an SVG then says in a comment what it reads.
+            halo = self.axes.text(x, y, _drawable(text), **look)
+            halo.set_path_effects([Stroke(linewidth=2.2, foreground="white", alpha=0.85)])
+        self.axes.text(x, y, _drawable(text), **look)
+
+    def arrow(self, ends: Float[np.ndarray, "2 2"], *, color: str, width: float) -> None:
+        """Draw an arrow between two places, units."""
+        start, end = map(tuple, ends)
+        head: Look = {
+            "arrowstyle": "-|>",
+            "mutation_scale": 4 + 6 * width,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        }
+        self.axes.add_patch(FancyArrowPatch(start, end, color=color, lw=width, zorder=6, **head))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Style:
+    """How a text looks; `ground` is the colour behind it, white round the letters if None."""
+
     font: FontProperties
     color: str
-    zorder: float
+    zorder: float = 10.0
+    ground: str | None = None
 
 
 def _font(size: float, *, bold: bool = False) -> FontProperties:
@@ -276,14 +271,14 @@ def _font(size: float, *, bold: bool = False) -> FontProperties:
 
 def _drawable(text: str) -> str:
     """The text with a box for each character that the font has not."""
-    known = get_font(findfont(_font(8))).get_charmap()
+    known = get_font(findfont(_font(8.0))).get_charmap()
     return "".join(char if ord(char) in known else "\u25a1" for char in text)
 
 
-def _text_size(text: str, font: FontProperties) -> Float[np.ndarray, " 2"]:
+def _text_size(text: str, style: _Style) -> Float[np.ndarray, " 2"]:
     """Width and height that a line of text takes, with a little air, points."""
-    width, _, _ = TextToPath().get_text_width_height_descent(_drawable(text), font, False)
-    return np.array([width + 3, font.get_size_in_points() * 1.25])
+    width, _, _ = TextToPath().get_text_width_height_descent(_drawable(text), style.font, False)
+    return np.array([width + 3, style.font.get_size_in_points() * 1.25]) + 3 * bool(style.ground)
 
 
 def _bounds(
@@ -302,7 +297,7 @@ def _bounds(
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def _footprints(scene: CognitiveMap) -> list[Float[np.ndarray, "k 2"]]:
+def _footprints(scene: CognitiveMap) -> list[Shape]:
     """The outline of each box seen from above."""
     corners = scene.objects.corners().detach().cpu().numpy()[:, :, :2]
     hulls = shapely.convex_hull(shapely.multipoints(list(corners))) if len(scene) else []
@@ -325,61 +320,55 @@ def _draw_ground(sheet: _Sheet, scene: CognitiveMap) -> None:
         sheet.axes.axhline(y, color="#eef1f4", linewidth=0.6, zorder=0)
     if scene.room is not None:
         outline = np.array(scene.room.exterior.coords)[:, :2]
-        style = {"facecolor": "#fbf9f5", "edgecolor": INK, "linewidth": 2.2}
+        style: Look = {"facecolor": "#fbf9f5", "edgecolor": INK, "linewidth": 2.2}
         sheet.axes.add_patch(PolygonPatch(outline, zorder=1, joinstyle="miter", **style))
         sheet.legend.append(Patch(label="room", **style))
 
 
 def _draw_objects(
-    sheet: _Sheet,
-    scene: CognitiveMap,
-    shapes: Sequence[Float[np.ndarray, "k 2"]],
-    evidence: Sequence[str],
+    sheet: _Sheet, scene: CognitiveMap, shapes: Sequence[Shape], evidence: Sequence[str]
 ) -> None:
     """Footprints from low to high, so that what stands on a table is seen; fronts; evidence."""
     if not len(scene):
         return
-    tops = scene.objects.hull()[1][:, 2]
-    order = tops.argsort(stable=True).tolist()
-    hues = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(sorted(set(scene.labels)))}
-    chosen = [i for i in order if scene.ids[i] in evidence]
+    order = scene.objects.hull()[1][:, 2].argsort(stable=True).tolist()
+    hues = _hues(scene.labels)
+    chosen = [shapes[i] for i in order if scene.ids[i] in evidence]
     fill = ["#e9ecef" if chosen else hues[scene.labels[i]] for i in order]
-    edge = "#b3bbc2" if chosen else "#5f6b76"
+    edge = "#aab3bb" if chosen else "#5f6b76"
+    every = [shapes[i] for i in order]
     sheet.axes.add_collection(
-        PolyCollection(
-            [shapes[i] for i in order], facecolors=fill, edgecolors=edge, lw=0.8, zorder=2
-        ),
-        autolim=False,
+        PolyCollection(every, facecolors=fill, edgecolors=edge, lw=0.8, zorder=2)
     )
-    sheet.legend.append(Patch(facecolor=fill[0], edgecolor=edge, label="object, from above"))
+    # Drawn once more, so that what lies beneath another object is not lost.
+    hidden: Look = {"edgecolors": edge, "linewidths": 0.6, "linestyles": (0, (3, 2))}
+    sheet.axes.add_collection(PolyCollection(every, facecolors="none", zorder=2.5, **hidden))
+    sheet.legend.append(Patch(fc=fill[0], ec=edge, label="object (dashed: beneath another)"))
     if chosen:
-        style = {"facecolor": "#f7b6aa", "edgecolor": EVIDENCE, "linewidth": 2.2}
-        marks = [shapes[i] for i in chosen]
-        sheet.axes.add_collection(
-            PolyCollection(marks, alpha=0.55, zorder=3, **style), autolim=False
-        )
+        style: Look = {"facecolor": "#f3a99b99", "edgecolor": EVIDENCE, "linewidth": 2.2}
+        sheet.axes.add_collection(PolyCollection(chosen, zorder=3, **style))
         sheet.legend.append(Patch(label="evidence", **style))
-    _draw_fronts(sheet, scene, shapes)
+    _draw_fronts(sheet, scene, shapes, color=QUIET if chosen else INK)
 
 
 def _draw_fronts(
-    sheet: _Sheet, scene: CognitiveMap, shapes: Sequence[Float[np.ndarray, "k 2"]]
+    sheet: _Sheet, scene: CognitiveMap, shapes: Sequence[Shape], *, color: str
 ) -> None:
     """A small arrow head where each known front meets the footprint's edge."""
     fronts = scene.fronts.detach().cpu().numpy()[:, :2]
     length = np.linalg.norm(fronts, axis=1)
     known = np.flatnonzero(length > 1e-3)  # NaN is not; nor is a front that looks straight up
+    middles = scene.objects.centers[:, :2].detach().cpu().numpy()
+    heads = []
     for i in known.tolist():
         ahead = fronts[i] / length[i]
-        middle = scene.objects.centers[i, :2].detach().cpu().numpy()
-        edge = middle + ahead * ((shapes[i] - middle) @ ahead).max()
+        edge = middles[i] + ahead * ((shapes[i] - middles[i]) @ ahead).max()
         side = np.array([-ahead[1], ahead[0]])
-        tip = np.array([ahead * 5, side * 3.2, -side * 3.2]) / sheet.scale + edge
-        sheet.axes.add_patch(PolygonPatch(tip, facecolor=INK, linewidth=0, zorder=4))
-    if len(known):
-        sheet.legend.append(
-            Line2D([], [], linestyle="", marker="^", color=INK, markersize=5, label="front")
-        )
+        heads.append(np.array([ahead * 5, side * 3.2, -side * 3.2]) / sheet.scale + edge)
+    if heads:
+        sheet.axes.add_collection(PolyCollection(heads, facecolors=color, lw=0, zorder=4))
+        mark: Look = {"linestyle": "", "marker": "^", "markersize": 5, "color": color}
+        sheet.legend.append(Line2D([], [], label="front of the object", **mark))
 
 
 def _draw_viewpoint(sheet: _Sheet, viewpoint: tuple[Point, Point]) -> None:
@@ -387,102 +376,76 @@ def _draw_viewpoint(sheet: _Sheet, viewpoint: tuple[Point, Point]) -> None:
     origin, target = (np.array(point[:2]) for point in viewpoint)
     if np.linalg.norm(target - origin) * sheet.scale < 1:
         raise InputError("viewpoint: expected two points apart as seen from above, got one place")
-    sheet.axes.add_patch(
-        FancyArrowPatch(
-            tuple(origin),
-            tuple(target),
-            arrowstyle="-|>",
-            mutation_scale=16,
-            color=SIGHT,
-            linewidth=2,
-            shrinkA=0,
-            shrinkB=0,
-            zorder=6,
-        )  # fmt: skip
-    )
+    sheet.arrow(np.array([origin, target]), color=SIGHT, width=2.0)
     turn = math.degrees(math.atan2(*(target - origin)[::-1]))
-    reach = 44 / sheet.scale
-    sheet.axes.add_patch(
-        Wedge(tuple(origin), reach, turn - 35, turn + 35, color=SIGHT, alpha=0.18, zorder=5, lw=0)
-    )
-    style = {"marker": "o", "color": SIGHT, "markeredgecolor": "white", "markersize": 9}
+    cone: Look = {"color": SIGHT, "alpha": 0.18, "zorder": 5, "lw": 0}
+    sheet.axes.add_patch(Wedge(tuple(origin), 44 / sheet.scale, turn - 35, turn + 35, **cone))
+    style: Look = {"marker": "o", "color": SIGHT, "markeredgecolor": "white", "markersize": 9}
     sheet.axes.plot(*origin, zorder=7, **style)
     sheet.legend.append(Line2D([], [], linewidth=2, label="viewpoint, looking along", **style))
-    _keep_clear(sheet, origin, 7)
+    place = sheet.points(origin)
+    sheet.taken.append((*(place - 7), *(place + 7)))
 
 
 def _draw_distance(sheet: _Sheet, line: tuple[Point, Point], *, unit: str) -> None:
     """A dashed line with the distance of its ends in space."""
     ends = np.array(line)
-    sheet.axes.plot(
-        *ends[:, :2].T, color=EVIDENCE, lw=1.6, ls=(0, (4, 2)), marker="o", ms=4, zorder=6
-    )
-    metres = float(np.linalg.norm(ends[1] - ends[0]))
-    style = _Style(font=_font(9, bold=True), color=EVIDENCE, zorder=9)
-    sheet.write(f"{metres:.2f} {unit}", sheet.points(ends[:, :2].mean(axis=0)), style=style)
-    sheet.legend.append(
-        Line2D([], [], color=EVIDENCE, lw=1.6, ls=(0, (4, 2)), marker="o", ms=4, label="distance")
-    )
-
-
-def _keep_clear(sheet: _Sheet, xy: Float[np.ndarray, " 2"], radius: float) -> None:
-    place = sheet.points(xy)
-    sheet.taken.append((*(place - radius), *(place + radius)))
+    style: Look = {"color": EVIDENCE, "linewidth": 1.6, "linestyle": (0, (4, 2)), "markersize": 4}
+    sheet.axes.plot(*ends[:, :2].T, marker="o", zorder=6, **style)
+    sheet.legend.append(Line2D([], [], marker="o", label="distance", **style))
+    x, y = ends[1, :2] - ends[0, :2]
+    aside = np.array([-y, x]) * (1 if x >= 0 else -1)  # above the line
+    place = sheet.points(ends[:, :2].mean(axis=0))
+    place = place + 10 * aside / max(float(np.hypot(x, y)), 1e-9)
+    bold = _Style(font=_font(9.0, bold=True), color=EVIDENCE)
+    sheet.write(f"{np.linalg.norm(ends[1] - ends[0]):.2f} {unit}", place, style=bold)
 
 
 def _draw_scale_bar(sheet: _Sheet, *, unit: str) -> None:
     """How long a metre is, and which way x and y go."""
-    low_x, low_y, high_x, _ = sheet.bounds
-    length = _step(high_x - low_x, most=6)
-    start = sheet.units(np.array([8.0, 10.0]))
-    style = {"color": INK, "linewidth": 2, "zorder": 8, "solid_capstyle": "butt"}
-    sheet.axes.plot([start[0], start[0] + length], [start[1]] * 2, **style)
-    middle = sheet.points(start + np.array([length / 2, 0])) + np.array([0, 8])
-    ink = _Style(font=_font(8), color=INK, zorder=8)
-    sheet.write(f"{length:g} {unit}", middle, style=ink)
-    corner = sheet.points(np.array([high_x, low_y])) + np.array([-34.0, 10.0])
+    length = _step(sheet.bounds[2] - sheet.bounds[0], most=6)
+    start = np.array([14.0, 10.0])
+    bar = sheet.units(np.array([start, start + np.array([length * sheet.scale, 0])]))
+    sheet.axes.plot(*bar.T, color=INK, linewidth=2, zorder=8, solid_capstyle="butt")
+    ink = _Style(font=_font(8.0), color=INK)
+    sheet.write(f"{length:g} {unit}", sheet.points(bar.mean(axis=0)) + np.array([0, 9]), style=ink)
+    corner = sheet.points(np.array([sheet.bounds[2], sheet.bounds[1]])) + np.array([-40.0, 10.0])
     for name, way in (("x", np.array([18.0, 0.0])), ("y", np.array([0.0, 18.0]))):
-        ends = sheet.units(np.array([corner, corner + way]))
-        sheet.axes.add_patch(
-            FancyArrowPatch(
-                *map(tuple, ends),
-                arrowstyle="-|>",
-                mutation_scale=7,
-                color=INK,
-                linewidth=1,
-                shrinkA=0,
-                shrinkB=0,
-                zorder=8,
-            )  # fmt: skip
-        )
-        sheet.write(name, corner + way * 1.4, style=ink)
+        sheet.arrow(sheet.units(np.array([corner, corner + way])), color=INK, width=1.0)
+        sheet.write(name, corner + way * 1.45, style=ink)
 
 
 def _draw_labels(
-    sheet: _Sheet,
-    scene: CognitiveMap,
-    shapes: Sequence[Float[np.ndarray, "k 2"]],
-    evidence: Sequence[str],
+    sheet: _Sheet, scene: CognitiveMap, shapes: Sequence[Shape], evidence: Sequence[str]
 ) -> None:
     """Ids on or beside the objects: evidence first, then from large to small."""
     if not len(scene):
         return
-    frames = np.array([[shape.min(axis=0), shape.max(axis=0)] for shape in shapes])
-    frames = sheet.points(frames).reshape(-1, 4)
-    size = (frames[:, 2:] - frames[:, :2]).prod(axis=1)
+    corners = np.array([[shape.min(axis=0), shape.max(axis=0)] for shape in shapes])
+    frames = sheet.points(corners).reshape(-1, 4)
     picked = np.array([key in evidence for key in scene.ids])
-    order = np.lexsort((-size, ~picked))
+    quiet = _Style(font=_font(7.5), color="#77828b" if picked.any() else INK)
+    strong = _Style(font=_font(9.5, bold=True), color=EVIDENCE, zorder=11.0)
+    order = np.lexsort((-(frames[:, 2:] - frames[:, :2]).prod(axis=1), ~picked))
     for i in order[:LABEL_LIMIT].tolist():
-        style = _Style(font=_font(7.5), color="#7b858e" if picked.any() else INK, zorder=10)
-        if picked[i]:
-            style = _Style(font=_font(9.5, bold=True), color=EVIDENCE, zorder=11)
-        text = scene.ids[i] if len(scene.ids[i]) <= 40 else f"{scene.ids[i][:37]}..."
-        place = _place(sheet, frames[i], frames, _text_size(text, style.font))
+        style = strong if picked[i] else quiet
+        text = _short(scene.ids[i])
+        size = _text_size(text, style)
+        place = place_label(i, frames, size, taken=sheet.taken, extent=sheet.extent)
         _draw_leader(sheet, frames[i], place, color=style.color)
         sheet.write(text, place, style=style)
     if len(scene) > LABEL_LIMIT:
         note = f"{LABEL_LIMIT} of {len(scene)} objects have a label"
         sheet.legend.append(Line2D([], [], linestyle="", label=note))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _hues(labels: Sequence[str]) -> dict[str, str]:
+    """A colour a label, the same for the same labels."""
+    return {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(sorted(set(labels)))}
 
 
 def _draw_leader(
@@ -497,108 +460,41 @@ def _draw_leader(
     sheet.axes.plot(*sheet.units(np.array([place, end])).T, color=color, lw=0.6, zorder=9)
 
 
-def _place(
-    sheet: _Sheet,
-    frame: Float[np.ndarray, " 4"],
-    frames: Float[np.ndarray, "n 4"],
-    size: Float[np.ndarray, " 2"],
-) -> Float[np.ndarray, " 2"]:
-    """The best middle for a label of that size near a frame; everything in points."""
-    spots = np.array(list(_spots(frame, size)))
-    boxes = np.concatenate([spots - size / 2, spots + size / 2], axis=1)
-    extent = (np.array(sheet.bounds[2:]) - np.array(sheet.bounds[:2])) * sheet.scale
-    outside = (boxes[:, :2] < 0).any(axis=1) | (boxes[:, 2:] > extent).any(axis=1)
-    taken = np.array(sheet.taken).reshape(-1, 4)
-    over_labels = _overlap(boxes, taken).sum(axis=1) / size.prod()
-    # Hiding a small object wholly is bad; writing across a part of a rug is not.
-    others = frames[(frames != frame).any(axis=1)]
-    area = (others[:, 2:] - others[:, :2]).prod(axis=1).clip(min=1)
-    shared = _overlap(boxes, others)
-    hidden = (shared / area).sum(axis=1) + 0.4 * shared.sum(axis=1) / size.prod()
-    apart = np.linalg.norm(spots - np.clip(spots, frame[:2], frame[2:]), axis=1)
-    cost = 1000 * outside + 60 * over_labels + 2 * hidden + apart / 14
-    return np.asarray(spots[cost.argmin()])
-
-
-def _spots(
-    frame: Float[np.ndarray, " 4"], size: Float[np.ndarray, " 2"]
-) -> Iterator[Float[np.ndarray, " 2"]]:
-    """Where a label might go: the middle, elsewhere inside, then round about, ever further."""
-    middle, half = (frame[:2] + frame[2:]) / 2, (frame[2:] - frame[:2]) / 2
-    yield middle
-    free = half - size / 2
-    if (free > 0).all():
-        for x in np.linspace(-1, 1, 5):
-            for y in np.linspace(-1, 1, 7):
-                yield middle + free * np.array([x, y])
-    for gap in (1, 6, 14, 24, 38, 56, 80, 110):
-        for angle in np.linspace(0, 2 * math.pi, 24, endpoint=False):
-            way = np.array([math.cos(angle), math.sin(angle)])
-            reach = (half + size / 2 + gap) / np.abs(way).clip(min=1e-9)
-            yield middle + way * reach.min()
-
-
-def _overlap(
-    boxes: Float[np.ndarray, "n 4"], others: Float[np.ndarray, "m 4"]
-) -> Float[np.ndarray, "n m"]:
-    """Shared area of each pair of boxes."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    return np.asarray((high - low).clip(min=0).prod(axis=2))
-
-
 def _draw_regions(sheet: _Sheet, regions: Regions, evidence: Sequence[str]) -> None:
     """Boxes from weak to strong; with evidence the others stand back."""
-    boxes = regions.boxes.detach().cpu().numpy().astype(np.float64)
+    scores = regions.scores.detach().cpu().numpy()
     # The sheet's y goes up, the photo's goes down.
-    height = regions.image_size[1]
-    frames = np.stack(
-        [boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], axis=1
-    )
-    frames = sheet.points(frames.reshape(-1, 2, 2)).reshape(-1, 4)
+    left, top, right, bottom = regions.boxes.detach().cpu().numpy().astype(np.float64).T
+    low, high = np.stack([left, -bottom], axis=1), np.stack([right, -top], axis=1)
     labels = regions.labels(unmapped="region")
-    hues = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(sorted(set(labels)))}
+    hues = _hues(labels)
     picked = np.array([key in evidence for key in regions.ids], dtype=bool)
-    scores = regions.scores.tolist()
-    for i in np.lexsort((regions.scores.cpu().numpy(), picked)).tolist():
-        strong = bool(picked[i]) or not picked.any()
+    for i in np.lexsort((scores, picked)).tolist():
         color = EVIDENCE if picked[i] else hues[labels[i]]
-        low, high = sheet.units(frames[i].reshape(2, 2))
-        for lw, shade in ((4.5 if picked[i] else 3.2, "#10161c"), (3 if picked[i] else 1.8, color)):
-            sheet.axes.add_patch(
-                Rectangle(
-                    tuple(low),
-                    *(high - low),
-                    fill=False,
-                    lw=lw,
-                    ec=shade,
-                    alpha=1 if strong else 0.55,
-                    zorder=3 + bool(picked[i]),
-                )  # fmt: skip
-            )
-        _write_tag(sheet, frames[i], f"{labels[i]} {scores[i]:.2f}", color=color)
+        look: Look = {"fill": False, "alpha": 0.6 if picked.any() and not picked[i] else 1}
+        # A dark line beneath the bright one is seen on any photo.
+        for width, shade in ((1.4, "#10161c"), (0, color)):
+            line = width + (3.4 if picked[i] else 1.7)
+            frame = Rectangle(tuple(low[i]), *(high[i] - low[i]), lw=line, ec=shade, **look)
+            sheet.axes.add_patch(frame).set_zorder(3 + int(picked[i]))
+    for i in np.lexsort((-scores, ~picked)).tolist():
+        color = EVIDENCE if picked[i] else hues[labels[i]]
+        font = _font(9.5 if picked[i] else 8.0, bold=True)
+        ink, level = ("white", 7.0) if picked[i] else (INK, 6.0)
+        tag = _Style(font=font, color=ink, zorder=level, ground=color)
+        corners = sheet.points(np.array([low[i], high[i]])).reshape(4)
+        _write_tag(sheet, corners, f"{_short(labels[i])} {scores[i]:.2f}", style=tag)
 
 
-def _write_tag(sheet: _Sheet, frame: Float[np.ndarray, " 4"], text: str, *, color: str) -> None:
-    """A label on its own colour at a corner of the box where no other tag stands."""
-    font = _font(9, bold=True)
-    text = text if len(text) <= 40 else f"{text[:37]}..."
-    size = _text_size(text, font) + np.array([3, 2])
-    (x0, y0, x1, y1), (w, h) = frame, size / 2
-    spots = np.array(
-        [(x0 + w, y1 + h), (x0 + w, y1 - h), (x1 - w, y1 + h), (x1 - w, y1 - h),
-         (x0 + w, y0 - h), (x0 + w, y0 + h), (x1 - w, y0 - h), (x1 - w, y0 + h)]
-    )  # fmt: skip
-    extent = (np.array(sheet.bounds[2:]) - np.array(sheet.bounds[:2])) * sheet.scale
-    spots = np.clip(spots, size / 2, extent - size / 2)
+def _write_tag(sheet: _Sheet, frame: Float[np.ndarray, " 4"], text: str, *, style: _Style) -> None:
+    """Write a label at a corner of its box where no other stands, if there is one."""
+    size = _text_size(text, style)
+    width, height = size / 2
+    sides = (frame[0] + width, frame[2] - width)
+    levels = (frame[3] + height, frame[3] - height, frame[1] - height, frame[1] + height)
+    spots = np.array([(x, y) for y in levels for x in sides])
+    spots = np.clip(spots, size / 2, np.maximum(sheet.extent - size / 2, size / 2))
     boxes = np.concatenate([spots - size / 2, spots + size / 2], axis=1)
-    taken = np.array(sheet.taken).reshape(-1, 4)
     # Ties go to the first spot: above the upper left corner.
-    spot = spots[_overlap(boxes, taken).sum(axis=1).argmin()]
-    sheet.taken.append((*(spot - size / 2), *(spot + size / 2)))
-    low, high = sheet.units(np.array([spot - size / 2, spot + size / 2]))
-    sheet.axes.add_patch(Rectangle(tuple(low), *(high - low), fc=color, ec="none", zorder=5))
-    x, y = sheet.units(spot)
-    ink = "white" if color == EVIDENCE else INK
-    sheet.axes.text(x, y, _drawable(text), ha="center", va="center_baseline", color=ink,
-                    fontproperties=font, zorder=6, parse_math=False)  # fmt: skip
+    shared = overlap(boxes, np.array(sheet.taken).reshape(-1, 4)).sum(axis=1)
+    sheet.write(text, spots[shared.argmin()], style=style)

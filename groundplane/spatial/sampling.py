@@ -87,7 +87,7 @@ class _Lattice:
     axes: Float[Tensor, "n 3 3"]
     start: Float[Tensor, "n 3"]
     pace: Float[Tensor, "n 3"]
-    counts: Int[Tensor, "n 3"]
+    counts: Float[Tensor, "n 3"]  # as floats, which neither wrap nor hide NaN
     low: Int[Tensor, "n 3"]
     high: Int[Tensor, "n 3"]
 
@@ -111,14 +111,14 @@ class _Lattice:
             axes=boxes.axes.double(),
             start=start,
             pace=pace,
-            counts=(sizes / step).ceil().clamp(min=1).long(),
+            counts=(sizes / step).ceil().clamp(min=1),
             low=low.long(),
             high=high.long(),
         )
 
     def num_points(self) -> Float[Tensor, " n"]:
-        """How many points each lattice holds, with its hollow; as floats, which do not wrap."""
-        return self.counts.double().prod(dim=1)
+        """How many points each lattice holds, with its hollow."""
+        return self.counts.prod(dim=1)
 
     def where(self, keep: Tensor, other: _Lattice) -> _Lattice:
         """This lattice where `keep` holds, the other one elsewhere."""
@@ -153,19 +153,21 @@ def _walk(walked: _Lattice, other: _Lattice) -> Float[Tensor, " n"]:
     num_points = walked.num_points()
     if len(num_points) == 0:
         return num_points
-    most = float(num_points.max())
+    # Zero times what is not finite is NaN: the box not walked must be finite as well.
+    most = float((num_points + 0 * other.num_points()).max())
     if not most <= _MOST_POINTS:
         raise InputError(
             f"sampled_gap: the smaller box of a pair has {most:.3g} sample points, expected at"
             f" most {_MOST_POINTS:.3g}; check that sizes are finite and in metres, or raise step"
         )
-    ends = num_points.long().cumsum(dim=0)
+    num_walked = num_points.long()
+    ends = num_walked.cumsum(dim=0)
     best = torch.full_like(num_points, math.inf)
     total = int(ends[-1])
     for start in range(0, total, _CHUNK):
         flat = torch.arange(start, min(start + _CHUNK, total), device=ends.device)
         rows = torch.searchsorted(ends, flat, right=True)
-        place = flat - (ends - num_points.long())[rows]
+        place = flat - (ends - num_walked)[rows]
         square = _nearest_square(walked.take(rows), place, other.take(rows))
         best.scatter_reduce_(0, rows, square, reduce="amin")
     return best.sqrt()
@@ -175,7 +177,7 @@ def _nearest_square(
     walked: _Lattice, place: Int[Tensor, " k"], other: _Lattice
 ) -> Float[Tensor, " k"]:
     """Squared distance of one point of each walked lattice to the nearest of the other."""
-    counts = walked.counts
+    counts = walked.counts.long()
     index = torch.stack(
         [
             place // (counts[:, 1] * counts[:, 2]),
@@ -194,7 +196,7 @@ def _nearest_square(
 def _to_lattice(points: Float[Tensor, "k 3"], lattice: _Lattice) -> Float[Tensor, " k"]:
     """Squared distance of each point, in the lattice's own frame, to its nearest lattice point."""
     nearest = ((points - lattice.start) / lattice.pace).round().long()
-    last = lattice.counts - 1
+    last = lattice.counts.long() - 1
     zero = torch.zeros_like(last)
 
     def squares(index: Tensor) -> Tensor:

@@ -58,6 +58,10 @@ class Scene(Protocol):
         """Shortest distances between objects."""
         ...
 
+    def distance(self, a: int, b: int) -> float:
+        """The distance that is told of two objects."""
+        ...
+
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between the centres of objects."""
         ...
@@ -146,12 +150,15 @@ class MapScene:
         return self.map.objects[index]
 
     def gaps(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
-        """Shortest distances between boxes, metres; 0 where they touch."""
-        if self._sampled:
-            left = a.repeat_interleave(len(b))
-            right = b.repeat(len(a))
-            return sampled_gap(self._boxes(left), self._boxes(right)).reshape(len(a), len(b))
+        """Exact shortest distances between boxes, metres; 0 where they touch."""
         return box_gaps(self._boxes(a), self._boxes(b))
+
+    def distance(self, a: int, b: int) -> float:
+        """The distance that is told of two objects, metres: exact, or sampled if so chosen."""
+        first, second = torch.tensor([a]), torch.tensor([b])
+        if self._sampled:
+            return float(sampled_gap(self._boxes(first), self._boxes(second))[0])
+        return float(self.gaps(first, second)[0, 0])
 
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between centres, metres."""
@@ -191,16 +198,21 @@ class MapScene:
     def _horizontal(
         boxes: Boxes3D, fronts: Float[Tensor, "n 2"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """Width and depth: across and along the front; longer and shorter side without one."""
-        frames = shapely.oriented_envelope(boxes.footprints())
-        corners = shapely.get_coordinates(shapely.get_exterior_ring(frames)).reshape(-1, 5, 2)
-        sides = boxes.centers.new_tensor(corners[:, 1:3] - corners[:, :2]).norm(dim=-1)
-        across = torch.stack([-fronts[:, 1], fronts[:, 0]], dim=1)
-        reach = torch.einsum("nij,nkj->nki", boxes.axes[:, :, :2], torch.stack([across, fronts], 1))
-        known = (reach.abs() * boxes.sizes[:, None]).sum(dim=-1)
-        sides = torch.stack([sides.amax(dim=1), sides.amin(dim=1)], dim=1)
-        sides = torch.where(known.isnan(), sides, known)
-        return sides[:, 0], sides[:, 1]
+        """Width and depth: across and along the front; longer and shorter side without one.
+
+        The vertical side is the one whose axis is most parallel to z: boxes fitted to scans lean,
+        and the outline of a leaning box seen from above is too wide.
+        """
+        upright = boxes.axes[:, :, 2].abs().argmax(dim=1)
+        rest = torch.stack([(upright + 1) % 3, (upright + 2) % 3], dim=1)
+        sides = boxes.sizes.gather(1, rest)
+        flat = boxes.axes[:, :, :2].gather(1, rest[:, :, None].expand(-1, -1, 2))
+        along = torch.einsum("nij,nj->ni", flat, fronts).abs().argmax(dim=1, keepdim=True)
+        known = ~fronts.isnan().any(dim=1)
+        longer = sides.argmin(dim=1, keepdim=True)
+        depth_at = torch.where(known[:, None], along, longer)
+        depth = sides.gather(1, depth_at)[:, 0]
+        return sides.gather(1, 1 - depth_at)[:, 0], depth
 
     def room_area(self) -> float | None:
         """Square metres as stated, else of the outline."""
@@ -217,6 +229,8 @@ class MapScene:
                 raise UnsupportedError(f"{name!r} needs a distance")
             near = self.gaps(subjects, anchors) <= limit
             return near if name == "within" else ~near
+        if name == "supports":
+            return relations.on(b, a).T
         holds = getattr(relations, name, None) if name in relations.WORLD_RELATIONS else None
         if holds is None:
             raise UnsupportedError(f"a scene of boxes has no relation {name!r}")

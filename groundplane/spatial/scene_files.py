@@ -250,10 +250,12 @@ def _scenes_of(document: object, at: Field, name: str) -> dict[str, Callable[[],
     if any(map(scene_vsi.is_scene, document.values())):
         rows = document.items()
         return {text(key, at): partial(scene_vsi.parse, row, at[key], key) for key, row in rows}
-    got = f"{listing(map(shown, document), limit=5)}.{did_you_mean('format', document)}"
+    meant = next(
+        (f" Is {key!r} 'format'?" for key in document if did_you_mean(key, ["format"])), ""
+    )
     raise SceneError(
         f"{at.source}: expected a scene with 'format': {FORMAT!r}, or VSI-Bench scenes with "
-        f"'object_bbox', got an object with the keys {got}"
+        f"'object_bbox', got the keys {listing(map(shown, document), limit=5)}.{meant}"
     )
 
 
@@ -292,14 +294,10 @@ def _own(record: object, at: Field, name: str) -> CognitiveMap:
     """A scene in groundplane's own format."""
     record = mapping(record, at, "a scene")
     check_keys(record, at, allowed=SCENE_KEYS, required=("objects",))
-    items = [
-        mapping(item, at["objects"][i], "an object")
-        for i, item in enumerate(array(record["objects"], at["objects"], None))
-    ]
-    check_size(items, at["objects"])
-
-    def row(i: int) -> Field:
-        return at["objects"][i]
+    row = at["objects"].__getitem__
+    stated = array(record["objects"], at["objects"], None)
+    check_size(stated, at["objects"])
+    items = [mapping(item, row(i), "an object") for i, item in enumerate(stated)]
 
     for i, item in enumerate(items):
         check_keys(item, row(i), allowed=OBJECT_KEYS, required=("label", "center", "size"))
@@ -330,7 +328,7 @@ def _own(record: object, at: Field, name: str) -> CognitiveMap:
         room_area=area,
         floor=number(record["floor"], at["floor"]) if "floor" in record else None,
         scale=_scale(record.get("scale", "metric"), at["scale"]),
-        provenance=regions,
+        provenance={key: names for key, names in regions.items() if names},
     )
 
 
@@ -371,7 +369,7 @@ def _fronts(items: Sequence[Mapping[str, object]], row: Rows) -> Float[torch.Ten
     given = [i for i, item in enumerate(items) if "front" in item]
     rows = vectors([items[i]["front"] for i in given], lambda k: row(given[k])["front"], 3)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    for k in np.flatnonzero(length < 1e-9)[:1]:
+    for k in np.flatnonzero(length < 1e-9)[:1].tolist():
         raise row(given[k])["front"].error("a direction", items[given[k]]["front"])
     fronts[given] = rows / length
     return torch.from_numpy(fronts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import unicodedata
 from collections import Counter
@@ -236,10 +237,12 @@ def positive(value: object, at: Field) -> float:
 
 def numbers(values: Sequence[object], at: Rows) -> Float[np.ndarray, " n"]:
     """The values, which must be finite numbers; one by one only where one is none."""
-    if {*map(type, values)} <= {float}:
-        column = np.array(values, dtype=np.float64)
-        if (np.abs(column) <= NUMBER_LIMIT).all():
-            return column
+    if {*map(type, values)} <= {int, float}:
+        # A whole number may be too large for a float; the loop below says which.
+        with contextlib.suppress(OverflowError):
+            column = np.array(values, dtype=np.float64)
+            if (np.abs(column) <= NUMBER_LIMIT).all():
+                return column
     return np.array([number(value, at(i)) for i, value in enumerate(values)], dtype=np.float64)
 
 
@@ -260,7 +263,7 @@ def optional(
     column = np.full(len(items), fill)
     given = [i for i, item in enumerate(items) if key in item]
     column[given] = numbers([items[i][key] for i in given], lambda k: at(given[k])[key])
-    for i in np.flatnonzero((column < 0) | (column > most))[:1]:
+    for i in np.flatnonzero((column < 0) | (column > most))[:1].tolist():
         expected = "a number of at least 0" if np.isinf(most) else f"a number from 0 to {most:g}"
         raise at(i)[key].error(expected, items[i][key])
     return torch.from_numpy(column)
@@ -286,14 +289,14 @@ def boxes(
     names: tuple[str, str] = ("size", "axes"),
 ) -> Boxes3D:
     """Boxes whose sizes are positive and whose axes are orthonormal and right-handed."""
-    for i in np.flatnonzero((sizes <= 0).any(axis=1))[:1]:
+    for i in np.flatnonzero((sizes <= 0).any(axis=1))[:1].tolist():
         raise at(i)[names[0]].error("three positive numbers", tuple(sizes[i].tolist()))
     skew = np.abs(axes @ axes.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0)
-    for i in np.flatnonzero(skew > AXES_TOLERANCE)[:1]:
+    for i in np.flatnonzero(skew > AXES_TOLERANCE)[:1].tolist():
         raise at(i)[names[1]].error(
             f"orthonormal rows within {AXES_TOLERANCE:g}", f"rows off by {skew[i]:.3g}"
         )
-    for i in np.flatnonzero(np.linalg.det(axes) <= 0)[:1]:
+    for i in np.flatnonzero(np.linalg.det(axes) <= 0)[:1].tolist():
         raise at(i)[names[1]].error("right-handed axes", "left-handed ones")
     return Boxes3D(
         centers=torch.from_numpy(centers),

@@ -215,7 +215,11 @@ class SetSolver:
         self, relation: str, source: Found, anchor: Found | None, view: View
     ) -> Bool[Tensor, "a b"]:
         if anchor is None:
-            return view.relation_to_viewer(relation, self.scene.ground(source.index))[:, None]
+            # What one stands at or looks at fixes the view; it lies on no side of it.
+            fixed = torch.tensor(view.evidence, dtype=torch.long)
+            free = ~torch.isin(source.index, fixed)
+            points = self.scene.ground(source.index)
+            return (view.relation_to_viewer(relation, points) & free)[:, None]
         return self.scene.side(relation, source.index, anchor.index, view.direction)
 
     def _restrict(

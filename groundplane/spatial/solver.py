@@ -8,7 +8,7 @@ result depends on which is meant, the answer is `ambiguous` and lists them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -36,7 +36,7 @@ from groundplane.spatial.nouns import noun, relation_words
 from groundplane.spatial.places import attribute_answer
 from groundplane.spatial.scene import Scene, UnsupportedError
 from groundplane.spatial.sets import NEEDS_VIDEO, SetSolver
-from groundplane.spatial.units import convert, power_of, unit_of
+from groundplane.spatial.units import convert, format_number, power_of, unit_of
 from groundplane.spatial.viewing import IMAGE_FRAME, WORLD_FRAME
 from groundplane.spatial.walking import route_answer
 
@@ -244,7 +244,7 @@ class _Run:
         elif node.name == "room_area":
             number, measure = self._room(), self._measure_words(node.name)
         else:
-            found = self.finder.find(node.of[0])
+            found = self._alike(node.name, self.finder.find(node.of[0]))
             if len(found) != 1:
                 return self._several(node, found)
             number, measure = self._one(node.name, found), self._measure_words(node.name)
@@ -263,9 +263,13 @@ class _Run:
             return number.value, number.unit, number.notes
         try:
             return convert(number.value, number.unit, wanted), wanted, number.notes
-        except InputError:
-            note = f"given in {number.unit}: this source has no {wanted}"
-            return number.value, number.unit, (*number.notes, note)
+        except InputError as error:
+            told = format_number(number.value, number.unit)
+            raise StopError(
+                Status.CANNOT_DETECT,
+                f"this source has no {wanted}: a photo alone is measured in pixels, a scene without "
+                f"scale in its own units; there it is {told}",
+            ) from error
 
     def _distance_words(self, node: Measure) -> str:
         return self.scene.method if node.name == "distance" else "between the centres"
@@ -293,7 +297,7 @@ class _Run:
                     f"there are {len(found)} {found.name}; took the closest pair, "
                     f"{self.scene.names[taken]}"
                 )
-        value = float(values.flatten()[at])
+        value = self._pair_distance(node.name, i, j)
         if value == 0:
             notes.append("the boxes touch or overlap")
         return _Number(
@@ -306,6 +310,11 @@ class _Run:
     ) -> Float[Tensor, "a b"]:
         return self.scene.gaps(a, b) if name == "distance" else self.scene.center_distances(a, b)
 
+    def _pair_distance(self, name: str, i: int, j: int) -> float:
+        if name == "distance":
+            return self.scene.distance(i, j)
+        return float(self.scene.center_distances(torch.tensor([i]), torch.tensor([j]))[0, 0])
+
     def _mutual(self, node: Measure, found: Found) -> _Number:
         """`how far apart are the chairs`: between exactly two."""
         if len(found) != 2:
@@ -315,7 +324,7 @@ class _Run:
                 f"a distance is between two things, and there are {len(found)} of "
                 f"{found.name!r} ({names}); say which two",
             )
-        value = float(self._distances(node.name, found.index[:1], found.index[1:])[0, 0])
+        value = self._pair_distance(node.name, *found.index.tolist())
         return _Number(
             value=value, unit=self.scene.unit, evidence=tuple(found.index.tolist()),
             notes=found.notes,
@@ -340,6 +349,16 @@ class _Run:
             notes=found.notes,
             open=found.open,
         )  # fmt: skip
+
+    def _alike(self, name: str, found: Found) -> Found:
+        """One of several that measure the same: which of them was meant does not matter."""
+        if not found.definite or len(found) < 2:
+            return found
+        values = self.scene.measure(name, found.index)
+        if float(values.max() - values.min()) > 1e-6 * float(values.abs().max()):
+            return found
+        note = f"there are {len(found)} of {found.name!r}, all the same"
+        return replace(found, index=found.index[:1], notes=(*found.notes, note))
 
     def _several(self, node: Measure, found: Found) -> Answer:
         """A measure of several objects: of each, or asked back where one was meant."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from groundplane.core.errors import InputError
 
-__all__ = ["UNIT_WORDS", "convert", "power_of", "unit_of"]
+__all__ = ["UNIT_WORDS", "convert", "format_number", "power_of", "unit_of"]
 
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "ft": 0.3048, "in": 0.0254}
 UNIT_WORDS = {
@@ -52,3 +52,16 @@ def convert(value: float, source: str, target: str) -> float:
     if kinds[0][0] != kinds[1][0]:
         raise InputError(f"{source} cannot be given in {target}")
     return value * kinds[0][1] / kinds[1][1]
+
+
+def format_number(value: float, unit: str | None) -> str:
+    """A number with its unit, to the digits that are worth reading.
+
+    Examples:
+        >>> format_number(2.3067, "m"), format_number(213.4, "cm"), format_number(3, "count")
+        ('2.31 m', '213 cm', '3')
+    """
+    if unit in (None, "count"):
+        return f"{value:g}"
+    digits = {"cm": 0, "mm": 0, "px": 0, "px2": 0, "cm2": 0, "m2": 1, "ft2": 0, "in": 1, "ft": 1}
+    return f"{value:.{digits.get(unit, 2)}f} {UNIT_WORDS.get(unit, unit)}"

@@ -135,7 +135,7 @@ def stand_and_look(solver: Finder, viewpoint: Viewpoint) -> View:
         direction=_turned(line / line.norm(), viewpoint.turn),
         origin=here,
         frame=describe_viewpoint(solver, taken[0], taken[1] if origin is not None else None,
-                                 turned=viewpoint.turn != 0),
+                                 turn=viewpoint.turn),
         evidence=tuple(reversed(taken)),
         open=bool(notes) or facing.open or bool(origin and origin.open),
         notes=notes,
@@ -143,15 +143,16 @@ def stand_and_look(solver: Finder, viewpoint: Viewpoint) -> View:
 
 
 def describe_viewpoint(
-    solver: Finder, facing: int, origin: int | None, *, turned: bool
+    solver: Finder, facing: int, origin: int | None, *, turn: float
 ) -> FrameOfReference:
     """A stated viewpoint as a frame of reference."""
     names, ids = solver.scene.names, solver.scene.ids
     place = "in the middle of the scene" if origin is None else f"at {names[origin]}"
-    look = f"with the back to {names[facing]}" if turned else f"facing {names[facing]}"
+    look = f"with the back to {names[facing]}" if turn else f"facing {names[facing]}"
     return FrameOfReference(
         kind="viewpoint",
         text=f"standing {place}, {look}",
         origin=None if origin is None else ids[origin],
         facing=ids[facing],
+        turn=turn,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -14,6 +15,7 @@ from groundplane.core.answer import Answer
 from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.errors import InputError
 from groundplane.core.image import FrameMap, Image, Source
+from groundplane.core.orchestrator import Call
 from groundplane.core.regions import Regions
 from groundplane.core.session import (
     Done,
@@ -30,7 +32,15 @@ from groundplane.core.session import (
     Text,
 )
 
-__all__ = ["LanguageModelContract", "Play", "ScriptedModel", "Wait"]
+__all__ = [
+    "FakeResolver",
+    "LanguageModelContract",
+    "Play",
+    "ScriptedModel",
+    "Wait",
+    "found",
+    "picture",
+]
 
 Outcomes = Mapping[str, Resolved | Failed]
 
@@ -127,6 +137,60 @@ class _Player:
         return (item,) if isinstance(item, Event) else item(dict(self.outcomes))
 
 
+class FakeResolver:
+    """A resolver that gives each call what `answer` says.
+
+    Args:
+        answer: From a call to its result.
+        before: Called first with the names of a batch's requests; it may hang or raise.
+
+    Attributes:
+        batches: The names of the requests of each batch.
+        threads: The thread of each batch.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Call], object],
+        *,
+        before: Callable[[list[str]], None] | None = None,
+    ) -> None:
+        self._answer = answer
+        self._before = before
+        self.batches: list[list[str]] = []
+        self.threads: list[threading.Thread] = []
+
+    def resolve(self, calls: Sequence[Call]) -> list[object]:
+        """Answer each call."""
+        names = [call.event.request for call in calls]
+        self.batches.append(names)
+        self.threads.append(threading.current_thread())
+        if self._before is not None:
+            self._before(names)
+        return [self._answer(call) for call in calls]
+
+
+def picture(width: int, height: int) -> Image:
+    """A grey ramp of that many pixels."""
+    pixels = np.linspace(0, 255, width * height * 3).reshape(height, width, 3).astype(np.uint8)
+    source = Source(name=f"{width} by {height}", content_hash=f"{width:032x}{height:032x}")
+    return Image(pixels=pixels, source=source, frame_map=FrameMap.identity())
+
+
+def found(event: Ground, *, image_size: tuple[int, int]) -> DetectResult:
+    """A result with one region a phrase, each of the whole image."""
+    count, (width, height) = len(event.phrases), image_size
+    regions = Regions(
+        ids=tuple(f"{event.request}-{number}" for number in range(1, count + 1)),
+        boxes=torch.tensor([[0.0, 0.0, width, height]]).repeat(count, 1),
+        scores=torch.full((count,), 0.9),
+        phrases=event.phrases,
+        phrase_ids=torch.arange(count),
+        image_size=image_size,
+    )
+    return DetectResult(regions=regions, outcomes=(Outcome.FOUND,) * count)
+
+
 Order = Literal["as asked", "reversed", "one by one"]
 FailureKind = Literal["error", "deadline", "budget", "unsupported"]
 Answerer = Callable[[Ground | Query], Resolved | Failed]
@@ -218,26 +282,6 @@ def _next_given(asked: list[Ground | Query], *, order: Order, stuck: bool) -> li
     return given
 
 
-def _picture(width: int, height: int) -> Image:
-    pixels = np.linspace(0, 255, width * height * 3).reshape(height, width, 3).astype(np.uint8)
-    source = Source(name=f"{width} by {height}", content_hash=f"{width:032x}{height:032x}")
-    return Image(pixels=pixels, source=source, frame_map=FrameMap.identity())
-
-
-def _found(event: Ground, image_size: tuple[int, int]) -> DetectResult:
-    """One region a phrase, each of the whole image."""
-    count, (width, height) = len(event.phrases), image_size
-    regions = Regions(
-        ids=tuple(f"{event.request}-{number}" for number in range(1, count + 1)),
-        boxes=torch.tensor([[0.0, 0.0, width, height]]).repeat(count, 1),
-        scores=torch.full((count,), 0.9),
-        phrases=event.phrases,
-        phrase_ids=torch.arange(count),
-        image_size=image_size,
-    )
-    return DetectResult(regions=regions, outcomes=(Outcome.FOUND,) * count)
-
-
 def _snapshot(prompts: Sequence[Prompt]) -> list[object]:
     """What prompts hold, deeply copied, in a form that compares."""
     return [
@@ -269,13 +313,13 @@ class LanguageModelContract:
     def prompts(self) -> list[Prompt]:
         """At least two prompts that the model can answer."""
         return [
-            Prompt(text="How many chairs are there?", images=(_picture(64, 48),)),
+            Prompt(text="How many chairs are there?", images=(picture(64, 48),)),
             Prompt(
                 text="What is left of the table?",
-                images=(_picture(40, 60), _picture(8, 8)),
+                images=(picture(40, 60), picture(8, 8)),
                 choices=("A. chair", "B. lamp"),
             ),
-            Prompt(text="Where is the dog?", images=(_picture(1, 1),)),
+            Prompt(text="Where is the dog?", images=(picture(1, 1),)),
         ]
 
     @pytest.fixture
@@ -286,7 +330,7 @@ class LanguageModelContract:
             if isinstance(event, Query):
                 return Answer(value=1)
             image = prompts[event.sequence].images[event.image]
-            return _found(event, image.size)
+            return found(event, image_size=image.size)
 
         return result
 

@@ -12,7 +12,8 @@ from groundplane.spatial.map import CognitiveMap
 
 __all__ = ["SceneBuilder"]
 
-Triple = tuple[float, float, float]
+Number = float | int  # a test may check types at run time, where an int is no float
+Triple = tuple[Number, Number, Number]
 
 
 class SceneBuilder:
@@ -40,7 +41,7 @@ class SceneBuilder:
         *,
         at: Triple,
         size: Triple = (0.5, 0.5, 0.5),
-        yaw: float = 0.0,
+        yaw: Number = 0.0,
         **details: object,
     ) -> Self:
         """Add an object.
@@ -58,7 +59,7 @@ class SceneBuilder:
         self._objects.append(record)
         return self
 
-    def room(self, polygon: Sequence[tuple[float, float]], *, area: float | None = None) -> Self:
+    def room(self, polygon: Sequence[tuple[Number, Number]], *, area: Number | None = None) -> Self:
         """State the room's outline, metres, and its area, square metres."""
         room: dict[str, object] = {"polygon": [[x, y] for x, y in polygon]}
         self._record["room"] = room if area is None else {**room, "area": area}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import signal
 import subprocess
 import sys
@@ -12,38 +11,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundplane.core.answer import Answer, GroundedText
-from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.errors import InputError, MediaError, ProtocolError
 from groundplane.core.expressions import Select
-from groundplane.core.image import FrameMap, Image, Source
-from groundplane.core.orchestrator import Budget, Finished, Orchestrator, Resolvers
+from groundplane.core.image import FrameMap
+from groundplane.core.orchestrator import Budget, Orchestrator, Resolvers
 from groundplane.core.queries import Count
-from groundplane.core.regions import Regions
-from groundplane.core.session import (
-    Done,
-    Failed,
-    Ground,
-    Locate,
-    Need,
-    Prompt,
-    Query,
-    Resolved,
-    Text,
-)
+from groundplane.core.session import Done, Failed, Ground, Locate, Need, Prompt, Query, Text
 from groundplane.core.workers import WorkerPool
-from groundplane.testing.language_models import ScriptedModel, Wait
+from groundplane.testing.language_models import FakeResolver, ScriptedModel, Wait, found, picture
 
-PICTURE = Image(
-    pixels=np.zeros((4, 4, 3), np.uint8),
-    source=Source(name="black", content_hash="00"),
-    frame_map=FrameMap.identity(),
-)
-PROMPT = Prompt(text="?", images=(PICTURE,))
+PROMPT = Prompt(text="?", images=(picture(4, 4),))
 
 
 def say(text, *refers, i=0):
@@ -66,14 +47,9 @@ def done(i=0):
     return Done(sequence=i)
 
 
-def locate(boxes=((0.0, 0.0, 1.0, 1.0),), *, span=(0, 0), image=0):
-    return Locate(
-        sequence=0,
-        boxes=np.array(boxes, dtype=float),
-        frame_map=FrameMap.identity(),
-        span=span,
-        image=image,
-    )
+def locate(boxes, *, span):
+    boxes = np.array(boxes, dtype=float)
+    return Locate(sequence=0, boxes=boxes, frame_map=FrameMap.identity(), span=span)
 
 
 def tell(*names, i=0):
@@ -88,56 +64,17 @@ def shown(outcome):
     return value.value if isinstance(value, Answer) else ",".join(value.regions.ids)
 
 
-def found(event):
-    """One region a phrase."""
-    count = len(event.phrases)
-    regions = Regions(
-        ids=tuple(f"{event.request}.{phrase}" for phrase in event.phrases),
-        boxes=torch.tensor([[0.0, 0.0, 4.0, 4.0]]).repeat(count, 1),
-        scores=torch.ones(count),
-        phrases=event.phrases,
-        phrase_ids=torch.arange(count),
-        image_size=(4, 4),
-    )
-    return DetectResult(regions=regions, outcomes=(Outcome.FOUND,) * count)
+def finder(before=None):
+    return FakeResolver(lambda call: found(call.event, image_size=(4, 4)), before=before)
 
 
-class Finder:
-    """Finds every phrase; tells `before` each batch, and keeps the names of its requests."""
-
-    def __init__(self, before=lambda names: None):
-        self.before = before
-        self.batches = []
-        self.threads = []
-
-    def resolve(self, calls):
-        names = [call.event.request for call in calls]
-        self.batches.append(names)
-        self.threads.append(threading.current_thread())
-        self.before(names)
-        return [found(call.event) for call in calls]
+def solver(answer=lambda call: Answer(value=call.event.request)):
+    return FakeResolver(answer)
 
 
-class Solver:
-    """Answers with the query's name and what it was given; or as `answer` says."""
-
-    def __init__(self, answer=None):
-        self.answer = answer or self.name_and_inputs
-        self.batches = []
-
-    @staticmethod
-    def name_and_inputs(call):
-        inputs = [i.kind if isinstance(i, Failed) else len(i.regions) for i in call.inputs]
-        return Answer(value=f"{call.event.request}{inputs or ''}")
-
-    def resolve(self, calls):
-        self.batches.append([call.event.request for call in calls])
-        return [self.answer(call) for call in calls]
-
-
-def orchestrator(*scripts, finder=None, solver=None, **options):
+def orchestrator(*scripts, ground=None, query=None, **options):
     model = ScriptedModel(list(scripts))
-    resolvers = Resolvers(ground=finder or Finder(), query=solver or Solver())
+    resolvers = Resolvers(ground=ground or finder(), query=query or solver())
     return Orchestrator(model, resolvers=resolvers, **options), model
 
 
@@ -167,10 +104,7 @@ def hang_on(gate, *hanging):
         if not hanging or set(names) & set(hanging):
             gate.wait()
 
-    return Finder(before)
-
-
-# What comes out.
+    return finder(before)
 
 
 def test_no_prompts_open_no_session():
@@ -185,36 +119,29 @@ def test_text_is_joined_and_finish_kept():
 
 
 def test_mentions_come_from_refers_spans_and_located_boxes_in_order_of_the_text():
-    boxes = ((0, 0, 1, 1), (1, 1, 2, 2))
-    text = run(
-        [
-            say("dog cat "),
-            (ground("late", "cat", span=(4, 7)), locate(boxes, span=(4, 5))),
-            (ground("none", span=None), locate(span=(0, 3)), say("sofa", "s1", "s2")),
-            done(),
-        ]
-    )
+    boxes = [(0, 0, 1, 1), (1, 1, 2, 2)]
+    cat = (ground("late", "cat", span=(4, 7)), locate(boxes, span=(4, 5)))
+    dog = (ground("no span"), locate([(0, 0, 1, 1)], span=(0, 3)))
+    text = run([say("dog cat "), cat, dog, say("sofa", "s1", "s2"), done()])
     assert [(m.span, m.ids) for m in text.mentions] == [
         ((0, 3), ("located-3",)),
         ((4, 5), ("located-1", "located-2")),
-        ((4, 7), ("late.cat",)),
+        ((4, 7), ("late-1",)),
         ((8, 12), ("s1", "s2")),
     ]
 
 
 def test_answers_follow_the_queries_and_leave_failed_ones_out():
-    solver = Solver(
-        lambda c: ValueError("no") if c.event.request == "b" else Answer(value=c.event.request)
-    )
-    text = run([query("c"), (query("b"), query("a")), done()], solver=solver)
+    given = {"a": Answer(value="a"), "b": ValueError("no"), "c": Answer(value="c")}
+    answers = solver(lambda call: given[call.event.request])
+    text = run([query("c"), (query("b"), query("a")), done()], query=answers)
     assert [answer.value for answer in text.answers] == ["c", "a"]
 
 
 def test_requests_still_open_at_done_are_waited_for(gate):
-    finder = hang_on(gate)
     threading.Timer(0.05, gate.set).start()
-    text = run([say("dog"), (ground("g", span=(0, 3)), done())], finder=finder)
-    assert [m.ids for m in text.mentions] == [("g.dog",)]
+    text = run([say("dog"), (ground("g", span=(0, 3)), done())], ground=hang_on(gate))
+    assert text.mentions[0].ids == ("g-1",)
 
 
 def test_trace_tells_each_event_and_what_became_of_it():
@@ -224,21 +151,18 @@ def test_trace_tells_each_event_and_what_became_of_it():
         "text", "ground", "need", "dispatch", "resolved",
         "query", "dispatch", "need", "resolved", "done",
     ]  # fmt: skip
-    assert steps(text, "resolved") == ["'g': 1 regions", "'q': 'q[1]', answered"]
-    assert steps(text, "dispatch")[0] == "'g' to ground resolver 'Finder'"
+    assert steps(text, "resolved") == ["'g': 1 regions", "'q': 'q', answered"]
+    assert steps(text, "dispatch")[0] == "'g' to ground resolver 'FakeResolver'"
     seconds = [step.seconds for step in text.trace]
     assert seconds == sorted(seconds)
 
 
-# Batches, order, waiting.
-
-
 def test_requests_of_one_step_and_kind_are_one_batch():
-    finder, solver = Finder(), Solver()
+    experts, answers = finder(), solver()
     scripts = [[(ground(f"g{i}", i=i), query(f"q{i}", i=i)), done(i)] for i in range(3)]
-    run(*scripts, finder=finder, solver=solver)
-    assert finder.batches == [["g0", "g1", "g2"]]
-    assert solver.batches == [["q0", "q1", "q2"]]
+    run(*scripts, ground=experts, query=answers)
+    assert experts.batches == [["g0", "g1", "g2"]]
+    assert answers.batches == [["q0", "q1", "q2"]]
 
 
 def test_query_waits_for_what_it_is_about_and_gets_its_values():
@@ -248,46 +172,41 @@ def test_query_waits_for_what_it_is_about_and_gets_its_values():
 
     bad = replace(ground("b"), image=3)
     asks = (ground("a", "x", "y"), bad, query("q", "b", "a"), need("q"))
-    text = run([asks, done()], solver=Solver(answer))
-    assert text.answers[0].value == str(["image 3, but the prompt has 1 images", ("a.x", "a.y")])
+    text = run([asks, done()], query=solver(answer))
+    assert text.answers[0].value == str(["image 3, but the prompt has 1 images", ("a-1", "a-2")])
 
 
 def test_model_goes_on_while_a_request_runs(gate):
     def release(outcomes):
-        gate.set()
-        return [say(f"{len(outcomes)} so far ")]
+        return gate.set() or [say(f"{len(outcomes)} so far ")]
 
     script = [ground("g"), say("still "), release, need("g"), tell("g"), done()]
-    assert run(script, finder=hang_on(gate)).text == "still 0 so far g=g.dog "
+    assert run(script, ground=hang_on(gate)).text == "still 0 so far g=g-1 "
 
 
 def test_other_sequences_go_on_while_one_waits(gate):
-    def release(outcomes):
-        gate.set()
-        return [say("free", i=1)]
-
     waits = [(ground("g"), need("g")), tell("g"), done()]
-    goes_on = [*(say("x", i=1) for _ in range(20)), *[()] * 20, release, done(1)]
-    texts = run(waits, goes_on, finder=hang_on(gate))
-    assert [text.text for text in texts] == ["g=g.dog ", "x" * 20 + "free"]
+    free = [lambda outcomes: gate.set() or [say("free", i=1)], done(1)]
+    goes_on = [*[say("x", i=1)] * 20, *[()] * 20, *free]
+    texts = run(waits, goes_on, ground=hang_on(gate))
+    assert [text.text for text in texts] == ["g=g-1 ", "x" * 20 + "free"]
 
 
 def test_results_may_come_in_another_order(gate):
-    finder = hang_on(gate, "first")
-    scripts = [[ground("first"), ground("second"), need("second"), tell("second"),
-                lambda outcomes: gate.set() or [], need("first"), tell("first"), done()]]  # fmt: skip
-    text = run(*scripts, finder=finder)
-    assert text.text == "second=second.dog first=first.dog "
+    experts = hang_on(gate, "first")
+    then = [lambda outcomes: gate.set() or [], need("first"), tell("first"), done()]
+    script = [ground("first"), ground("second"), need("second"), tell("second"), *then]
+    text = run(script, ground=experts)
+    assert text.text == "second=second-1 first=first-1 "
     assert [detail[:8] for detail in steps(text, "resolved")] == ["'second'", "'first':"]
 
 
 @pytest.mark.parametrize("last", [need("a", "b"), Wait(requests=("a", "b"))])
 def test_waiting_takes_no_steps(gate, last):
-    runner, model = orchestrator(
-        [ground("a"), ground("b"), last, tell("a", "b"), done()], finder=hang_on(gate)
-    )
+    script = [ground("a"), ground("b"), last, tell("a", "b"), done()]
+    runner, model = orchestrator(script, ground=hang_on(gate))
     threading.Timer(0.1, gate.set).start()
-    assert runner.run([PROMPT])[0].text == "a=a.dog b=b.dog "
+    assert runner.run([PROMPT])[0].text == "a=a-1 b=b-1 "
     assert len(model.given) <= 7
 
 
@@ -301,23 +220,19 @@ def test_a_session_without_progress_is_an_error():
         run([done()], [say("x", i=1)])
 
 
-# Failures.
-
-
 def test_a_raising_batch_is_tried_again_one_by_one():
     def before(names):
         if "bad" in names:
             raise RuntimeError("two\n lines")
 
-    finder = Finder(before)
+    experts = finder(before)
     asks = (ground("a"), ground("bad"), ground("c"), need("a", "bad", "c"))
-    text = run([asks, tell("a", "bad", "c"), done()], finder=finder, workers=1)
-    assert text.text == "a=a.dog bad=error c=c.dog "
-    assert finder.batches == [["a", "bad", "c"], ["a"], ["bad"], ["c"]]
+    text = run([asks, tell("a", "bad", "c"), done()], ground=experts, workers=1)
+    assert text.text == "a=a-1 bad=error c=c-1 "
+    assert experts.batches == [["a", "bad", "c"], ["a"], ["bad"], ["c"]]
     assert len(steps(text, "retry")) == 3
-    assert steps(text, "failed") == [
-        "'bad', error: ground resolver 'Finder': RuntimeError: two lines"
-    ]
+    failed = "'bad', error: ground resolver 'FakeResolver': RuntimeError: two lines"
+    assert steps(text, "failed") == [failed]
 
 
 class Gives:
@@ -347,68 +262,20 @@ class Gives:
     ],
 )
 def test_what_a_resolver_does_wrong_fails_the_request(value, message):
-    text = run([(query("q"), need("q")), tell("q"), done()], solver=Gives(value))
+    text = run([(query("q"), need("q")), tell("q"), done()], query=Gives(value))
     assert text.text == "q=error "
     assert steps(text, "failed") == [f"'q', error: query resolver 'Gives': {message}"]
 
 
-def test_ground_result_of_another_type_fails():
-    text = run([(ground("g"), need("g")), done()], finder=Gives([Answer(value=1)]))
+def test_each_kind_needs_its_own_type_of_result():
+    text = run([(ground("g"), need("g")), done()], ground=Gives([Answer(value=1)]))
     assert "expected DetectResult, got Answer" in steps(text, "failed")[0]
 
 
 def test_request_without_a_resolver_is_unsupported():
     model = ScriptedModel([[(ground("g"), query("q"), need("g", "q")), tell("g", "q"), done()]])
-    text = Orchestrator(model, resolvers=Resolvers(query=Solver())).run([PROMPT])[0]
+    text = Orchestrator(model, resolvers=Resolvers(query=solver())).run([PROMPT])[0]
     assert text.text == "g=unsupported q=q "
-
-
-def not_str():
-    event = say("x")
-    object.__setattr__(event, "text", 7)
-    return event
-
-
-@pytest.mark.parametrize(
-    ("items", "message"),
-    [
-        ([need("z")], r"Need.*unknown requests z; known: none"),
-        ([ground("g"), ground("g")], r"Ground.*'g' was used before"),
-        ([query("q", "z")], r"Query.*unknown requests z"),
-        ([query("q", "q")], r"Query.*unknown requests q"),
-        ([done(), say("x")], r"Text.*after Done"),
-        ([say("x", i=5)], r"sequence 5: Text.*expected a sequence of 0 to 1"),
-        ([say("x", i=-1)], r"sequence -1: Text.*expected a sequence of 0 to 1"),
-        (["event"], r"'event': str is not an event"),
-        ([not_str()], r"Text.*expected str as text, got int"),
-        ([ground("g", span=(3, 1))], r"Ground.*expected a span"),
-        ([say("abc"), ground("g", span=(0, 4)), done()], r"Done.*ends at 4, but .* 3 characters"),
-        ([locate(image=1)], r"Locate.*image 1, but the prompt has 1 images"),
-        ([locate(((float("nan"),) * 4,))], r"Locate.*finite boxes"),
-    ],
-)
-def test_broken_protocol_names_model_sequence_and_event(items, message):
-    waits = [*[say("x", i=1)] * 5, done(1)]
-    lines = [(lambda outcomes, item=item: [item]) for item in items]
-    with pytest.raises(ProtocolError, match=f"'ScriptedModel', sequence .*{message}"):
-        run(lines, waits)
-
-
-def test_open_and_step_are_checked():
-    class Wrong:
-        def open(self, prompts):
-            return self.session
-
-        session = None
-
-        def step(self, resolutions):
-            return None
-
-    with pytest.raises(ProtocolError, match=r"open\(\) gave NoneType"):
-        Orchestrator(Wrong(), resolvers=Resolvers()).run([PROMPT])
-    Wrong.session = Wrong()
-    with pytest.raises(ProtocolError, match=r"step\(\) gave NoneType"):
-        Orchestrator(Wrong(), resolvers=Resolvers()).run([PROMPT])
 
 
 def test_what_the_model_raises_passes_through():
@@ -425,69 +292,63 @@ def test_interrupt_while_waiting_passes_through(gate):
         gate.wait()
 
     with pytest.raises(KeyboardInterrupt):
-        run([(ground("g"), need("g")), done()], finder=Finder(before))
+        run([(ground("g"), need("g")), done()], ground=finder(before))
 
 
 def test_interrupt_raised_by_a_resolver_passes_through():
     with pytest.raises(KeyboardInterrupt):
-        run([(query("q"), need("q")), done()], solver=Gives(KeyboardInterrupt()))
-
-
-# Deadlines and workers.
+        run([(query("q"), need("q")), done()], query=Gives(KeyboardInterrupt()))
 
 
 def test_a_hanging_request_fails_and_starves_nobody(gate):
     script = [ground("hangs"), ground("next"), need("next"), tell("next", "hangs"), done()]
-    text = run(script, finder=hang_on(gate, "hangs"), workers=1, budget=Budget(deadline=0.05))
-    assert text.text == "next=next.dog hangs=deadline "
-    assert steps(text, "failed") == [
-        "'hangs', deadline: ground resolver 'Finder': no result within 0.05 s"
-    ]
+    text = run(script, ground=hang_on(gate, "hangs"), workers=1, budget=Budget(deadline=0.15))
+    assert text.text == "next=next-1 hangs=deadline "
+    failed = "'hangs', deadline: ground resolver 'FakeResolver': no result within 0.15 s"
+    assert steps(text, "failed") == [failed]
 
 
 def test_a_late_result_is_dropped_and_noted(gate):
-    finder = hang_on(gate, "a")
+    experts = hang_on(gate, "a")
 
     def release(outcomes):
         gate.set()
-        finder.threads[0].join(5)  # it was replaced, so it ends once its result is in
+        experts.threads[0].join(5)  # it was replaced, so it ends once its result is in
         return []
 
     script = [ground("a", span=(0, 1)), need("a"), ground("b"), need("b"), release,
               tell("a"), say("."), done()]  # fmt: skip
-    text = run(script, finder=finder, workers=1, budget=Budget(deadline=0.05))
+    text = run(script, ground=experts, workers=1, budget=Budget(deadline=0.15))
     assert text.text == "a=deadline ."
     assert text.mentions == ()
-    assert steps(text, "late") == ["'a' dropped what ground resolver 'Finder' gave"]
+    assert steps(text, "late") == ["'a' dropped what ground resolver 'FakeResolver' gave"]
 
 
 def test_when_every_thread_hangs_requests_are_refused_until_one_comes_back(gate):
-    finder = hang_on(gate, *"abcd")
+    experts = hang_on(gate, *"abcd")
     names = "abcde"
-    asks = [item for name in names for item in (ground(name), need(name))]
-    script = [*asks, tell(*names), done()]
-    runner, _ = orchestrator(script, finder=finder, workers=1, budget=Budget(deadline=0.02))
+    script = [*((ground(name), need(name)) for name in names), tell(*names), done()]
+    runner, _ = orchestrator(script, ground=experts, workers=1, budget=Budget(deadline=0.15))
     text = runner.run([PROMPT])[0]
     assert text.text == "a=deadline b=deadline c=deadline d=deadline e=error "
     assert "not run: 4 calls past their deadline hang" in steps(text, "failed")[-1]
     gate.set()
-    for thread in finder.threads:
+    for thread in experts.threads:
         thread.join(5)
-    assert runner.run([PROMPT])[0].text == "".join(f"{name}={name}.dog " for name in names)
+    assert runner.run([PROMPT])[0].text == "".join(f"{name}={name}-1 " for name in names)
 
 
 def test_queued_requests_are_refused_when_the_last_thread_is_lost(gate):
     asks = [ground(name) for name in "abcdef"]
     script = [*asks, need(*"abcdef"), tell("e", "f"), done()]
-    text = run(script, finder=hang_on(gate), workers=1, budget=Budget(deadline=0.02))
+    text = run(script, ground=hang_on(gate), workers=1, budget=Budget(deadline=0.02))
     assert text.text == "e=error f=error "
 
 
 def test_threads_leave_when_the_run_is_over():
-    finder = Finder()
-    run([(ground("g"), need("g")), done()], finder=finder)
-    finder.threads[0].join(5)
-    assert not finder.threads[0].is_alive()
+    run([(ground("g"), need("g")), done()], ground=(experts := finder()))
+    experts.threads[0].join(5)
+    assert not experts.threads[0].is_alive()
 
 
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"workers": 2, "limit": 1}])
@@ -523,13 +384,9 @@ print("torch" in sys.modules)
 
 
 def test_interpreter_exits_with_a_hanging_resolver_and_loads_no_torch():
-    done = subprocess.run(
-        [sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["deadline", "False"], "")
-
-
-# Budgets.
+    command = [sys.executable, "-c", HANGS]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout.split(), ended.stderr) == (0, ["deadline", "False"], "")
 
 
 @pytest.mark.parametrize(
@@ -548,25 +405,6 @@ def test_one_call_too_many_fails_and_the_text_goes_on():
     assert (text.text, text.finish) == ("a=a b=b c=budget ", "complete")
 
 
-def test_a_model_that_always_calls_stops_at_the_cap_in_a_thousand_runs():
-    for seed in range(1000):
-        rng = random.Random(seed)
-        calls, cap = rng.randrange(5), rng.randrange(6, 30)
-        solver = Solver()
-
-        def script(rng=rng):
-            for number in itertools.count():
-                asks = [query(f"{number}-{k}") for k in range(rng.randrange(1, 4))]
-                yield (*asks, need(asks[0].request)) if rng.random() < 0.5 else tuple(asks)
-
-        budget = Budget(calls=calls, events=cap)
-        text = run(script(), solver=solver, budget=budget)
-        asked = len(steps(text, "query"))
-        assert text.finish == "budget"
-        assert sum(map(len, solver.batches)) == min(calls, asked), seed
-        assert asked + len(steps(text, "need")) == cap, seed
-
-
 def test_text_over_the_cap_is_cut_and_others_go_on():
     endless = (say("abc", "x") for _ in itertools.count())
     other = [*[say("y", i=1)] * 9, done(1)]
@@ -578,23 +416,19 @@ def test_text_over_the_cap_is_cut_and_others_go_on():
 def test_mentions_beyond_the_cap_are_cut_or_left_out():
     asks = (ground("a", span=(2, 9)), ground("b", span=(7, 9)))
     text = run([asks, say("abcdefghi"), done()], budget=Budget(text=5))
-    assert [(m.span, m.ids) for m in text.mentions] == [((2, 5), ("a.dog",))]
+    assert [(m.span, m.ids) for m in text.mentions] == [((2, 5), ("a-1",))]
 
 
 def test_seconds_over_end_a_sequence_that_waits(gate):
     script = [say("kept"), (ground("g"), need("g")), done()]
-    text = run(script, finder=hang_on(gate), budget=Budget(seconds=0.1))
+    text = run(script, ground=hang_on(gate), budget=Budget(seconds=0.2))
     assert (text.text, text.finish) == ("kept", "budget")
-    assert steps(text, "failed") == ["'g', budget: the run's 0.1 s are over"]
+    assert steps(text, "failed") == ["'g', budget: the run's 0.2 s are over"]
 
 
 def test_seconds_over_end_a_sequence_that_never_stops():
     endless = (say("") for _ in itertools.count())
-    text = run(endless, budget=Budget(seconds=0.05, events=10**9))
-    assert text.finish == "budget"
-
-
-# Streaming.
+    assert run(endless, budget=Budget(seconds=0.05, events=10**9)).finish == "budget"
 
 
 def test_stream_tells_what_happens_as_it_happens():
@@ -602,21 +436,18 @@ def test_stream_tells_what_happens_as_it_happens():
     updates = runner.stream([PROMPT])
     assert next(updates).text == "a"
     assert len(model.given) == 1
-    kinds = [type(update) for update in updates]
-    assert kinds == [Text, Ground, Need, Resolved, Done, Finished]
+    kinds = [type(update).__name__ for update in updates]
+    assert kinds == ["Text", "Ground", "Need", "Resolved", "Done", "Finished"]
 
 
 def test_closing_a_stream_gives_up_what_runs(gate):
-    finder = hang_on(gate)
-    runner, model = orchestrator([ground("g"), say("a"), done()], finder=finder)
+    runner, model = orchestrator([ground("g"), say("a"), done()], ground=hang_on(gate))
     updates = runner.stream([PROMPT])
     next(updates)
     updates.close()
     assert len(model.given) == 1
     assert list(updates) == []
 
-
-# One result, whatever the timing.
 
 COUNT = 200
 PHASES = 6
@@ -634,10 +465,9 @@ class Turns:
             self.changed.wait_for(lambda: self.order[self.turn] == phase, timeout=30)
             self.turn += 1
             self.changed.notify_all()
-        return [
-            ValueError("bad") if call.event.request.startswith("bad") else found(call.event)
-            for call in calls
-        ]
+        results = [found(call.event, image_size=(4, 4)) for call in calls]
+        names = [call.event.request for call in calls]
+        return [ValueError("bad") if n == "bad" else r for n, r in zip(names, results, strict=True)]
 
 
 def timed_script(i, phase, *, bad):
@@ -662,12 +492,7 @@ def timed_script(i, phase, *, bad):
 def test_many_sequences_in_any_order_give_what_each_gives_alone(order, phases, bad):
     used = [phase for phase in order if phase in phases]
     scripts = [timed_script(i, phases[i], bad=bad[i]) for i in range(COUNT)]
-    together = run(*scripts, finder=Turns(used), workers=PHASES)
+    together = run(*scripts, ground=Turns(used), workers=PHASES)
     for i, text in enumerate(together):
-        alone = run(timed_script(0, phases[i], bad=bad[i]), finder=Turns([phases[i]]), workers=1)
-        assert (text.text, text.mentions, text.answers, text.finish) == (
-            alone.text,
-            alone.mentions,
-            alone.answers,
-            alone.finish,
-        )
+        alone = run(timed_script(0, phases[i], bad=bad[i]), ground=Turns([phases[i]]), workers=1)
+        assert replace(text, trace=()) == replace(alone, trace=())

@@ -281,18 +281,22 @@ def test_gap_obeys_the_triangle_over_a_box_between(seed):
 
 @pytest.mark.parametrize("build", [general, far, parallel, same_upright, long_and_crossing])
 def test_float32_is_near_float64(build):
-    a, b = build(5)
     a32, b32 = (
         Boxes3D(centers=x.centers.float(), sizes=x.sizes.float(), axes=x.axes.float())
-        for x in (a, b)
+        for x in build(5)
+    )
+    a, b = (
+        Boxes3D(centers=x.centers.double(), sizes=x.sizes.double(), axes=x.axes.double())
+        for x in (a32, b32)
     )
 
     gaps = box_gaps(a32, b32)
 
     assert gaps.dtype == torch.float32
-    # 1e-4 of the gap, and what rounding coordinates to float32 itself moves them.
-    moved_by = 4 * torch.finfo(torch.float32).eps * a.centers.abs().max().item() + 2e-6
-    torch.testing.assert_close(gaps.double(), box_gaps(a, b), rtol=1e-4, atol=moved_by)
+    # Lengths as large as the pair round by a few machine epsilons: a gap below that is no gap.
+    extent = torch.cdist(a.centers, b.centers).max() + a.sizes.sum(1).max() + b.sizes.sum(1).max()
+    rounding = 8 * torch.finfo(torch.float32).eps * extent.item()
+    torch.testing.assert_close(gaps.double(), box_gaps(a, b), rtol=1e-4, atol=rounding)
 
 
 def test_many_boxes_give_what_each_gives_alone():

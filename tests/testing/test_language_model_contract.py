@@ -1,17 +1,20 @@
-"""The contract accepts a good model and catches every way of breaking it."""
+"""The contract accepts a good model and catches every way of breaking it; so does the run."""
 
 from __future__ import annotations
 
 import inspect
 import itertools
+import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from groundplane.core.errors import InputError
+from groundplane.core.answer import Answer
+from groundplane.core.errors import InputError, ProtocolError
 from groundplane.core.expressions import Select
 from groundplane.core.image import FrameMap
+from groundplane.core.orchestrator import Budget, Orchestrator, Resolvers
 from groundplane.core.queries import Count
 from groundplane.core.session import (
     Done,
@@ -24,7 +27,13 @@ from groundplane.core.session import (
     Resolved,
     Text,
 )
-from groundplane.testing.language_models import LanguageModelContract, ScriptedModel, Wait
+from groundplane.testing.language_models import (
+    FakeResolver,
+    LanguageModelContract,
+    ScriptedModel,
+    Wait,
+    picture,
+)
 
 
 def _good(index, prompt):
@@ -309,3 +318,92 @@ def test_scripted_model_records_what_it_was_given():
 def test_scripted_model_refuses_more_prompts_than_scripts():
     with pytest.raises(InputError, match="at most 1 prompts"):
         ScriptedModel([[]]).open([Prompt(text="a"), Prompt(text="b")])
+
+
+# What the orchestrator makes of models that break the protocol.
+
+
+def _ground(name="g", span=None, i=0):
+    return Ground(sequence=i, request=name, phrases=("dog",), span=span)
+
+
+def _query(name="q", *on):
+    return Query(sequence=0, request=name, expression=Count(Select("dog")), on=on)
+
+
+def _locate(number=0.0, *, image=0):
+    boxes, frame_map = np.full((1, 4), number), FrameMap.identity()
+    return Locate(sequence=0, boxes=boxes, frame_map=frame_map, span=(0, 0), image=image)
+
+
+class _Solver(FakeResolver):
+    def __init__(self):
+        super().__init__(lambda call: Answer(value=1))
+
+
+def _run(model, *, prompts=1, budget=None):
+    solver = _Solver()
+    budget = budget or Budget()
+    runner = Orchestrator(model, resolvers=Resolvers(query=solver), budget=budget)
+    prompt = Prompt(text="?", images=(picture(4, 4),))
+    return runner.run([prompt] * prompts), solver
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([Need(sequence=0, requests=("z",))], r"0: Need.*unknown requests z; known: none"),
+        ([_ground(), _ground()], r"0: Ground.*'g' was used before"),
+        ([_query("q", "z")], r"0: Query.*unknown requests z"),
+        ([_query("q", "q")], r"0: Query.*unknown requests q"),
+        ([Done(sequence=0), _text("x")(0)], r"0: Text.*after Done"),
+        ([_text("x")(5)], r"5: Text.*expected a sequence of 0 to 1"),
+        ([_text("x")(-1)], r"-1: Text.*expected a sequence of 0 to 1"),
+        ([_not_str(0)], r"0: Text.*expected str as text, got int"),
+        ([_ground(span=(3, 1))], r"0: Ground.*expected a span"),
+        ([_ground(span=(0, 4)), Done(sequence=0)], r"0: Done.*ends at 4, .* 0 characters"),
+        ([_locate(image=1)], r"0: Locate.*image 1, but the prompt has 1 images"),
+        ([_locate(float("nan"))], r"0: Locate.*finite boxes"),
+    ],
+)
+def test_run_names_model_sequence_and_event_of_a_broken_protocol(items, message):
+    other = [*[_text("x")(1)] * 5, Done(sequence=1)]
+    lines = [(lambda outcomes, item=item: [item]) for item in items]
+    with pytest.raises(ProtocolError, match=f"'ScriptedModel', sequence {message}"):
+        _run(ScriptedModel([lines, other]), prompts=2)
+
+
+def test_run_checks_what_open_and_step_give():
+    class StepsNothing(_Broken):
+        def step(self, session, resolutions, prompts):
+            return None
+
+    class SaysStrings(_Broken):
+        def step(self, session, resolutions, prompts):
+            return ["event"]
+
+    with pytest.raises(ProtocolError, match=r"'SaysStrings', sequence .*'event': str is not an"):
+        _run(SaysStrings())
+    with pytest.raises(ProtocolError, match=r"open\(\) gave str"):
+        _run(_NoSession())
+    with pytest.raises(ProtocolError, match=r"step\(\) gave NoneType"):
+        _run(StepsNothing())
+
+
+def test_a_model_that_always_calls_stops_at_the_cap_in_a_thousand_runs():
+    for seed in range(1000):
+        rng = random.Random(seed)
+        calls, cap = rng.randrange(5), rng.randrange(6, 30)
+
+        def script(rng=rng):
+            for number in itertools.count():
+                asks = [_query(f"{number}-{k}") for k in range(rng.randrange(1, 4))]
+                wait = [Need(sequence=0, requests=(asks[0].request,))] * rng.randrange(2)
+                yield (*asks, *wait)
+
+        budget = Budget(calls=calls, events=cap)
+        (text,), solver = _run(ScriptedModel([script()]), budget=budget)
+        names = [step.name for step in text.trace]
+        assert text.finish == "budget"
+        assert names.count("query") + names.count("need") == cap, seed
+        assert sum(map(len, solver.batches)) == min(calls, names.count("query")), seed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +9,23 @@ from dataclasses import dataclass
 from groundplane.core.errors import InputError
 from groundplane.core.expressions import Select, Unique
 from groundplane.core.queries import Expression, Route
-from groundplane.spatial.questions.forms import FORMS, Context, Form
+from groundplane.spatial.questions.choosing import CHOOSING, FINDING
+from groundplane.spatial.questions.counting import COUNTING, LISTING, ORDERING
+from groundplane.spatial.questions.form import Context, match_form
+from groundplane.spatial.questions.measuring import MEASURING
 from groundplane.spatial.questions.phrases import PhraseError, read_phrase
+from groundplane.spatial.questions.placing import ATTRIBUTES, DIRECTIONS, RELATIONS
+from groundplane.spatial.questions.rewriting import rewrite
 from groundplane.spatial.questions.text import CleanQuestion, clean
 from groundplane.spatial.questions.viewpoints import take_viewpoint
 
-__all__ = ["NotUnderstoodError", "ParsedQuestion", "known_forms", "parse_question"]
+# From the particular to the general: the first form whose phrases can be read wins.
+FORMS = (
+    *ORDERING, *CHOOSING, *MEASURING, *COUNTING, *DIRECTIONS, *FINDING, *ATTRIBUTES, *LISTING,
+    *RELATIONS,
+)  # fmt: skip
+
+__all__ = ["FORMS", "NotUnderstoodError", "ParsedQuestion", "known_forms", "parse_question"]
 
 
 class NotUnderstoodError(InputError):
@@ -87,24 +97,21 @@ def _complaint(question: str, why: str) -> str:
 
 def _try_forms(cleaned: CleanQuestion) -> ParsedQuestion | None:
     scenery = take_viewpoint(cleaned.text)
-    contexts = [
-        (
-            scenery.text,
-            Context(viewpoint=scenery.viewpoint, origin=scenery.origin, unit=cleaned.unit),
-        )
-    ]
+    viewed = Context(viewpoint=scenery.viewpoint, origin=scenery.origin, unit=cleaned.unit)
+    attempts = [(scenery.text, viewed)]
     if scenery.text != cleaned.text:
-        contexts.append((cleaned.text, Context(viewpoint=None, origin=None, unit=cleaned.unit)))
-    for text, context in contexts:
-        for form in FORMS:
-            expression = _try_form(form, _core(text), context)
-            if expression is not None:
-                return ParsedQuestion(
-                    expression=expression,
-                    form=form.name,
-                    choices=cleaned.choices,
-                    unit=cleaned.unit,
-                )
+        attempts.append((cleaned.text, Context(unit=cleaned.unit)))
+    for text, context in attempts:
+        for wording in dict.fromkeys((rewrite(_core(text)), _core(text))):
+            for form in FORMS:
+                expression = match_form(form, wording, context)
+                if expression is not None:
+                    return ParsedQuestion(
+                        expression=expression,
+                        form=form.name,
+                        choices=cleaned.choices,
+                        unit=cleaned.unit,
+                    )
     return None
 
 
@@ -112,21 +119,6 @@ def _core(text: str) -> str:
     """The question without its opening words and a comma that a clause has left."""
     text = text.strip(" ,.;:?!")
     return re.sub(r"^(?:then|so|and|tell me|do you know|please) ", "", text)
-
-
-def _try_form(form: Form, text: str, context: Context) -> Expression | None:
-    for pattern in form.patterns:
-        match = pattern.match(text)
-        if match is None:
-            continue
-        slots = {name: value for name, value in match.groupdict().items() if value is not None}
-        if "centers2" in slots:
-            slots["centers"] = slots.pop("centers2")
-        try:
-            return form.build(slots, context)
-        except PhraseError:
-            continue
-    return None
 
 
 _ROUTE = re.compile(
@@ -176,9 +168,3 @@ def _read_route(text: str) -> Route | None:
         turns=tuple(turns),
     )
 
-
-def with_unit(expression: Expression, unit: str | None) -> Expression:
-    """The expression with a unit for its measure, where it has one."""
-    if unit and dataclasses.is_dataclass(expression) and hasattr(expression, "unit"):
-        return dataclasses.replace(expression, unit=unit)
-    return expression

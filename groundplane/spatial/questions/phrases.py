@@ -60,15 +60,13 @@ SUPERLATIVES: dict[str, tuple[str, bool]] = {
     "highest": ("top", True), "lowest": ("elevation", False), "shortest": ("height", False),
     "longest": ("size", True), "widest": ("width", True), "narrowest": ("width", False),
     "deepest": ("depth", True), "thinnest": ("depth", False), "thickest": ("depth", True),
-    "hugest": ("volume", True), "least tall": ("height", False), "littlest": ("volume", False),
+    "bigger": ("volume", True), "larger": ("volume", True), "smaller": ("volume", False),
+    "taller": ("height", True), "longer": ("size", True), "wider": ("width", True),
+    "broadest": ("width", True), "hugest": ("volume", True), "least tall": ("height", False), "littlest": ("volume", False),
 }  # fmt: skip
 _RANKS = {"second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "next": 2}
 _FUNCTION_WORDS = frozenset(
-    "is are was were be been being am do does did could will would shall should may might "
-    "what which who whom whose where when why how if whether i me we us you he him she they them "
-    "it and or but nor than then from to at as so because facing standing while there here not no "
-    "more less fewer far many much please left right between these those another each other "
-    "have has had same and/or versus vs".split()
+    ["is", "are", "was", "were", "be", "been", "being", "am", "do", "does", "did", "could", "will", "would", "shall", "should", "may", "might", "what", "which", "who", "whom", "whose", "where", "when", "why", "how", "if", "whether", "i", "me", "we", "us", "you", "he", "him", "she", "they", "them", "it", "and", "or", "but", "nor", "than", "then", "from", "to", "at", "as", "so", "because", "facing", "standing", "while", "there", "here", "not", "no", "more", "less", "fewer", "far", "many", "much", "please", "left", "right", "between", "these", "those", "another", "each", "other", "have", "has", "had", "same", "and/or", "versus", "vs"]
 )
 _LEADS = re.compile(
     r"^(?:(?:all|each|both|any|every|some|one|single) (?:of )?|other |only |different |"

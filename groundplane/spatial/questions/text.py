@@ -40,6 +40,7 @@ _CONTRACTIONS = (
     (r"\baren'?t\b", "are not"),
     (r"\bdon'?t\b", "do not"),
     (r"\bdoesn'?t\b", "does not"),
+    (r"(\w)'s (on|in|at|under|near|to|behind|next|above|below|beside|between|from)\b", r"\1 is \2"),
     (r"(\w)'s\b", r"\1"),
 )
 
@@ -49,11 +50,11 @@ _OPENINGS = re.compile(
     r"quick question|question|just|"
     r"(?:can|could|would|will) (?:you|u) (?:please |pls |kindly |maybe )?(?:tell me|say|let me know"
     r"|show me|give me|measure|estimate|calculate|compute|check|work out|find out|find|"
-    r"figure out|help me find out|name|list|count(?= (?:how|the number)))|"
+    r"figure out|help me find out|name|list|count(?= (?:how|the number))|(?=count\b))|"
     r"(?:please |pls )?(?:tell me|let me know|give me|show me|say|measure|estimate|calculate|"
     r"compute|determine|check|work out|find out|figure out)|"
     r"(?:do|would) (?:you|u) (?:happen to )?know|any idea|"
-    r"(?:i|we) (?:want|need|would like|like|wish) to (?:know|find out|see)|(?:i|we) need|"
+    r"(?:i|we) (?:want|need|would like|like|wish) to (?:know|find out|see)|(?:i|we) (?:need|want|would like)|"
     r"i (?:wonder|am wondering|was wondering)|"
     r"(?:if )?you had to (?:guess|estimate),?|(?:roughly|approximately|about|exactly)|"
     r"(?:in|for|from) (?:this|the) (?:room|scene|picture|photo|image|video|apartment|flat|map)(?=,)|"
@@ -139,7 +140,7 @@ def _take_unit(text: str) -> tuple[str, str | None]:
         head = "how big" if unit in _SQUARE_UNITS else "how"
         separate = re.match(r"(?:separate|lie between|are between|do)\b", rest)
         adjective = re.match(r"(?:apart|away|long|tall|high|wide|deep|big|large|far)\b", rest)
-        between = re.match(r"(?:is |are |lie |lies )?(?:there |it )?(?:between|from)\b", rest)
+        between = re.match(r"(?:is |are |lie |lies |there is |there are )?(?:there |it )?(?:between|from)\b", rest)
         if unit in _SQUARE_UNITS:
             return f"{head} {rest}", wanted or unit
         if between or separate or rest.startswith(("apart", "away")) or " from " in rest or " apart" in rest:
@@ -157,6 +158,7 @@ def _expand(text: str) -> str:
     text = " ".join(text.lower().split())
     for pattern, full in _CONTRACTIONS:
         text = re.sub(pattern, full, text)
+    text = re.sub(r"(\w)\(s\)", r"\1s", text)
     text = re.sub(r"\b(front|back)[- ](left|right)\b", r"\1_\2", text)
     text = re.sub(r"(?<=\w)-(?=[a-z])", " ", text)
     return text.replace('"', "")

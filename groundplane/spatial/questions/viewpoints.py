@@ -18,7 +18,7 @@ _IF = (
 )
 _STAND = (
     r"(?:(?:am|are|is|was|were|be|being|would be|were to be|go and)? ?(?:just )?"
-    r"(?:standing|stand|stands|stood|sitting|sit|sits|seated|lying|lie|positioned|located|placed|"
+    r"(?:standing|stand|stands|stood|sitting|sit|sits|sat|seated|lying|lie|positioned|located|placed|"
     r"waiting|being)|am|are|is|were|was) ?"
 )
 _AT = (
@@ -27,7 +27,7 @@ _AT = (
 )
 _LOOK = (
     r"(?:and |, ?|, and |while |then |and then |but )*(?:(?:i|you|we|one|they) )?(?:am |are |is )?"
-    r"(?:facing(?: towards?| toward)?|face|faces|looking (?:at|towards?|to|over at|straight at|"
+    r"(?:facing(?: towards?| toward)?|faced|faces|face|looking (?:at|towards?|to|over at|straight at|"
     r"over to|in the direction of|out at|in direction of)|look(?:s)? (?:at|towards?|to|over at|"
     r"straight at)|turned (?:to|towards?)|turning (?:to|towards?)|turn to(?:wards)?|"
     r"staring at|watching|oriented (?:to|towards?)|pointing (?:at|to|towards?)|gazing at|"
@@ -41,7 +41,11 @@ _ASK = (
     r"(?=(?:is|are|was|where|what|which|who|on (?:which|what)|in (?:which|what)|to (?:which|what)|"
     r"how|does|do|will|would|can|could|should|am|tell|will|name|list|count|find|the|a|an)\b)"
 )
-_PLACE = rf"(?P<p>.+?),? ?(?:{_LOOK} (?P<o>.+?)|{_BACK} (?P<b>.+?))"
+_PLACE = rf"(?P<p>.+?)(?:, ?| )(?:{_LOOK} (?P<o>.+?)|{_BACK} (?P<b>.+?))"
+_AHEAD = (
+    r"(?:with|having) (?P<o>.+?) (?:straight ahead|dead ahead|ahead|in front|in view|before)"
+    r"(?: of)?(?: me| you)?"
+)
 _PLACE_TURNED = rf"(?:{_LOOK} (?P<o>.+?)|{_BACK} (?P<b>.+?)),? (?:from|standing (?:at|by|next to|near)|while (?:standing|sitting) (?:at|by|on|near)|at|and (?:standing|stand) (?:at|by|next to|near)|(?:when|if|while) (?:i am )?(?:standing |sitting )?(?:at|by|near)) (?P<p>.+?)"
 _STANDING = rf"{_IF}(?:{_WHO} )?{_STAND}{_AT}"
 # Behind the question the clause must announce itself, or `what is in front of` would be one.
@@ -64,6 +68,10 @@ _PATTERNS = tuple(
         rf"^{_IF}(?:{_WHO} )?(?:am |are |is )?{_PLACE_TURNED}\s+{_ASK}(?P<q>.+)$",
         rf"^(?P<q>.+?),? {_IF}(?:{_WHO} )?(?:am |are |is )?{_PLACE_TURNED}$",
         rf"^at {_PLACE}\s*[,.;:]\s*(?P<q>.+)$",
+        rf"^(?:{_STANDING}|(?:seen |viewed |as seen |looking )?from) (?P<p>.+?),? {_AHEAD}\s*[,.;:]\s*(?P<q>.+)$",
+        rf"^(?P<q>.+?),? (?:{_STANDING_AFTER}|(?:seen |viewed |as seen |looking )from) (?P<p>.+?),? {_AHEAD}$",
+        rf"^{_IF}(?:{_WHO} )?(?:look|looking|looked) from (?P<p>.+?) (?:towards?|to|at|over to) (?P<o>.+?)\s*[,.;:]\s*(?P<q>.+)$",
+        rf"^(?P<q>.+?),? {_IF}(?:{_WHO} )?(?:look|looking|looked) from (?P<p>.+?) (?:towards?|to|at|over to) (?P<o>.+)$",
     )
 )
 # Only where one looks, or only where one stands.

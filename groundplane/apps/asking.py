@@ -1,0 +1,219 @@
+"""`groundplane ask`: questions in, sentences or records out."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from groundplane.asking import Asker, Reply
+from groundplane.core.answer import Status
+from groundplane.core.errors import GroundplaneError, InputError, OutputError
+from groundplane.spatial.gap import closest_points
+from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.scene import MapScene
+
+__all__ = ["Job", "run"]
+
+Point = tuple[float, ...]
+_MAX_QUESTIONS = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the command line asks for."""
+
+    source: str
+    question: str | None
+    questions: Path | None
+    as_json: bool
+    picture: Path | None
+    detector: str
+    options: tuple[str, ...]
+
+
+def run(job: Job) -> int:
+    """Answer and print.
+
+    Returns:
+        0 answered (or asked back); 2 if the one question cannot be answered for a fault in it or
+        of the expert; 1 if some of many could not.
+
+    Raises:
+        InputError, SceneError, MediaError, PluginNotFoundError, OutputError: One line for stderr.
+    """
+    if (job.question is None) == (job.questions is None):
+        raise InputError("give one question, or --questions FILE, not both and not neither")
+    if job.picture is not None:
+        _check_picture(job)
+    asker = Asker(job.source, detector=job.detector, options=_options(job.options))
+    if job.questions is not None:
+        return _many(asker, job.questions)
+    question = job.question or ""
+    if Path(job.source).is_dir():
+        return _folder(asker, question, job)
+    return _one(asker, question, job)
+
+
+def _options(pairs: tuple[str, ...]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"--option {pair!r}: expected key=value")
+        if key in options:
+            raise InputError(f"--option {key!r} is given twice")
+        options[key] = value
+    return options
+
+
+def _check_picture(job: Job) -> None:
+    """Before any work: the picture can be drawn at all."""
+    picture = job.picture
+    if picture is None:
+        return
+    if job.questions is not None or Path(job.source).is_dir():
+        raise InputError("--map draws one question on one source")
+    if picture.suffix.lower() not in (".svg", ".png"):
+        raise OutputError(f"--map {str(picture)!r}: the ending must be .svg or .png")
+    if not picture.resolve().parent.is_dir():
+        raise OutputError(f"--map {str(picture)!r}: there is no such folder")
+
+
+def _one(asker: Asker, question: str, job: Job) -> int:
+    reply = asker.ask(question)
+    if job.picture is not None and not reply.failed:
+        _draw(asker, reply, job.picture)
+    if job.as_json:
+        sys.stdout.write(_dump(reply.record(), indent=2) + "\n")
+    elif not reply.failed:
+        sys.stdout.write(_told(reply))
+    if reply.failed:
+        sys.stderr.write(f"groundplane: {' '.join(reply.text.split())}\n")
+    return 2 if reply.failed else 0
+
+
+def _dump(record: object, *, indent: int | None = None) -> str:
+    return json.dumps(record, ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+def _told(reply: Reply) -> str:
+    """The sentence, and what it rests on."""
+    lines = [reply.text]
+    if reply.choice is not None:
+        lines.append(f"  choice: {reply.choice}")
+    if reply.evidence:
+        lines.append(f"  rests on: {', '.join(reply.evidence)}")
+    if reply.answer.measure:
+        lines.append(f"  measure: {reply.answer.measure}")
+    if reply.frame is not None:
+        lines.append(f"  frame of reference: {reply.frame}")
+    return "\n".join(lines) + "\n"
+
+
+def _many(asker: Asker, path: Path) -> int:
+    failed = total = 0
+    for reply in asker.ask_many(_lines(path)):
+        total += 1
+        failed += reply.failed
+        sys.stdout.write(_dump(reply.record()) + "\n")
+        sys.stdout.flush()
+    if failed:
+        sys.stderr.write(f"groundplane: {failed} of {total} questions could not be answered\n")
+    return 1 if failed else 0
+
+
+def _lines(path: Path) -> list[str]:
+    """One question a line; a last empty line is none."""
+    try:
+        if path.stat().st_size > _MAX_QUESTIONS:
+            raise InputError(f"questions {path.name!r}: more than {_MAX_QUESTIONS // 2**20} MB")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"questions {path.name!r}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"questions {path.name!r}: not UTF-8 at byte {error.start}") from error
+    lines = text.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise InputError(f"questions {path.name!r}: there are none in it")
+    return [line.rstrip("\r") for line in lines]
+
+
+def _folder(asker: Asker, question: str, job: Job) -> int:
+    """One answer a photo; a photo that cannot be read is an error record."""
+    bad = total = 0
+    counted: list[float] = []
+    for outcome in asker.ask_all(question):
+        total += 1
+        if isinstance(outcome, Reply):
+            bad += outcome.failed
+            if outcome.unit == "count" and isinstance(outcome.value, int | float):
+                counted.append(outcome.value)
+            line = _dump(outcome.record()) if job.as_json else f"{outcome.source}: {outcome.text}"
+        else:
+            bad += 1
+            line = _error_line(*outcome, as_json=job.as_json, question=question)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    if counted and not job.as_json:
+        sys.stdout.write(f"All {len(counted)} photos together: {sum(counted):g}\n")
+    if bad:
+        sys.stderr.write(f"groundplane: {bad} of {total} photos gave no answer\n")
+    return 1 if bad else 0
+
+
+def _error_line(name: str, error: GroundplaneError, *, as_json: bool, question: str) -> str:
+    if not as_json:
+        return f"{name}: error: {error}"
+    empty = dict.fromkeys(("value", "unit", "choice", "interval", "frame"))
+    return _dump(
+        {
+            "question": question, "source": name, "status": Status.CANNOT_DETECT.value,
+            "text": str(error), **empty, "measure": "", "evidence": [],
+            "regions": None, "trace": [],
+        }
+    )  # fmt: skip
+
+
+def _draw(asker: Asker, reply: Reply, path: Path) -> None:
+    from groundplane.spatial.rendering import draw_map, draw_photo
+
+    if asker.scene is not None:
+        draw_map(
+            asker.scene, path, evidence=reply.evidence, title=reply.text,
+            viewpoint=_viewpoint(asker.scene, reply), line=_line(asker.scene, reply),
+        )  # fmt: skip
+    elif asker.image is not None and reply.regions is not None:
+        draw_photo(asker.image, reply.regions, path, evidence=reply.evidence, title=reply.text)
+
+
+def _viewpoint(scene: CognitiveMap, reply: Reply) -> tuple[Point, Point] | None:
+    """Where the answer's viewer stands, and a point that the viewer looks at."""
+    frame = reply.answer.frame
+    if frame is None or frame.kind != "viewpoint" or frame.facing is None:
+        return None
+    look = scene.objects.centers[scene.ids.index(frame.facing), :2]
+    here = MapScene(scene).middle()
+    if frame.origin is not None:
+        here = scene.objects.centers[scene.ids.index(frame.origin), :2]
+    cos, sin = math.cos(frame.turn), math.sin(frame.turn)
+    dx, dy = (look - here).tolist()
+    x, y = here.tolist()
+    return (x, y), (x + cos * dx - sin * dy, y + sin * dx + cos * dy)
+
+
+def _line(scene: CognitiveMap, reply: Reply) -> tuple[Point, Point] | None:
+    """The closest points of the two objects of a distance."""
+    if "closest points" not in reply.answer.measure or len(reply.evidence) < 2:
+        return None
+    rows = [torch.tensor([scene.ids.index(name)]) for name in reply.evidence[:2]]
+    first, second, _ = closest_points(scene.objects[rows[0]], scene.objects[rows[1]])
+    if bool(first.isnan().any()):
+        return None
+    return tuple(first[0].tolist()), tuple(second[0].tolist())

@@ -1,0 +1,122 @@
+"""The command line. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from groundplane import __version__
+from groundplane.core.errors import GroundplaneError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="groundplane",
+    help="Ask where things are, in scenes and photos; get the answer with its evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+evaluate_app = typer.Typer(
+    help="Score groundplane on a benchmark's own files.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(evaluate_app, name="evaluate")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"groundplane {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Ask where things are, in scenes and photos; get the answer with its evidence."""
+
+
+@app.command()
+def ask(
+    source: Annotated[
+        str, typer.Argument(help="Scene file (file.json, file.json#scene-id), photo, or folder of photos.")
+    ],
+    question: Annotated[Optional[str], typer.Argument(help="One question.")] = None,
+    questions: Annotated[
+        Optional[Path], typer.Option("--questions", help="File with one question a line; gives one JSON record a line.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record (docs/record.md).")] = False,
+    picture: Annotated[
+        Optional[Path], typer.Option("--map", help="Draw the scene or photo with the evidence: .svg or .png.")
+    ] = None,
+    detector: Annotated[str, typer.Option(help="For photos: the expert that looks.")] = "opencv",
+    option: Annotated[
+        Optional[list[str]], typer.Option("--option", help="Option of the expert, key=value; repeat it.")
+    ] = None,
+) -> None:
+    """Answer a spatial question, with what the answer rests on."""
+    from groundplane.apps import asking
+
+    job = asking.Job(
+        source=source, question=question, questions=questions, as_json=as_json, picture=picture,
+        detector=detector, options=tuple(option or ()),
+    )  # fmt: skip
+    raise typer.Exit(asking.run(job))
+
+
+@app.command()
+def plugins(
+    check: Annotated[bool, typer.Option("--check", help="Load each plugin in a process of its own.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the installed plugins: from where, whether they load, what they need."""
+    from groundplane.apps import plugins as listed
+
+    raise typer.Exit(listed.run(check=check, as_json=as_json))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at Python, torch, CUDA and the optional libraries; say what is broken and the fix."""
+    from groundplane.apps import doctor as examined
+
+    raise typer.Exit(examined.run(as_json=as_json))
+
+
+@evaluate_app.command()
+def vsibench(
+    scenes: Annotated[Path, typer.Option(help="Scene file: the benchmark's meta information.")],
+    questions: Annotated[Path, typer.Option(help="Questions, JSON lines.")],
+    out: Annotated[Optional[Path], typer.Option("--json", help="Write the result as JSON.")] = None,
+    distance: Annotated[
+        str, typer.Option(help="'sampled' as the benchmark measures, or 'exact'.")
+    ] = "sampled",
+    misses: Annotated[int, typer.Option(help="How many misses of each task to print.")] = 5,
+) -> None:
+    """VSI-Bench: the eight spatial tasks on scenes of boxes."""
+    from groundplane.apps import evaluating
+
+    raise typer.Exit(
+        evaluating.run_vsibench(scenes, questions, out=out, distance=distance, misses=misses)
+    )
+
+
+def main() -> None:
+    """Run the command line: a known error is one line on stderr and exit code 2."""
+    try:
+        app()
+    except GroundplaneError as error:
+        sys.stderr.write(f"groundplane: error: {' '.join(str(error).split())}\n")
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing is left to say, and to nobody.
+        sys.stderr.close()
+        raise SystemExit(141) from None

@@ -1,0 +1,346 @@
+"""Ask spatial questions of a scene, a photo or a folder of photos.
+
+Here the parts are put together: a language model, the grounding router with its expert, and the
+spatial solver, all driven by the orchestrator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from groundplane.core.answer import Answer, GroundedText, Mention, Status, Step, Value
+from groundplane.core.detection import Detector, DetectResult
+from groundplane.core.errors import GroundplaneError, InputError, MediaError
+from groundplane.core.host import load
+from groundplane.core.image import Image
+from groundplane.core.media import list_images, read_image
+from groundplane.core.orchestrator import Budget, Finished, Orchestrator
+from groundplane.core.regions import Regions
+from groundplane.core.session import LanguageModel, Prompt, Resolved
+from groundplane.core.workers import Resolvers
+from groundplane.grounding.router import GroundingResolver
+from groundplane.spatial.choices import choose
+from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.questions.text import split_options, strip_letter
+from groundplane.spatial.resolver import QueryResolver
+from groundplane.spatial.scene import DistanceMethod
+
+__all__ = ["Asker", "Reply", "ask"]
+
+# Questions of one batch: enough that start-up per batch is nothing, few enough to stream.
+_BATCH = 256
+_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reply:
+    """What came of one question; `record()` is its JSON form (docs/schemas/record.schema.json).
+
+    Attributes:
+        question: As asked.
+        source: Name of the scene or photo.
+        text: The answer in plain words.
+        answer: The value with its evidence.
+        choice: Letter of the option that the answer is, where options were given.
+        mentions: Which stretch of the text speaks of which objects.
+        trace: Every step, from the question to the sentence.
+        regions: For a photo: the regions that the expert found; None for a scene.
+    """
+
+    question: str
+    source: str
+    text: str
+    answer: Answer
+    choice: str | None = None
+    mentions: tuple[Mention, ...] = ()
+    trace: tuple[Step, ...] = ()
+    regions: Regions | None = None
+
+    @property
+    def status(self) -> Status:
+        """How the question ended."""
+        return self.answer.status
+
+    @property
+    def value(self) -> Value:
+        """Number, string, truth value or list; None where there is no answer."""
+        return self.answer.value
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of a numeric value."""
+        return self.answer.unit
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Ids of the objects or regions that the answer rests on."""
+        return self.answer.evidence
+
+    @property
+    def frame(self) -> str | None:
+        """The frame of reference in words."""
+        return self.answer.frame.text if self.answer.frame is not None else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the question could not be answered for a fault in it or of the expert."""
+        return self.status in (Status.UNKNOWN_OBJECT, Status.NOT_UNDERSTOOD, Status.CANNOT_DETECT)
+
+    def record(self) -> dict[str, Any]:
+        """The reply as plain JSON values."""
+        answer = self.answer
+        value = list(answer.value) if isinstance(answer.value, tuple) else answer.value
+        return {
+            "question": self.question,
+            "source": self.source,
+            "status": answer.status.value,
+            "text": self.text,
+            "value": value,
+            "unit": answer.unit,
+            "choice": self.choice,
+            "interval": list(answer.interval) if answer.interval is not None else None,
+            "frame": self.frame,
+            "measure": answer.measure,
+            "evidence": list(answer.evidence),
+            "regions": self._region_records(),
+            "trace": [
+                {"name": step.name, "detail": step.detail, "seconds": step.seconds}
+                for step in self.trace
+            ],
+        }
+
+
+    def _region_records(self) -> list[dict[str, Any]] | None:
+        """The regions that the answer rests on: id, phrase, box and score."""
+        if self.regions is None:
+            return None
+        rows = [i for i, name in enumerate(self.regions.ids) if name in self.answer.evidence]
+        boxes, scores = self.regions.boxes.tolist(), self.regions.scores.tolist()
+        labels = self.regions.labels()
+        return [
+            {
+                "id": self.regions.ids[i],
+                "label": labels[i],
+                "box": [round(edge, 2) for edge in boxes[i]],
+                "score": round(scores[i], 4),
+            }
+            for i in rows
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Subject:
+    """One thing to ask about: a scene, or a photo."""
+
+    name: str
+    scene: CognitiveMap | None = None
+    image: Image | None = None
+
+
+class Asker:
+    """Asks questions of one source, which is loaded once.
+
+    Args:
+        source: A map, an image, or the path of a scene file (`file.json#scene-id`), a photo or
+            a folder of photos.
+        detector: For photos: the expert's name or the expert itself; `opencv` by default.
+        options: Options of the expert.
+        model: The language model's name, or the model itself.
+        distance: `exact`, or `sampled` as VSI-Bench measures.
+
+    Raises:
+        SceneError, MediaError: If the source cannot be read.
+        PluginNotFoundError, PluginBrokenError, InputError: If the expert cannot be made.
+    """
+
+    def __init__(
+        self,
+        source: CognitiveMap | Image | str | Path,
+        *,
+        detector: str | Detector = "opencv",
+        options: Mapping[str, object] | None = None,
+        model: str | LanguageModel = "planner",
+        distance: DistanceMethod = "exact",
+    ) -> None:
+        self._source = source
+        self._photos = _photos_of(source)
+        self._subject = _load(source) if self._photos is None else None
+        self._expert: Detector | None = None
+        grounding = None
+        if self._subject is None or self._subject.image is not None:
+            name = detector if isinstance(detector, str) else type(detector).__name__
+            self._expert = (
+                load("detectors", detector, **dict(options or {}))
+                if isinstance(detector, str)
+                else detector
+            )
+            grounding = GroundingResolver(self._expert, name=name)
+        language = load("language_models", model, device="cpu") if isinstance(model, str) else model
+        resolvers = Resolvers(ground=grounding, query=QueryResolver(distance=distance))
+        # A session of many questions may take longer than one; each has its own deadline.
+        self._orchestrator = Orchestrator(language, resolvers=resolvers, budget=Budget(seconds=3600))
+
+    @property
+    def scene(self) -> CognitiveMap | None:
+        """The map, if the source is a scene."""
+        return self._subject.scene if self._subject is not None else None
+
+    @property
+    def image(self) -> Image | None:
+        """The photo, if the source is one photo."""
+        return self._subject.image if self._subject is not None else None
+
+    def ask(self, question: str, *, choices: Sequence[str] = ()) -> Reply:
+        """Ask one question of a single scene or photo.
+
+        Raises:
+            InputError: If the source is a folder; use `ask_all`.
+        """
+        if self._subject is None:
+            raise InputError(
+                f"{self._source} is a folder of {len(self._photos or ())} photos; use ask_all"
+            )
+        return next(self._run([(self._subject, question, tuple(choices))]))
+
+    def ask_many(self, questions: Iterable[str | tuple[str, Sequence[str]]]) -> Iterator[Reply]:
+        """Ask many questions of a single scene or photo; replies come in order.
+
+        Args:
+            questions: Questions, each alone or with its options.
+
+        Raises:
+            InputError: If the source is a folder.
+        """
+        if self._subject is None:
+            raise InputError(f"{self._source} is a folder; use ask_all with one question")
+        subject = self._subject
+        batch: list[tuple[_Subject, str, tuple[str, ...]]] = []
+        for question in questions:
+            text, choices = (question, ()) if isinstance(question, str) else question
+            batch.append((subject, text, tuple(choices)))
+            if len(batch) == _BATCH:
+                yield from self._run(batch)
+                batch = []
+        yield from self._run(batch)
+
+    def ask_all(self, question: str) -> Iterator[Reply | tuple[str, GroundplaneError]]:
+        """Ask one question of every photo; a photo that cannot be read gives its error."""
+        if self._photos is None:
+            yield self.ask(question)
+            return
+        root = Path(str(self._source))
+        for path in self._photos:
+            name = str(path.relative_to(root))
+            try:
+                image = read_image(path)
+            except MediaError as error:
+                yield name, error
+                continue
+            subject = _Subject(name=name, image=image)
+            yield next(self._run([(subject, question, ())]))
+
+    def _run(self, asked: Sequence[tuple[_Subject, str, tuple[str, ...]]]) -> Iterator[Reply]:
+        vocabulary = self._expert.vocabulary if self._expert is not None else None
+        prompts = [
+            Prompt(
+                text=question,
+                images=(subject.image,) if subject.image is not None else (),
+                choices=choices,
+                scene=subject.scene,
+                vocabulary=vocabulary,
+            )
+            for subject, question, choices in asked
+        ]
+        results: dict[int, GroundedText] = {}
+        regions: dict[int, Regions] = {}
+        for update in self._orchestrator.stream(prompts) if prompts else ():
+            if isinstance(update, Finished):
+                results[update.sequence] = update.result
+            elif isinstance(update, Resolved) and isinstance(update.value, DetectResult):
+                regions[update.sequence] = update.value.regions
+        for sequence, (subject, question, choices) in enumerate(asked):
+            reply = _reply(subject, question, choices, results[sequence])
+            yield replace(reply, regions=regions.get(sequence))
+
+
+def ask(
+    source: CognitiveMap | Image | str | Path,
+    question: str,
+    *,
+    choices: Sequence[str] = (),
+    detector: str | Detector = "opencv",
+    **options: object,
+) -> Reply:
+    """Ask one spatial question of a scene or a photo.
+
+    Args:
+        source: A map, an image, or the path of a scene file or a photo.
+        question: In English; options may stand behind it (`A. left B. right`).
+        choices: The options, if they are given apart.
+        detector: For photos: the expert.
+        **options: Options of the expert, such as `annotations=` of `coco-file`.
+
+    Returns:
+        The reply: `text`, `value`, `unit`, `evidence`, `status`, `trace`.
+
+    Raises:
+        SceneError, MediaError: If the source cannot be read.
+
+    Examples:
+        >>> from groundplane.testing.scenes import SceneBuilder
+        >>> scene = SceneBuilder().add("chair", at=(0, 0, 0.5), size=(0.5, 0.5, 1)).build()
+        >>> ask(scene, "How tall is the chair?").text
+        'The chair is 1.00 m tall.'
+    """
+    return Asker(source, detector=detector, options=options).ask(question, choices=choices)
+
+
+def _photos_of(source: object) -> tuple[Path, ...] | None:
+    """The photos of a folder; None if the source is no folder."""
+    if isinstance(source, str | Path) and Path(source).is_dir():
+        return tuple(list_images(Path(source)))
+    return None
+
+
+def _load(source: CognitiveMap | Image | str | Path) -> _Subject:
+    if isinstance(source, CognitiveMap):
+        return _Subject(name=source.name, scene=source)
+    if isinstance(source, Image):
+        return _Subject(name=source.source.name, image=source)
+    path = str(source)
+    if path.lower().endswith(_IMAGE_ENDINGS):
+        image = read_image(Path(path))
+        return _Subject(name=image.source.name, image=image)
+    scene = CognitiveMap.load(path)
+    return _Subject(name=scene.name, scene=scene)
+
+
+def _reply(
+    subject: _Subject, question: str, choices: tuple[str, ...], result: GroundedText
+) -> Reply:
+    answer = result.answers[-1] if result.answers else _no_answer(result)
+    options = tuple(strip_letter(choice) for choice in choices) or split_options(question)[1]
+    return Reply(
+        question=question,
+        source=subject.name,
+        text=result.text,
+        answer=answer,
+        choice=choose(answer, options),
+        mentions=result.mentions,
+        trace=_woven(result.trace, answer.steps),
+    )
+
+
+def _no_answer(result: GroundedText) -> Answer:
+    """A model that asked nothing gives its text alone."""
+    status = Status.NOT_UNDERSTOOD if result.finish == "not_understood" else Status.CANNOT_DETECT
+    return Answer(value=None, status=status, note=result.text)
+
+
+def _woven(trace: Sequence[Step], steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The solver's steps, put where the query was resolved."""
+    at = max((i for i, step in enumerate(trace) if step.name == "resolved"), default=len(trace) - 1)
+    return (*trace[: at + 1], *steps, *trace[at + 1 :])

@@ -1,0 +1,293 @@
+"""VSI-Bench: the eight spatial tasks, from its scenes and questions to its table.
+
+Source: Yang et al., Thinking in Space, CVPR 2025; metrics as its evaluation code computes them.
+The official answers are read into the scorer only: the solver is given question and options.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundplane.asking import Asker, Reply
+from groundplane.core.answer import Status
+from groundplane.core.errors import InputError, listing
+from groundplane.core.lexicon import match_phrase
+from groundplane.core.queries import phrases_of
+from groundplane.evaluation.metrics import accuracy, mean_relative_accuracy
+from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.questions.parser import NotUnderstoodError, parse_question
+from groundplane.spatial.scene import DistanceMethod
+
+__all__ = ["TASKS", "Item", "Question", "Result", "evaluate", "read_questions"]
+
+TASKS = (
+    "object_counting",
+    "object_abs_distance",
+    "object_size_estimation",
+    "room_size_estimation",
+    "object_rel_distance",
+    "object_rel_direction_easy",
+    "object_rel_direction_medium",
+    "object_rel_direction_hard",
+    "route_planning",
+    "obj_appearance_order",
+)
+_NUMERIC = frozenset(TASKS[:4])
+_DIRECTIONS = frozenset(TASKS[5:8])
+# Tasks whose definition wants exactly one object of each category (VSI-Bench, appendix).
+_UNIQUE = frozenset(
+    {"object_abs_distance", "object_size_estimation", "route_planning"} | _DIRECTIONS
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question; the official answer is kept apart from it."""
+
+    id: str
+    scene: str
+    task: str
+    text: str
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One scored question.
+
+    Attributes:
+        answer: What was answered: a number, a letter, or None.
+        score: In [0, 1].
+        status: How the question ended.
+        covered: Whether the scene's boxes determine the answer.
+        reason: Why the score is below 1; empty where it is 1.
+    """
+
+    id: str
+    task: str
+    answer: float | str | None
+    score: float
+    status: Status
+    covered: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """All scored questions; the table is computed from them."""
+
+    items: tuple[Item, ...]
+
+    def tasks(self) -> dict[str, dict[str, float | int | None]]:
+        """Number of items, score, covered items and their score, by question type."""
+        groups: dict[str, list[Item]] = defaultdict(list)
+        for item in self.items:
+            groups[item.task].append(item)
+        return {task: _summary(groups[task]) for task in TASKS if task in groups}
+
+    def mean(self) -> float:
+        """Mean over the eight tasks; relative direction is the mean of its three levels."""
+        scores = {task: row["score"] or 0.0 for task, row in self.tasks().items()}
+        levels = [scores.pop(task) for task in _DIRECTIONS & scores.keys()]
+        values = [*scores.values(), *([sum(levels) / len(levels)] if levels else [])]
+        return sum(values) / len(values)
+
+    def record(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        return {
+            "tasks": self.tasks(),
+            "mean": self.mean(),
+            "items": [
+                {
+                    "id": int(item.id) if item.id.isdigit() else item.id,
+                    "answer": item.answer,
+                    "score": item.score,
+                    "status": item.status.value,
+                }
+                for item in self.items
+            ],
+        }
+
+
+def _summary(items: Sequence[Item]) -> dict[str, float | int | None]:
+    covered = [item.score for item in items if item.covered]
+    return {
+        "n": len(items),
+        "score": sum(item.score for item in items) / len(items),
+        "covered": len(covered),
+        "covered_score": sum(covered) / len(covered) if covered else None,
+    }
+
+
+def read_questions(path: str | Path) -> tuple[list[Question], dict[str, str]]:
+    """Read questions and, apart from them, the official answers by question id.
+
+    Args:
+        path: JSON lines with `scene` (or `scene_name`), `question_type`, `question`, `options`
+            and `answer` (or `ground_truth`); `id` is the line's number if it is missing.
+
+    Raises:
+        InputError: If the file cannot be read, or a line is malformed; it names the line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"questions {Path(path).name!r}: cannot be read: {error}") from error
+    questions: list[Question] = []
+    answers: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        question, answer = _read_line(line, f"questions {Path(path).name!r}, line {number}", number)
+        if question.id in answers:
+            raise InputError(f"{Path(path).name!r}, line {number}: id {question.id} is used twice")
+        questions.append(question)
+        answers[question.id] = answer
+    if not questions:
+        raise InputError(f"questions {Path(path).name!r}: there are none in it")
+    return questions, answers
+
+
+def _read_line(line: str, where: str, number: int) -> tuple[Question, str]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected an object, got {type(row).__name__}")
+    values = {
+        "scene": row.get("scene", row.get("scene_name")),
+        "question_type": row.get("question_type"),
+        "question": row.get("question"),
+        "answer": row.get("answer", row.get("ground_truth")),
+    }
+    for key, value in values.items():
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise InputError(f"{where}: {key!r} is missing or no text")
+    task = str(values["question_type"])
+    if task not in TASKS:
+        raise InputError(f"{where}: unknown question type {task!r}; known: {listing(TASKS)}")
+    options = row.get("options") or []
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise InputError(f"{where}: 'options' must be a list of texts")
+    if task in _NUMERIC:
+        _truth(str(values["answer"]), where)
+    question = Question(
+        id=str(row.get("id", number)),
+        scene=str(values["scene"]),
+        task=task,
+        text=str(values["question"]),
+        choices=tuple(options),
+    )
+    return question, str(values["answer"])
+
+
+def _truth(text: str, where: str) -> float:
+    try:
+        truth = float(text)
+    except ValueError:
+        truth = 0.0
+    if not 0 < truth < float("inf"):
+        raise InputError(f"{where}: the answer {text!r} is no number above 0")
+    return truth
+
+
+def evaluate(
+    scenes: str | Path, questions: str | Path, *, distance: DistanceMethod = "sampled"
+) -> Result:
+    """Answer all questions on their scenes and score them.
+
+    Args:
+        scenes: Scene file that holds every scene that a question names.
+        questions: See `read_questions`.
+        distance: `sampled` measures between 5 cm grids as the benchmark does, `exact` between
+            the boxes.
+
+    Raises:
+        InputError: If a file is malformed, or a question names a scene that is not there.
+    """
+    asked, answers = read_questions(questions)
+    by_scene: dict[str, list[Question]] = defaultdict(list)
+    for question in asked:
+        by_scene[question.scene].append(question)
+    known = set(CognitiveMap.scenes(scenes))
+    if missing := [scene for scene in by_scene if scene not in known]:
+        raise InputError(
+            f"{Path(scenes).name!r} lacks {len(missing)} scenes that questions name: "
+            f"{listing(missing, limit=5)}"
+        )
+    done: dict[str, Item] = {}
+    for name, group in by_scene.items():
+        scene = CognitiveMap.load(scenes, scene=name)
+        for question, reply in _answers(scene, group, distance):
+            done[question.id] = _score(question, reply, answers[question.id], scene)
+    return Result(items=tuple(done[question.id] for question in asked))
+
+
+def _answers(
+    scene: CognitiveMap, questions: Sequence[Question], distance: DistanceMethod
+) -> Iterator[tuple[Question, Reply]]:
+    asker = Asker(scene, distance=distance)
+    replies = asker.ask_many([(question.text, question.choices) for question in questions])
+    return zip(questions, replies, strict=True)
+
+
+def _score(question: Question, reply: Reply, truth: str, scene: CognitiveMap) -> Item:
+    answer: float | str | None
+    if question.task in _NUMERIC:
+        value = reply.value
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        answer = float(value) if number else None  # type: ignore[arg-type]
+        score = mean_relative_accuracy(answer, _truth(truth, f"question {question.id}"))
+    else:
+        answer = reply.choice
+        score = accuracy(answer, truth)
+    return Item(
+        id=question.id,
+        task=question.task,
+        answer=answer,
+        score=score,
+        status=reply.status,
+        covered=_is_covered(question, scene),
+        reason="" if score == 1 else _reason(reply, answer, truth),
+    )
+
+
+def _reason(reply: Reply, answer: float | str | None, truth: str) -> str:
+    if reply.status in (Status.ANSWERED, Status.AMBIGUOUS) and answer is not None:
+        shown = f"{answer:.3g}" if isinstance(answer, float) else answer
+        open_note = f" ({reply.answer.note})" if reply.answer.note else ""
+        return f"answered {shown}, official {truth}{open_note}"
+    return f"{reply.status.value}: {reply.text}"
+
+
+def _is_covered(question: Question, scene: CognitiveMap) -> bool:
+    """Whether boxes determine the answer: known categories, one box each where one is meant."""
+    if question.task == "obj_appearance_order":
+        return not bool(scene.first_seen.isnan().any())
+    if question.task == "room_size_estimation":
+        return scene.room_area is not None
+    try:
+        phrases = phrases_of(parse_question(question.text, choices=question.choices).expression)
+    except NotUnderstoodError:
+        return False
+    boxes = _boxes_of(phrases, scene)
+    if question.task in _UNIQUE:
+        return all(number == 1 for number in boxes.values())
+    return all(number > 0 for number in boxes.values())
+
+
+def _boxes_of(phrases: Sequence[str], scene: CognitiveMap) -> Mapping[str, int]:
+    labels = tuple(dict.fromkeys(scene.labels))
+    found = {phrase: match_phrase(phrase, labels) for phrase in phrases}
+    return {
+        phrase: sum(scene.labels.count(label) for label in match.labels)
+        if match is not None and not match.modifiers
+        else 0
+        for phrase, match in found.items()
+    }

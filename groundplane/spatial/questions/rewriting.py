@@ -1,0 +1,85 @@
+"""Turning the many orders of an English question into few: tags, inversions, pronouns, modals."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["rewrite"]
+
+_IS = r"(?:is|are|was|were)"
+# Each rule is applied once, in order; later rules see what earlier ones made.
+_RULES: tuple[tuple[str, str], ...] = (
+    # `the tv is on the table, is not it` and `there is not a guitar here, is there`
+    (rf"^there {_IS} (?:not |no )?(.+?), {_IS} (?:not )?there(?: not)?$", r"is there \1"),
+    (rf"^(.+?) (is|are) (?:not )?(.+?), (?:{_IS}|do|does) (?:not )?(?:it|they|he|she)(?: not)?$",
+     r"\2 \1 \3"),
+    (r"^(.+?), (?:right|correct|yes|no|or not|true or false|true|yes or no|isn t it)$", r"\1"),
+    (r"^(?:is it (?:true|correct|right|the case) that|true or false:?) (.+?) (is|are) (.+)$",
+     r"\2 \1 \3"),
+    # `where would the table be`, `would the table be on my left`
+    (r"^(.*?\b(?:where|which side|what side|which direction|which way)) (?:would|will|should|might) (.+?) be\b(.*)$",
+     r"\1 is \2\3"),
+    (r"^(?:would|will|should|might|could) (.+?) be (.+)$", r"is \1 \2"),
+    # `there are how many pillows`, `the room is how big`, `the bed is on which side`
+    (rf"^there {_IS} how many (.+)$", r"how many \1 are there"),
+    (rf"^(.+?) ({_IS}) how (far|close|near)((?: away)? (?:from|to) .+)$", r"how \3 \2 \1\4"),
+    (rf"^(.+?) and (.+?) ({_IS}) how far apart$", r"how far apart are \1 and \2"),
+    (rf"^(.+?) ({_IS}) how (\w+)$", r"how \3 \2 \1"),
+    (rf"^(.+?) ({_IS}) ((?:on|to|in|at) (?:which|what) (?:side|direction|hand))$", r"\3 \2 \1"),
+    (rf"^(.+?) ({_IS}) (where|which side|which way)$", r"\3 \2 \1"),
+    # `a to b, how far`, `a and b: how far apart`
+    (r"^(?:from )?(.+?) to (.+?)[,:;-]+ ?how far(?: is (?:it|that))?(?: apart)?$",
+     r"how far is \1 from \2"),
+    (r"^(.+?) and (.+?)[,:;-]+ ?how far(?: apart| away)?(?: are they)?(?: from each other)?$",
+     r"how far apart are \1 and \2"),
+    (r"^(.+?) and (.+?)[,:;-]+ ?(?:what is )?the (?:distance|gap) (?:between them|apart)$",
+     r"distance between \1 and \2"),
+    # `anything under the bed`, `got any washers`
+    (r"^(?:got|have) (?:any|a|an) (.+)$", r"is there a \1"),
+    (r"^(?:is |are )?(anything|something|any \w+) ((?:on|in|under|underneath|below|above|near|next|"
+     r"behind|beside|between|within) .+)$", r"is there \1 \2"),
+    (r"^(?:name|list|tell|show)?(?: me)? ?(?:whatever|whatever it is that|everything that|all that|what) (is|lies|stands) (.+)$",
+     r"what is \2"),
+    (r"^(?:name|list|show)(?: me)? everything ((?:on|in|under|underneath|below|above|near|next|"
+     r"behind|beside|between|within|to|at|around|left|right) .+)$", r"what is \1"),
+    (r"^(?:find|locate|show)(?: me)? (the .+)$", r"where is \1"),
+)  # fmt: skip
+_COMPILED = tuple((re.compile(pattern), form) for pattern, form in _RULES)
+_FILLERS = (
+    (r"\b(?:anywhere|over here|for me|from here|in here|exactly|roughly|approximately|about|"
+     r"actually|really|please|overall|in total|all in all|at all|ever|"
+     r"of (?:the|those|these) (?:two|three|four))\b", " "),
+    (r"\b(?:over|back|across|all the way) (to|from)\b", r"\1"),
+    (r"\bof the following(?: objects| things| items)?\b", "of these"),
+    (r"\bin (?:height|size|length|width|volume)\b(?! of)", " "),
+)  # fmt: skip
+_TOPIC = re.compile(
+    r"^(?P<topic>[^,:;-]+?) ?[,:;-]+ ?(?P<rest>(?:how|what|where|which|is|are|does|do|on|in)\b.*)$"
+)
+_PRONOUN = re.compile(r"\b(?:it|they|them|that one|this)\b")
+
+
+def rewrite(text: str) -> str:
+    """Bring a cleaned question into the order that the forms expect.
+
+    Examples:
+        >>> rewrite("the sofa nearest the door, how long is it")
+        'how long is the sofa nearest the door'
+        >>> rewrite("the keyboard is on the table, is not it")
+        'is the keyboard on the table'
+        >>> rewrite("sofa to bookshelf, how far")
+        'how far is sofa from bookshelf'
+    """
+    for pattern, plain in _FILLERS:
+        text = re.sub(pattern, plain, text)
+    text = re.sub(r"\s*,(?:\s*,)+", ",", " ".join(text.split()))
+    text = re.sub(r"\s+,", ",", text).strip(" ,;:-")
+    for rule, form in _COMPILED:
+        changed = rule.sub(form, text)
+        if changed != text:
+            text = changed
+    topic = _TOPIC.match(text)
+    if topic and len(_PRONOUN.findall(topic["rest"])) == 1:
+        name = topic["topic"]
+        text = _PRONOUN.sub(lambda _: name, topic["rest"])
+    return " ".join(text.split())

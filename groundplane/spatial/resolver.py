@@ -1,0 +1,83 @@
+"""Answers a model's `Query` events: on the scene of the prompt, or on the regions it grounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+from groundplane.core.answer import Answer, Status
+from groundplane.core.detection import DetectResult, Outcome
+from groundplane.core.errors import InputError
+from groundplane.core.queries import phrases_of
+from groundplane.core.session import Failed, Query
+from groundplane.core.workers import Call
+from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.plane import PlaneScene
+from groundplane.spatial.scene import DistanceMethod, MapScene
+from groundplane.spatial.solver import Solver
+
+__all__ = ["QueryResolver"]
+
+
+class QueryResolver:
+    """A resolver for `Query` events.
+
+    Args:
+        distance: How distances between boxes are measured; see `MapScene`.
+    """
+
+    def __init__(self, *, distance: DistanceMethod = "exact") -> None:
+        self._distance = distance
+        self._lock = threading.Lock()
+        self._last: tuple[CognitiveMap, MapScene] | None = None
+
+    def resolve(self, calls: Sequence[Call]) -> Sequence[object]:
+        """Answer each call; a call that fails alone gives its exception."""
+        answers: list[object] = []
+        for call in calls:
+            try:
+                answers.append(self._answer(call))
+            except InputError as error:
+                answers.append(error)
+        return answers
+
+    def _answer(self, call: Call) -> Answer:
+        if not isinstance(call.event, Query):
+            raise InputError(f"the query resolver cannot answer {type(call.event).__name__}")
+        scene = call.prompt.scene
+        if isinstance(scene, CognitiveMap):
+            return Solver(self._scene_of(scene)).solve(call.event.expression)
+        if scene is not None:
+            raise InputError(f"the scene is a {type(scene).__name__}, not a CognitiveMap")
+        return _on_regions(call.event, call.inputs)
+
+    def _scene_of(self, scene: CognitiveMap) -> MapScene:
+        """The last map's scene is kept: questions come many to a map."""
+        with self._lock:
+            if self._last is None or self._last[0] is not scene:
+                self._last = (scene, MapScene(scene, distance=self._distance))
+            return self._last[1]
+
+
+def _on_regions(event: Query, inputs: Sequence[object]) -> Answer:
+    """Solve in the image plane, once it is known that the expert could look at all."""
+    if not inputs:
+        raise InputError("the query rests on no scene and on no grounded regions")
+    grounded = inputs[0]
+    if isinstance(grounded, Failed):
+        return Answer(value=None, status=Status.CANNOT_DETECT, note=grounded.message)
+    if not isinstance(grounded, DetectResult):
+        raise InputError(f"the query rests on a {type(grounded).__name__}, not on regions")
+    asked = phrases_of(event.expression)
+    cannot = [
+        phrase
+        for phrase, outcome in zip(grounded.regions.phrases, grounded.outcomes, strict=True)
+        if outcome is Outcome.CANNOT and phrase in asked
+    ]
+    if cannot:
+        note = grounded.note or f"this expert cannot look for {cannot[0]!r}"
+        return Answer(value=None, status=Status.CANNOT_DETECT, note=note)
+    answer = Solver(PlaneScene(grounded.regions)).solve(event.expression)
+    note = "; ".join(part for part in (answer.note, grounded.note) if part)
+    return replace(answer, note=note)
