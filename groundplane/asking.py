@@ -112,7 +112,6 @@ class Reply:
             ],
         }
 
-
     def _region_records(self) -> list[dict[str, Any]] | None:
         """The regions that the answer rests on: id, phrase, box and score."""
         if self.regions is None:
@@ -148,6 +147,7 @@ class Asker:
             a folder of photos.
         detector: For photos: the expert's name or the expert itself; `opencv` by default.
         options: Options of the expert.
+        device: Where the expert runs.
         model: The language model's name, or the model itself.
         distance: `exact`, or `sampled` as VSI-Bench measures.
 
@@ -162,6 +162,7 @@ class Asker:
         *,
         detector: str | Detector = "opencv",
         options: Mapping[str, object] | None = None,
+        device: str = "auto",
         model: str | LanguageModel = "planner",
         distance: DistanceMethod = "exact",
     ) -> None:
@@ -172,8 +173,9 @@ class Asker:
         grounding = None
         if self._subject is None or self._subject.image is not None:
             name = detector if isinstance(detector, str) else type(detector).__name__
+            arguments: dict[str, Any] = dict(options or {})
             self._expert = (
-                load("detectors", detector, **dict(options or {}))
+                load("detectors", detector, device=device, **arguments)
                 if isinstance(detector, str)
                 else detector
             )
@@ -181,7 +183,9 @@ class Asker:
         language = load("language_models", model, device="cpu") if isinstance(model, str) else model
         resolvers = Resolvers(ground=grounding, query=QueryResolver(distance=distance))
         # A session of many questions may take longer than one; each has its own deadline.
-        self._orchestrator = Orchestrator(language, resolvers=resolvers, budget=Budget(seconds=3600))
+        self._orchestrator = Orchestrator(
+            language, resolvers=resolvers, budget=Budget(seconds=3600)
+        )
 
     @property
     def scene(self) -> CognitiveMap | None:

@@ -19,7 +19,7 @@ from groundplane.spatial.scene import MapScene
 
 __all__ = ["Job", "run"]
 
-Point = tuple[float, ...]
+Point = tuple[float, float, float]
 _MAX_QUESTIONS = 64 * 2**20
 
 
@@ -34,6 +34,7 @@ class Job:
     picture: Path | None
     detector: str
     options: tuple[str, ...]
+    device: str
 
 
 def run(job: Job) -> int:
@@ -50,7 +51,8 @@ def run(job: Job) -> int:
         raise InputError("give one question, or --questions FILE, not both and not neither")
     if job.picture is not None:
         _check_picture(job)
-    asker = Asker(job.source, detector=job.detector, options=_options(job.options))
+    options = _options(job.options)
+    asker = Asker(job.source, detector=job.detector, options=options, device=job.device)
     if job.questions is not None:
         return _many(asker, job.questions)
     question = job.question or ""
@@ -205,7 +207,7 @@ def _viewpoint(scene: CognitiveMap, reply: Reply) -> tuple[Point, Point] | None:
     cos, sin = math.cos(frame.turn), math.sin(frame.turn)
     dx, dy = (look - here).tolist()
     x, y = here.tolist()
-    return (x, y), (x + cos * dx - sin * dy, y + sin * dx + cos * dy)
+    return (x, y, 0.0), (x + cos * dx - sin * dy, y + sin * dx + cos * dy, 0.0)
 
 
 def _line(scene: CognitiveMap, reply: Reply) -> tuple[Point, Point] | None:
@@ -216,4 +218,5 @@ def _line(scene: CognitiveMap, reply: Reply) -> tuple[Point, Point] | None:
     first, second, _ = closest_points(scene.objects[rows[0]], scene.objects[rows[1]])
     if bool(first.isnan().any()):
         return None
-    return tuple(first[0].tolist()), tuple(second[0].tolist())
+    (ax, ay, az), (bx, by, bz) = first[0].tolist(), second[0].tolist()
+    return (ax, ay, az), (bx, by, bz)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -22,7 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 evaluate_app = typer.Typer(
-    help="Score groundplane on a benchmark's own files.", no_args_is_help=True, rich_markup_mode=None
+    help="Score groundplane on a benchmark's own files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 app.add_typer(evaluate_app, name="evaluate")
 
@@ -36,7 +38,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Ask where things are, in scenes and photos; get the answer with its evidence."""
@@ -45,34 +48,49 @@ def _common(
 @app.command()
 def ask(
     source: Annotated[
-        str, typer.Argument(help="Scene file (file.json, file.json#scene-id), photo, or folder of photos.")
+        str,
+        typer.Argument(
+            help="Scene file (file.json, file.json#scene-id), photo, or folder of photos."
+        ),
     ],
-    question: Annotated[Optional[str], typer.Argument(help="One question.")] = None,
+    question: Annotated[str | None, typer.Argument(help="One question.")] = None,
     questions: Annotated[
-        Optional[Path], typer.Option("--questions", help="File with one question a line; gives one JSON record a line.")
+        Path | None,
+        typer.Option(
+            "--questions", help="File with one question a line; gives one JSON record a line."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record (docs/record.md).")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the record (docs/record.md).")
+    ] = False,
     picture: Annotated[
-        Optional[Path], typer.Option("--map", help="Draw the scene or photo with the evidence: .svg or .png.")
+        Path | None,
+        typer.Option("--map", help="Draw the scene or photo with the evidence: .svg or .png."),
     ] = None,
     detector: Annotated[str, typer.Option(help="For photos: the expert that looks.")] = "opencv",
     option: Annotated[
-        Optional[list[str]], typer.Option("--option", help="Option of the expert, key=value; repeat it.")
+        list[str] | None,
+        typer.Option("--option", help="Option of the expert, key=value; repeat it."),
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where the expert runs: auto, cpu, cuda, cuda:1.")
+    ] = "auto",
 ) -> None:
     """Answer a spatial question, with what the answer rests on."""
     from groundplane.apps import asking
 
     job = asking.Job(
         source=source, question=question, questions=questions, as_json=as_json, picture=picture,
-        detector=detector, options=tuple(option or ()),
+        detector=detector, options=tuple(option or ()), device=device,
     )  # fmt: skip
     raise typer.Exit(asking.run(job))
 
 
 @app.command()
 def plugins(
-    check: Annotated[bool, typer.Option("--check", help="Load each plugin in a process of its own.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Load each plugin in a process of its own.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the installed plugins: from where, whether they load, what they need."""
@@ -95,7 +113,7 @@ def doctor(
 def vsibench(
     scenes: Annotated[Path, typer.Option(help="Scene file: the benchmark's meta information.")],
     questions: Annotated[Path, typer.Option(help="Questions, JSON lines.")],
-    out: Annotated[Optional[Path], typer.Option("--json", help="Write the result as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
     distance: Annotated[
         str, typer.Option(help="'sampled' as the benchmark measures, or 'exact'.")
     ] = "sampled",

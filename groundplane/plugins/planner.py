@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from groundplane.core.answer import Answer
-from groundplane.core.lexicon import canonical, match_phrase
+from groundplane.core.lexicon import canonical, match_phrase, normalise
 from groundplane.core.queries import phrases_of, selects_anything
 from groundplane.core.session import (
     Done,
@@ -121,10 +121,10 @@ def _phrases(parsed: ParsedQuestion, vocabulary: Iterable[str] | None) -> tuple[
     Two wordings of one thing are sent once, or its regions would come twice.
     """
     words = tuple(vocabulary or ())
-    named = {canonical(phrase): phrase for phrase in reversed(phrases_of(parsed.expression))}
+    found = reversed(phrases_of(parsed.expression))
+    named = {canonical(phrase): normalise(phrase) for phrase in found}
     asked = tuple(reversed(named.values()))
     if not selects_anything(parsed.expression):
         return asked
     new = [phrase for phrase in asked if match_phrase(phrase, words) is None]
     return (*words, *new)
-

@@ -57,9 +57,7 @@ def _present(finder: Finder, found: Found) -> Found:
     return found
 
 
-def _standing(
-    finder: SetSolver, node: Direction, target: Found, viewpoint: Viewpoint
-) -> Answer:
+def _standing(finder: SetSolver, node: Direction, target: Found, viewpoint: Viewpoint) -> Answer:
     if finder.scene.kind == "image":
         find_view(finder, viewpoint, None, relation="left_of")
     goals = _present(finder, finder.find(viewpoint.facing))
@@ -98,7 +96,11 @@ def _most_common(finder: SetSolver, node: Direction, found: _Bearings) -> Answer
     p, o, q = _first_reading(found.angles, node, name)
     angle = float(found.angles[p, o, q])
     place = None if found.places is None else int(found.places.index[p])
-    rows = [int(found.targets.index[q]), *([] if place is None else [place]), int(found.goals.index[o])]
+    rows = [
+        int(found.targets.index[q]),
+        *([] if place is None else [place]),
+        int(found.goals.index[o]),
+    ]
     is_open = len(counts) > 1 or any(
         part is not None and part.open for part in (found.places, found.goals, found.targets)
     )
@@ -134,7 +136,9 @@ def _notes(
             names = finder.names(part.index.tolist())
             notes.append(f"there are {len(part)} of {part.name!r} ({names})")
     if notes:
-        readings = ", ".join(f"{name} in {n} of {sum(counts.values())}" for name, n in counts.items())
+        readings = ", ".join(
+            f"{name} in {n} of {sum(counts.values())}" for name, n in counts.items()
+        )
         notes.append(
             f"over all readings: {readings}; name one, such as "
             f"{finder.scene.names[int(found.targets.index[0])]!r}"
@@ -155,16 +159,12 @@ def _bearing_words(angle: float) -> str:
 
 def _offsets(finder: SetSolver, target: Found, anchor: Found, view: View) -> Float[Tensor, "q b 2"]:
     """How far each target lies to the left of and beyond each anchor, as the viewer sees it."""
-    between = (
-        finder.scene.ground(target.index)[:, None] - finder.scene.ground(anchor.index)[None]
-    )
+    between = finder.scene.ground(target.index)[:, None] - finder.scene.ground(anchor.index)[None]
     left = torch.stack([-view.direction[1], view.direction[0]])
     return torch.stack([between @ left, between @ view.direction], dim=-1)
 
 
-def _beside_anchor(
-    finder: SetSolver, node: Direction, target: Found, anchor: Found
-) -> Answer:
+def _beside_anchor(finder: SetSolver, node: Direction, target: Found, anchor: Found) -> Answer:
     """On which side of the anchor, for a viewer who faces something else."""
     view = find_view(finder, node.viewpoint, anchor, relation="left_of")
     offsets = _offsets(finder, target, anchor, view)
@@ -237,4 +237,3 @@ def _picture_word(dx: float, dy: float, node: Direction) -> str:
             Status.CANNOT_DETECT, "front and back need depth and a single photo has none"
         )
     return _PICTURE[round(math.degrees(math.atan2(-dy, dx)) / 45) % 8]
-

@@ -43,9 +43,7 @@ class View:
     open: bool = False
     notes: tuple[str, ...] = ()
 
-    def relation_to_viewer(
-        self, relation: str, points: Float[Tensor, "n 2"]
-    ) -> Bool[Tensor, " n"]:
+    def relation_to_viewer(self, relation: str, points: Float[Tensor, "n 2"]) -> Bool[Tensor, " n"]:
         """Which points lie to the viewer's left or right, ahead or at the back."""
         if self.frame.kind == "image":
             offset = points[:, 0] - self.origin[0]

@@ -407,14 +407,10 @@ def _between(a: _Edges, b: _Edges) -> _Nearest:
     sine_square = _total(torch.linalg.cross(a.unit, b.unit, dim=0).square(), dim=0)
     way_a, way_b = _total(way * a.unit, dim=0), _total(way * b.unit, dim=0)
     along_a = (way_a - cosine * way_b) / sine_square.clamp(min=_tiny(cosine))
-    along_b = way_b
-    # Each step gives the best place on one edge for the place held on the other; the second
-    # round repairs what is lost where edges are nearly parallel.
-    for _ in range(2):
-        along_a = torch.clamp(along_a, min=-a.half, max=a.half)
-        along_b = torch.clamp(cosine * along_a - way_b, min=-b.half, max=b.half)
-        along_a = way_a + cosine * along_b
     along_a = torch.clamp(along_a, min=-a.half, max=a.half)
+    # The best place on b for the place held on a: right as well where edges are nearly parallel
+    # and the division loses all digits. Where this is an end of b, a corner of b was as near.
+    along_b = torch.clamp(cosine * along_a - way_b, min=-b.half, max=b.half)
     on_a, on_b = a.middle + along_a * a.unit, b.middle + along_b * b.unit
     return _Nearest(gap=_length(on_b - on_a), on_a=on_a, on_b=on_b)
 

@@ -76,9 +76,7 @@ def _place(finder: SetSolver, node: Attribute, found: Found) -> Answer:
     return _near_answer(finder, row, near, f"{distance} from the {scene.names[int(near[0])]}")
 
 
-def _near_answer(
-    finder: SetSolver, row: torch.Tensor, near: torch.Tensor, words: str
-) -> Answer:
+def _near_answer(finder: SetSolver, row: torch.Tensor, near: torch.Tensor, words: str) -> Answer:
     ids = finder.scene.ids
     return Answer(
         value=words,

@@ -80,7 +80,7 @@ class PlaneScene:
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between centres in the picture, pixels."""
         centers = flat.centers(self._boxes)
-        return torch.linalg.norm(centers[a][:, None] - centers[b][None], dim=-1)
+        return (centers[a][:, None] - centers[b][None]).norm(dim=-1)
 
     def measure(self, name: str, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """A measure in the picture: pixels or square pixels."""
@@ -115,7 +115,9 @@ class PlaneScene:
         if name == "under":
             return self._on(b, a) | self._below(a, b)
         if name in ("below", "above", "on"):
-            return {"below": self._below(a, b), "above": self._below(b, a), "on": self._on(a, b)}[name]
+            return {"below": self._below(a, b), "above": self._below(b, a), "on": self._on(a, b)}[
+                name
+            ]
         if name == "inside":
             common = flat.intersection(self._boxes[subjects], self._boxes[anchors])
             return common >= 0.9 * flat.area(self._boxes[subjects])[:, None]

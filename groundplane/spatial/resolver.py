@@ -9,6 +9,7 @@ from dataclasses import replace
 from groundplane.core.answer import Answer, Status
 from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.errors import InputError
+from groundplane.core.lexicon import canonical
 from groundplane.core.queries import phrases_of
 from groundplane.core.session import Failed, Query
 from groundplane.core.workers import Call
@@ -69,11 +70,11 @@ def _on_regions(event: Query, inputs: Sequence[object]) -> Answer:
         return Answer(value=None, status=Status.CANNOT_DETECT, note=grounded.message)
     if not isinstance(grounded, DetectResult):
         raise InputError(f"the query rests on a {type(grounded).__name__}, not on regions")
-    asked = phrases_of(event.expression)
+    asked = {canonical(phrase) for phrase in phrases_of(event.expression)}
     cannot = [
         phrase
         for phrase, outcome in zip(grounded.regions.phrases, grounded.outcomes, strict=True)
-        if outcome is Outcome.CANNOT and phrase in asked
+        if outcome is Outcome.CANNOT and canonical(phrase) in asked
     ]
     if cannot:
         note = grounded.note or f"this expert cannot look for {cannot[0]!r}"

@@ -163,7 +163,7 @@ class MapScene:
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between centres, metres."""
         centers = self.map.objects.centers
-        return torch.linalg.norm(centers[a][:, None] - centers[b][None], dim=-1)
+        return (centers[a][:, None] - centers[b][None]).norm(dim=-1)
 
     def measure(self, name: str, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """A measure of each object: metres, square metres or cubic metres."""

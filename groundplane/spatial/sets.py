@@ -101,9 +101,7 @@ class SetSolver:
 
     def _note(self, node: SetExpression, found: Found) -> None:
         name = type(node).__name__.lower()
-        self.steps.append(
-            Step(name=name, detail=f"{found.name}: {self.names(self._list(found))}")
-        )
+        self.steps.append(Step(name=name, detail=f"{found.name}: {self.names(self._list(found))}"))
 
     # -- select ---------------------------------------------------------------------------
 
@@ -235,8 +233,13 @@ class SetSolver:
             if anchor.definite and len(anchor) > 1:
                 differ = not bool((holds == holds[:, :1]).all())
                 is_open = is_open or differ
-                what = f"there are {len(anchor)} of {anchor.name!r} ({self.names(self._list(anchor))})"
-                notes = (*notes, f"{what}; took any of them" if differ else f"{what}; the same for each")
+                what = (
+                    f"there are {len(anchor)} of {anchor.name!r} ({self.names(self._list(anchor))})"
+                )
+                notes = (
+                    *notes,
+                    f"{what}; took any of them" if differ else f"{what}; the same for each",
+                )
         return Found(
             index=source.index[keep],
             name=noun(node),
@@ -397,6 +400,6 @@ def _lies_between(
     """Whether the line from a to b passes within `reach` of a point, and the point beside it."""
     line = b - a
     length = line.norm().clamp(min=1e-9)
-    along = (points - a) @ line / length**2
-    across = ((points - a) @ torch.stack([-line[1], line[0]]) / length).abs()
+    along: Float[Tensor, " n"] = (points - a) @ line / length**2
+    across: Float[Tensor, " n"] = ((points - a) @ torch.stack([-line[1], line[0]]) / length).abs()
     return (along > 0) & (along < 1) & (across <= reach)

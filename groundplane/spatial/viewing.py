@@ -23,6 +23,8 @@ WORLD_FRAME = FrameOfReference(kind="world", text="world, z up; needs no viewer"
 IMAGE_FRAME = FrameOfReference(
     kind="image", text="image plane: left, right, above and below as the photographer saw them"
 )
+
+
 def _turned(direction: Float[Tensor, " 2"], turn: float) -> Float[Tensor, " 2"]:
     cos, sin = math.cos(turn), math.sin(turn)
     return torch.stack(
@@ -89,7 +91,8 @@ def _from_the_middle(solver: Finder, facing: Int[Tensor, " 1"], name: str) -> Vi
     line = solver.scene.ground(facing)[0] - origin
     if float(line.norm()) < 1e-6:
         raise StopError(
-            Status.AMBIGUOUS, f"say where you stand, for example 'when I stand at A facing the {name}'"
+            Status.AMBIGUOUS,
+            f"say where you stand, for example 'when I stand at A facing the {name}'",
         )
     return View(
         direction=line / line.norm(),

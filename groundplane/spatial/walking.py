@@ -41,7 +41,10 @@ def route_answer(finder: SetSolver, node: Route) -> Answer:
             angle = _turn_angle(finder, here, goal, stop, before=before)
             word = _turn_word(angle)
             finder.steps.append(
-                Step(name="turn", detail=f"at {finder.scene.names[here]}: {angle:.0f} degrees, {word}")
+                Step(
+                    name="turn",
+                    detail=f"at {finder.scene.names[here]}: {angle:.0f} degrees, {word}",
+                )
             )
             if turn == "?":
                 turns.append(word)
@@ -69,9 +72,7 @@ def _landmark(finder: SetSolver, node: SetExpression) -> int:
     return int(found.index[0])
 
 
-def _turn_angle(
-    finder: SetSolver, here: int, goal: int, stop: int, *, before: int | None
-) -> float:
+def _turn_angle(finder: SetSolver, here: int, goal: int, stop: int, *, before: int | None) -> float:
     """Degrees counter-clockwise from the heading to the next stop."""
     points = finder.scene.ground(torch.tensor([here, goal, stop]))
     if before is not None:

@@ -211,13 +211,20 @@ def _direction(node: Direction, answer: Answer) -> tuple[Piece, ...]:
         return (target, Piece(f" is {where} (in the picture)."))
     if node.anchor is not None and (node.viewpoint is None or node.viewpoint.facing != node.anchor):
         link = "" if value in ("behind",) else " of"
-        return (target, Piece(f" is {value}{link} {_the(node.anchor)}, {frame.text if frame else ''}."))
+        return (
+            target,
+            Piece(f" is {value}{link} {_the(node.anchor)}, {frame.text if frame else ''}."),
+        )
     words = {"left": "to your left", "right": "to your right", "front": "in front of you",
              "back": "behind you, at your back"}  # fmt: skip
     where = words.get(value, f"to your {value}")
     angle = answer.measure.rpartition(": ")[2]
     view = f"{_capital(frame.text)}: " if frame is not None else ""
-    return (Piece(view), Piece(_the(node.target), answer.evidence[:1]), Piece(f" is {where} ({angle})."))
+    return (
+        Piece(view),
+        Piece(_the(node.target), answer.evidence[:1]),
+        Piece(f" is {where} ({angle})."),
+    )
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -238,7 +245,11 @@ def _listed(names: Sequence[str], ids: Sequence[str]) -> tuple[Piece, ...]:
 
 def _order(node: Order, answer: Answer) -> tuple[Piece, ...]:
     del node
-    return (Piece("In order of first sight: "), *_listed(_names(answer.value), answer.evidence), Piece("."))
+    return (
+        Piece("In order of first sight: "),
+        *_listed(_names(answer.value), answer.evidence),
+        Piece("."),
+    )
 
 
 def _route(node: Route, answer: Answer) -> tuple[Piece, ...]:
@@ -268,7 +279,11 @@ def _objects(node: SetExpression, answer: Answer) -> tuple[Piece, ...]:
         groups = Counter(name.rpartition("-")[0] if name[-1:].isdigit() else name for name in names)
         told = [f"{n} {plural(label)}" if n > 1 else label for label, n in groups.items()]
         count = f"{len(names)} object{'' if len(names) == 1 else 's'}"
-        return (Piece(f"There are {count}: {', '.join(told)}."),) if names else (Piece("There is nothing."),)
+        return (
+            (Piece(f"There are {count}: {', '.join(told)}."),)
+            if names
+            else (Piece("There is nothing."),)
+        )
     if not isinstance(inner, Relate):
         return (Piece(_capital(noun(node)) + ": "), *_listed(names, ids), Piece("."))
     where = noun(inner)[len(noun(inner.source)) :].strip() or relation_words(inner.relation)

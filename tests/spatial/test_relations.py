@@ -150,6 +150,11 @@ def test_chair_is_under_the_table_once_half_of_it_is_pushed_in():
     assert "under" not in named(CHAIR, TABLE)
 
 
+def test_thing_that_rises_over_the_table_is_not_under_it():
+    assert "under" in named(thing(0, 0, 0, size=(0.3, 0.3, 0.84)), TABLE)
+    assert "under" not in named(thing(0, 0, 0, size=(0.3, 0.3, 1.2)), TABLE)
+
+
 def test_neighbours_stand_at_common_heights():
     beside = thing(1.2, 0, 0.2, size=(0.4, 0.4, 0.4))
 

@@ -95,6 +95,21 @@ def test_equals_all_pairs_for_flat_boxes_and_round_sizes():
     assert_equal(sampled_gap(flat, b), reference_gap(flat, b, step=0.05))
 
 
+@pytest.mark.parametrize(("step", "end"), [(0.03, 1), (0.03, -1), (0.05, -1), (0.1, -1)])
+def test_points_at_the_very_rim_of_the_hollow_are_kept_as_by_numpy(step, end):
+    # Bars of 1 cm to 5 m: for some, a point falls on a quarter of the length up to rounding.
+    lengths = torch.arange(1, 500, dtype=torch.float64) * 0.01
+    sizes = torch.full((len(lengths), 3), 4 * step, dtype=torch.float64) * 0.9
+    sizes[:, 0] = lengths
+    axes = torch.eye(3, dtype=torch.float64).expand(len(lengths), 3, 3)
+    bars = Boxes3D(centers=torch.zeros_like(sizes), sizes=sizes, axes=axes)
+    rims = torch.zeros_like(sizes)
+    rims[:, 0] = end * lengths / 4
+    dots = Boxes3D(centers=rims, sizes=torch.zeros_like(sizes), axes=axes)
+
+    assert_equal(sampled_gap(bars, dots, step=step), reference_gap(bars, dots, step=step))
+
+
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 2**31), step=st.floats(0.03, 0.4), spread=st.floats(0, 2))
 def test_equals_all_pairs_whatever_the_step(seed, step, spread):

@@ -111,7 +111,9 @@ def _most_option(slots: Slots, context: Context) -> Expression:
 
 def _most(slots: Slots, context: Context) -> Expression:
     lead = f"{slots['rank']} " if slots.get("rank") else ""
-    return read_phrase(f"{lead}{slots['most']} {slots.get('a') or 'object'}", view=context.viewpoint)
+    return read_phrase(
+        f"{lead}{slots['most']} {slots.get('a') or 'object'}", view=context.viewpoint
+    )
 
 
 def _bigger_than(slots: Slots, context: Context) -> Expression:

@@ -48,9 +48,7 @@ def _more_than(slots: Slots, context: Context) -> Expression:
     right = Count(read_phrase("all " + slots["b"]))
     if slots["more"] == "as many":
         return Compare(left=left, operator="equal", right=right)
-    return Compare(
-        left=left, operator="more" if slots["more"] == "more" else "fewer", right=right
-    )
+    return Compare(left=left, operator="more" if slots["more"] == "more" else "fewer", right=right)
 
 
 def _most_numerous(slots: Slots, context: Context) -> Expression:

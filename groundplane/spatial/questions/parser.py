@@ -167,4 +167,3 @@ def _read_route(text: str) -> Route | None:
         stops=tuple(stops),
         turns=tuple(turns),
     )
-

@@ -125,7 +125,9 @@ def _take_unit(text: str) -> tuple[str, str | None]:
     wanted: str | None = None
     for unit, names in ALL_UNITS.items():
         pattern = (
-            r",?\s*\(?\b(?:measured |expressed |given |stated |answer |value )?in (?:" + names + r")"
+            r",?\s*\(?\b(?:measured |expressed |given |stated |answer |value )?in (?:"
+            + names
+            + r")"
             r"\b\)?(?=[\s,.?!]|$)"
         )
         text, found = re.subn(pattern, "", text)
@@ -140,10 +142,18 @@ def _take_unit(text: str) -> tuple[str, str | None]:
         head = "how big" if unit in _SQUARE_UNITS else "how"
         separate = re.match(r"(?:separate|lie between|are between|do)\b", rest)
         adjective = re.match(r"(?:apart|away|long|tall|high|wide|deep|big|large|far)\b", rest)
-        between = re.match(r"(?:is |are |lie |lies |there is |there are )?(?:there |it )?(?:between|from)\b", rest)
+        between = re.match(
+            r"(?:is |are |lie |lies |there is |there are )?(?:there |it )?(?:between|from)\b", rest
+        )
         if unit in _SQUARE_UNITS:
             return f"{head} {rest}", wanted or unit
-        if between or separate or rest.startswith(("apart", "away")) or " from " in rest or " apart" in rest:
+        if (
+            between
+            or separate
+            or rest.startswith(("apart", "away"))
+            or " from " in rest
+            or " apart" in rest
+        ):
             return f"how far {rest}", wanted or unit
         if adjective:
             return f"how {rest}", wanted or unit
