@@ -6,6 +6,7 @@ spatial solver, all driven by the orchestrator.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,13 @@ from typing import Any
 
 from groundplane.core.answer import Answer, GroundedText, Mention, Status, Step, Value
 from groundplane.core.detection import Detector, DetectResult
-from groundplane.core.errors import GroundplaneError, InputError, MediaError
+from groundplane.core.errors import (
+    DetectorError,
+    GroundplaneError,
+    InputError,
+    MediaError,
+    listing,
+)
 from groundplane.core.host import load
 from groundplane.core.image import Image
 from groundplane.core.media import list_images, read_image
@@ -32,6 +39,8 @@ __all__ = ["Asker", "Reply", "ask"]
 
 # Questions of one batch: enough that start-up per batch is nothing, few enough to stream.
 _BATCH = 256
+# A session of many questions may take longer than one; each request has its own deadline.
+_BUDGET = Budget(seconds=3600)
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
@@ -146,14 +155,17 @@ class Asker:
         source: A map, an image, or the path of a scene file (`file.json#scene-id`), a photo or
             a folder of photos.
         detector: For photos: the expert's name or the expert itself; `opencv` by default.
-        options: Options of the expert.
+        options: Options of the expert; a scene needs no expert and takes none.
         device: Where the expert runs.
         model: The language model's name, or the model itself.
         distance: `exact`, or `sampled` as VSI-Bench measures.
+        budget: What a batch of up to 256 questions may use. Its `deadline` is the seconds that
+            the expert may take for one look.
 
     Raises:
         SceneError, MediaError: If the source cannot be read.
         PluginNotFoundError, PluginBrokenError, InputError: If the expert cannot be made.
+        DetectorError: If the expert cannot say what it knows.
     """
 
     def __init__(
@@ -165,27 +177,26 @@ class Asker:
         device: str = "auto",
         model: str | LanguageModel = "planner",
         distance: DistanceMethod = "exact",
+        budget: Budget = _BUDGET,
     ) -> None:
         self._source = source
         self._photos = _photos_of(source)
         self._subject = _load(source) if self._photos is None else None
-        self._expert: Detector | None = None
+        self._vocabulary: tuple[str, ...] | None = None
         grounding = None
         if self._subject is None or self._subject.image is not None:
             name = detector if isinstance(detector, str) else type(detector).__name__
-            arguments: dict[str, Any] = dict(options or {})
-            self._expert = (
-                load("detectors", detector, device=device, **arguments)
-                if isinstance(detector, str)
-                else detector
+            expert = _expert(detector, options or {}, device=device)
+            self._vocabulary = _vocabulary(expert, name)
+            grounding = GroundingResolver(expert, name=name)
+        elif options:
+            raise InputError(
+                f"{_named(source)} is a scene and no expert looks at it; leave out the "
+                f"{_what(options)}"
             )
-            grounding = GroundingResolver(self._expert, name=name)
         language = load("language_models", model, device="cpu") if isinstance(model, str) else model
         resolvers = Resolvers(ground=grounding, query=QueryResolver(distance=distance))
-        # A session of many questions may take longer than one; each has its own deadline.
-        self._orchestrator = Orchestrator(
-            language, resolvers=resolvers, budget=Budget(seconds=3600)
-        )
+        self._orchestrator = Orchestrator(language, resolvers=resolvers, budget=budget)
 
     @property
     def scene(self) -> CognitiveMap | None:
@@ -247,14 +258,13 @@ class Asker:
             yield next(self._run([(subject, question, ())]))
 
     def _run(self, asked: Sequence[tuple[_Subject, str, tuple[str, ...]]]) -> Iterator[Reply]:
-        vocabulary = self._expert.vocabulary if self._expert is not None else None
         prompts = [
             Prompt(
                 text=question,
                 images=(subject.image,) if subject.image is not None else (),
                 choices=choices,
                 scene=subject.scene,
-                vocabulary=vocabulary,
+                vocabulary=self._vocabulary,
             )
             for subject, question, choices in asked
         ]
@@ -304,9 +314,54 @@ def ask(
 
 def _photos_of(source: object) -> tuple[Path, ...] | None:
     """The photos of a folder; None if the source is no folder."""
-    if isinstance(source, str | Path) and Path(source).is_dir():
+    # Not Path.is_dir, which raises on a name that is too long to be one.
+    if isinstance(source, str | Path) and os.path.isdir(source):
         return tuple(list_images(Path(source)))
     return None
+
+
+def _expert(detector: str | Detector, options: Mapping[str, object], *, device: str) -> Detector:
+    if isinstance(detector, str):
+        arguments: dict[str, Any] = dict(options)
+        made: Detector = load("detectors", detector, device=device, **arguments)
+        return made
+    if not callable(getattr(detector, "detect", None)):
+        raise InputError(
+            f"detector: expected the name of a plugin or an object with `vocabulary` and "
+            f"`detect`, got {type(detector).__name__}"
+        )
+    if options:
+        raise InputError(
+            f"the detector {type(detector).__name__} is made already; leave out the "
+            f"{_what(options)}"
+        )
+    return detector
+
+
+def _what(options: Mapping[str, object]) -> str:
+    return f"option{'' if len(options) == 1 else 's'} {listing(map(repr, options))}"
+
+
+def _named(source: object) -> str:
+    return repr(str(source)) if isinstance(source, str | Path) else f"the {type(source).__name__}"
+
+
+def _vocabulary(expert: Detector, name: str) -> tuple[str, ...] | None:
+    """The words that an expert knows: somebody else's code, so it is not trusted."""
+    try:
+        words: object = expert.vocabulary
+    except (Exception, SystemExit) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+        raise DetectorError(f"detector {name!r} failed to say what it knows: {why}") from error
+    if words is None:
+        return None
+    if not isinstance(words, tuple) or not all(isinstance(word, str) for word in words):
+        got = type(words).__name__
+        raise DetectorError(
+            f"detector {name!r} broke its contract: expected a vocabulary of None or a tuple of "
+            f"words, got {'a tuple with other things' if isinstance(words, tuple) else got}"
+        )
+    return words
 
 
 def _load(source: CognitiveMap | Image | str | Path) -> _Subject:
@@ -315,6 +370,8 @@ def _load(source: CognitiveMap | Image | str | Path) -> _Subject:
     if isinstance(source, Image):
         return _Subject(name=source.source.name, image=source)
     path = str(source)
+    if not path.strip():
+        raise InputError("the source is empty; name a scene file, a photo or a folder of photos")
     if path.lower().endswith(_IMAGE_ENDINGS):
         image = read_image(Path(path))
         return _Subject(name=image.source.name, image=image)

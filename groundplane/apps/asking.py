@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,14 +50,17 @@ def run(job: Job) -> int:
     """
     if (job.question is None) == (job.questions is None):
         raise InputError("give one question, or --questions FILE, not both and not neither")
+    folder = os.path.isdir(job.source)
+    if folder and job.questions is not None:
+        raise InputError(f"{job.source}: a folder of photos takes one question, not --questions")
     if job.picture is not None:
-        _check_picture(job)
+        _check_picture(job.picture, single=job.questions is None and not folder)
     options = _options(job.options)
     asker = Asker(job.source, detector=job.detector, options=options, device=job.device)
     if job.questions is not None:
         return _many(asker, job.questions)
     question = job.question or ""
-    if Path(job.source).is_dir():
+    if folder:
         return _folder(asker, question, job)
     return _one(asker, question, job)
 
@@ -73,16 +77,13 @@ def _options(pairs: tuple[str, ...]) -> dict[str, str]:
     return options
 
 
-def _check_picture(job: Job) -> None:
+def _check_picture(picture: Path, *, single: bool) -> None:
     """Before any work: the picture can be drawn at all."""
-    picture = job.picture
-    if picture is None:
-        return
-    if job.questions is not None or Path(job.source).is_dir():
+    if not single:
         raise InputError("--map draws one question on one source")
     if picture.suffix.lower() not in (".svg", ".png"):
         raise OutputError(f"--map {str(picture)!r}: the ending must be .svg or .png")
-    if not picture.resolve().parent.is_dir():
+    if not os.path.isdir(os.path.dirname(os.path.realpath(picture))):
         raise OutputError(f"--map {str(picture)!r}: there is no such folder")
 
 
@@ -100,7 +101,8 @@ def _one(asker: Asker, question: str, job: Job) -> int:
 
 
 def _dump(record: object, *, indent: int | None = None) -> str:
-    return json.dumps(record, ensure_ascii=False, indent=indent, allow_nan=False)
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    return json.dumps(record, ensure_ascii=plain, indent=indent, allow_nan=False)
 
 
 def _told(reply: Reply) -> str:
@@ -134,7 +136,7 @@ def _lines(path: Path) -> list[str]:
     try:
         if path.stat().st_size > _MAX_QUESTIONS:
             raise InputError(f"questions {path.name!r}: more than {_MAX_QUESTIONS // 2**20} MB")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"questions {path.name!r}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

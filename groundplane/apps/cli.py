@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from groundplane import __version__
-from groundplane.core.errors import GroundplaneError
+from groundplane.core.errors import GroundplaneError, OutputError
 
 __all__ = ["app", "main"]
 
@@ -83,7 +88,7 @@ def ask(
         source=source, question=question, questions=questions, as_json=as_json, picture=picture,
         detector=detector, options=tuple(option or ()), device=device,
     )  # fmt: skip
-    raise typer.Exit(asking.run(job))
+    _exit(lambda: asking.run(job))
 
 
 @app.command()
@@ -96,7 +101,7 @@ def plugins(
     """List the installed plugins: from where, whether they load, what they need."""
     from groundplane.apps import plugins as listed
 
-    raise typer.Exit(listed.run(check=check, as_json=as_json))
+    _exit(lambda: listed.run(check=check, as_json=as_json))
 
 
 @app.command()
@@ -106,7 +111,7 @@ def doctor(
     """Look at Python, torch, CUDA and the optional libraries; say what is broken and the fix."""
     from groundplane.apps import doctor as examined
 
-    raise typer.Exit(examined.run(as_json=as_json))
+    _exit(lambda: examined.run(as_json=as_json))
 
 
 @evaluate_app.command()
@@ -122,19 +127,38 @@ def vsibench(
     """VSI-Bench: the eight spatial tasks on scenes of boxes."""
     from groundplane.apps import evaluating
 
-    raise typer.Exit(
-        evaluating.run_vsibench(scenes, questions, out=out, distance=distance, misses=misses)
+    _exit(
+        lambda: evaluating.run_vsibench(
+            scenes, questions, out=out, distance=distance, misses=misses
+        )
     )
 
 
 def main() -> None:
     """Run the command line: a known error is one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file name that is no text, or a terminal without the letter, is no error.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except GroundplaneError as error:
         sys.stderr.write(f"groundplane: error: {' '.join(str(error).split())}\n")
         raise SystemExit(2) from None
-    except BrokenPipeError:
+
+
+def _exit(command: Callable[[], int]) -> NoReturn:
+    """End with a command's exit code, once all that it wrote has gone out."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # What is left in the buffer must not be tried again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.ENOSPC:
+            raise OutputError(f"stdout cannot be written: {error.strerror}") from error
         # The reader has gone (`| head`): nothing is left to say, and to nobody.
-        sys.stderr.close()
-        raise SystemExit(141) from None
+        code = 128 + signal.SIGPIPE
+    raise typer.Exit(code)

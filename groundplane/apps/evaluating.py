@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 from groundplane.core.errors import InputError, OutputError
+from groundplane.core.files import write_whole
 from groundplane.evaluation.vsibench import Item, Result, evaluate
 
 __all__ = ["run_vsibench"]
@@ -26,13 +26,24 @@ def run_vsibench(
     """
     if distance not in ("sampled", "exact"):
         raise InputError(f"--distance: expected 'sampled' or 'exact', got {distance!r}")
-    if out is not None and not out.resolve().parent.is_dir():
-        raise OutputError(f"--json {str(out)!r}: there is no such folder")
-    result = evaluate(scenes, questions, distance=distance)  # type: ignore[arg-type]
-    sys.stdout.write(_table(result) + _misses(result, misses))
     if out is not None:
-        _write(out, json.dumps(result.record(), indent=1) + "\n")
+        _check_out(out)
+    result = evaluate(scenes, questions, distance=distance)  # type: ignore[arg-type]
+    if out is not None:
+        write_whole(out, (json.dumps(result.record(), indent=1) + "\n").encode())
+    sys.stdout.write(_table(result) + _misses(result, misses))
     return 0
+
+
+def _check_out(path: Path) -> None:
+    """Before any work: the file can be written at all."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise OutputError(f"--json {str(path)!r}: there is no such folder")
+    if os.path.isdir(path):
+        raise OutputError(f"--json {str(path)!r}: it is a folder; name a file")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"--json {str(path)!r}: its folder may not be written to")
 
 
 def _table(result: Result) -> str:
@@ -63,14 +74,3 @@ def _misses(result: Result, most: int) -> str:
         if len(ranked) > most:
             lines.append(f"  and {len(ranked) - most} more reasons; all scores are in --json")
     return "\n".join(lines) + ("\n" if lines else "")
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    try:
-        handle, draft = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(draft, path)
-    except OSError as error:
-        raise OutputError(f"--json {str(path)!r}: cannot be written: {error.strerror}") from error

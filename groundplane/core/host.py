@@ -5,7 +5,7 @@ Plugins are entry points, one group a kind. Listing reads their files and runs n
 
 from __future__ import annotations
 
-import ast
+import dataclasses
 import importlib
 import importlib.util
 import json
@@ -13,12 +13,9 @@ import logging
 import os
 import re
 import sys
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 from typing import Any, Literal
 
 from groundplane.core.errors import (
@@ -29,7 +26,15 @@ from groundplane.core.errors import (
     did_you_mean,
     listing,
 )
-from groundplane.core.options import make_device, make_options, missing_members, options_fault
+from groundplane.core.options import make_options
+from groundplane.core.plugin_source import (
+    FaultError,
+    is_installed,
+    not_installed,
+    pip_name,
+    read_plugin,
+    split_value,
+)
 
 __all__ = ["DISABLE", "KINDS", "Need", "PluginInfo", "available", "call_apart", "check", "load"]
 
@@ -38,9 +43,11 @@ logger = logging.getLogger(__name__)
 KINDS = ("detectors", "segmenters", "encoders", "geometry", "language_models", "exporters")
 DISABLE = "GROUNDPLANE_PLUGINS_DISABLE"
 
-# Where the name to install differs from the name to import by more than a dash.
-_PIP = {"PIL": "pillow", "cv2": "opencv-python-headless", "groundingdino": "groundingdino-py"}
-_PIP |= {"skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+# The protocol of each kind that has one, by name: importing it here would load torch.
+_PROTOCOLS = {
+    "detectors": ("groundplane.core.detection", "Detector"),
+    "language_models": ("groundplane.core.session", "LanguageModel"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +90,6 @@ class PluginInfo:
     def origin(self) -> str:
         """Where it comes from, in words."""
         return f"{self.distribution} {self.version} ({self.value})"
-
-
-class _FaultError(Exception):
-    """Why a plugin cannot be loaded, in one line without its name."""
 
 
 def available(kind: str | None = None) -> list[PluginInfo]:
@@ -133,13 +136,13 @@ def load(
     whole = f"{label} from {info.origin}"
     try:
         plugin = _resolve(info)
-    except _FaultError as fault:
+    except FaultError as fault:
         raise PluginBrokenError(f"{whole} cannot be loaded: {fault}") from fault.__cause__
     made = make_options(plugin.Options, options, plugin=label)
-    place = make_device(device)
+    place = _make_device(device)
     try:
         instance = plugin(made, device=place, dtype=dtype)
-        missing = missing_members(kind, instance)
+        missing = _missing_members(kind, instance)
     except GroundplaneError:
         raise
     except (Exception, SystemExit) as error:
@@ -258,188 +261,102 @@ def _judged(info: PluginInfo, *, among: list[PluginInfo]) -> PluginInfo:
     ]
     double = f"the name is also given by {listing(others)}" if others else ""
     try:
-        imports, unread = _read(info.value)
-    except _FaultError as fault:
+        imports, unread = read_plugin(info.value)
+    except FaultError as fault:
         return replace(info, status="broken", reason=f"{fault}{double and '; '}{double}")
-    needs = tuple(Need(library=name, present=_spec(name) is not None) for name in sorted(imports))
+    needs = tuple(Need(library=name, present=is_installed(name)) for name in sorted(imports))
     status: Literal["ok", "duplicate"] = "duplicate" if double else "ok"
     return replace(info, status=status, reason=double or unread, needs=needs)
 
 
-def _read(value: str) -> tuple[set[str], str]:
-    """The libraries that a plugin's own file imports, and what could not be read of it."""
-    module, attribute = _split(value)
-    imports: set[str] = set()
-    for path in _files(module):
-        if path.suffix != ".py":
-            return set(), f"{path.name} is compiled: only loading it tells"
-        source = _Source(path, own=module.partition(".")[0])
-        absent = [library for library in source.sure if _spec(library) is None]
-        if absent:
-            raise _FaultError(_not_installed(absent[0]))
-        if source.raised:
-            raise _FaultError(f"{path.name} always fails when it is imported: {source.raised}")
-        imports, defined = source.imports, source.may_define(attribute.partition(".")[0])
-    if not defined:
-        raise _FaultError(f"{module} does not define {attribute!r}")
-    return imports, ""
-
-
-def _split(value: str) -> tuple[str, str]:
-    # An entry point may end in extras, `module:attribute [extra]`; they play no part here.
-    match = re.fullmatch(r"([A-Za-z_][\w.]*)\s*:\s*([A-Za-z_][\w.]*)\s*(\[.*\])?", value)
-    if match is None:
-        raise _FaultError(f"its entry point {value!r} is not module:attribute")
-    return match[1], match[2]
-
-
-def _files(module: str) -> list[Path]:
-    """The files that importing a module runs, outermost package first."""
-    top, *rest = module.split(".")
-    spec = _spec(top)
-    if spec is None:
-        raise _FaultError(f"module {module!r} is not there: no {top!r} is installed")
-    files = [Path(spec.origin)] if spec.origin else []
-    places = [Path(place) for place in spec.submodule_search_locations or ()]
-    for part in rest:
-        endings = ("/__init__.py", ".py", *EXTENSION_SUFFIXES)
-        there = [f for place in places for end in endings if (f := place / (part + end)).is_file()]
-        folders = [folder for place in places if (folder := place / part).is_dir()]
-        if not (there or folders):
-            raise _FaultError(f"module {module!r} is not there: {top!r} has no {part!r}")
-        files += there[:1]
-        places = folders
-    return files
-
-
-def _spec(top: str) -> Any:
-    """The spec of a top-level module; a dotted name would import its parents."""
-    try:
-        return importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-
-
-def _not_installed(library: str) -> str:
-    name = _PIP.get(library, library.replace("_", "-"))
-    return f"library {library!r} is not installed. Try: pip install {name}"
-
-
-class _Source:
-    """What one module's text says: the names it defines and the libraries it imports."""
-
-    def __init__(self, path: Path, *, own: str) -> None:
-        self.names, self.imports = set[str](), set[str]()
-        self.sure: list[str] = []
-        self.raised = ""
-        self._known = {own, "groundplane", "__future__", *sys.stdlib_module_names}
-        try:
-            # Its warnings, such as one on an invalid escape, are not ours to show.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(path.read_bytes())
-                compile(tree, str(path), "exec", dont_inherit=True)  # finds more, runs nothing
-        except SyntaxError as error:
-            where = f"syntax error in {path.name}, line {error.lineno}"
-            raise _FaultError(f"{where}: {error.msg}") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise _FaultError(f"{path.name} cannot be read: {error}") from error
-        for node, sure, outer in _nodes(tree.body):
-            self._note(node, sure=sure, outer=outer)
-
-    def may_define(self, name: str) -> bool:
-        """False only where it is certain that importing the module does not make the name."""
-        return not self.names.isdisjoint({name, "*", "__getattr__"})
-
-    def _note(self, node: ast.AST, *, sure: bool, outer: bool) -> None:
-        libraries, names, ends = [], [], False
-        match node:
-            case ast.Import(names=aliases):
-                libraries = [alias.name for alias in aliases]
-                names = [alias.asname or alias.name.partition(".")[0] for alias in aliases]
-            case ast.ImportFrom(names=aliases, module=module, level=level):
-                libraries = [module] if module and not level else []
-                names = [alias.asname or alias.name for alias in aliases]
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                names = [node.name]
-            case ast.Name(id=name, ctx=ast.Store()):
-                names = [name]
-            case ast.Call(func=func):
-                called = ast.unparse(func)
-                ends = called in ("sys.exit", "os._exit", "os.abort", "exit", "quit")
-                # Names made at run time cannot be told from the text.
-                names = ["*"] if called in ("globals", "exec", "vars", "setattr") else []
-            case ast.Raise():
-                ends = True
-        if ends and sure and not self.raised:
-            self.raised = ast.unparse(node)[:120]
-        if outer:
-            self.names.update(names)
-        tops = [top for n in libraries if (top := n.partition(".")[0]) not in self._known]
-        self.imports.update(tops)
-        self.sure += tops if sure else []
-
-
-def _nodes(
-    nodes: Iterable[ast.AST], *, sure: bool = True, outer: bool = True
-) -> Iterator[tuple[ast.AST, bool, bool]]:
-    """Every node, whether importing is bound to run it, and whether it is at module level."""
-    for node in nodes:
-        inside, scope = list(ast.iter_child_nodes(node)), outer
-        match node:
-            case ast.If(test=test, orelse=orelse) if ast.unparse(test).endswith("TYPE_CHECKING"):
-                inside, go_on = list[ast.AST](orelse), False
-            case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
-                yield from _nodes(body, sure=sure and not handlers, outer=outer)
-                yield from _nodes(final, sure=sure, outer=outer)
-                inside, go_on = [*handlers, *orelse], False
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                scope = go_on = False
-            case ast.ClassDef():
-                scope, go_on = False, sure
-            case ast.AnnAssign(value=None):
-                inside, go_on = [], sure
-            case _:
-                go_on = sure and not isinstance(node, _MAYBE)
-        yield node, sure, outer
-        yield from _nodes(inside, sure=go_on, outer=scope)
-
-
-# What these hold may never run, or runs where its failure is caught.
-_MAYBE = (ast.If, ast.IfExp, ast.BoolOp, ast.With, ast.For, ast.While, ast.Match, ast.TryStar)
-
-
 def _resolve(info: PluginInfo) -> Any:
-    """Import a plugin and give its class; `_FaultError`, chained from the cause, where it fails."""
-    module_name, attribute = _split(info.value)
+    """Import a plugin and give its class; `FaultError`, chained from the cause, where it fails."""
+    module_name, attribute = split_value(info.value)
     try:
         target: Any = importlib.import_module(module_name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         # Even SystemExit: somebody else's module must not end the user's program.
-        raise _FaultError(_said(error)) from error
+        raise FaultError(_said(error)) from error
     for part in attribute.split("."):
         if not hasattr(target, part):
-            raise _FaultError(f"{module_name} does not define {attribute!r}")
+            raise FaultError(f"{module_name} does not define {attribute!r}")
         target = getattr(target, part)
     if not callable(target):
-        raise _FaultError(f"{attribute} is a {type(target).__name__}, expected a class")
-    fault = options_fault(target)
+        raise FaultError(f"{attribute} is a {type(target).__name__}, expected a class")
+    fault = _options_fault(target)
     if fault:
-        raise _FaultError(fault)
+        raise FaultError(fault)
     return target
+
+
+def _options_fault(plugin: object) -> str:
+    """What is wrong with a plugin's `Options`, or nothing."""
+    name = f"{getattr(plugin, '__name__', plugin)}.Options"
+    options = getattr(plugin, "Options", None)
+    if not isinstance(options, type) or not dataclasses.is_dataclass(options):
+        return f"{name} is not there or is no dataclass; expected a frozen dataclass"
+    if not options.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        return f"{name} is not frozen; write @dataclass(frozen=True)"
+    return ""
+
+
+def _missing_members(kind: str, plugin: object) -> list[str]:
+    """Members of the kind's protocol that a plugin lacks.
+
+    Args:
+        kind: The plugin's kind; a kind without a protocol asks for nothing.
+        plugin: An instance; or a class, of which only methods are asked, since its constructor
+            may still set the rest.
+    """
+    if kind not in _PROTOCOLS:
+        return []
+    module, name = _PROTOCOLS[kind]
+    protocol = vars(getattr(importlib.import_module(module), name))
+    lacking = []
+    for member, declared in protocol.items():
+        is_method = callable(declared)
+        if member.startswith("_") or (isinstance(plugin, type) and not is_method):
+            continue
+        if not hasattr(plugin, member) or (is_method and not callable(getattr(plugin, member))):
+            lacking.append(member)
+    return lacking
+
+
+def _make_device(device: str) -> str:
+    """Check a device's name, and choose one for `auto`: CUDA if there is one, else the CPU.
+
+    Raises:
+        InputError: If torch knows no such device.
+
+    Examples:
+        >>> _make_device("cpu")
+        'cpu'
+    """
+    if device == "cpu":
+        return device  # no need to load torch for it
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return str(torch.device(device))
+    except RuntimeError as error:
+        raise InputError(
+            f"unknown device {device!r}; expected auto, cpu, cuda or cuda:0"
+        ) from error
 
 
 def _said(error: BaseException) -> str:
     """What an exception says, in one line, with what to install where a library is missing."""
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     top = (name or "").partition(".")[0]
-    if name and name == top and _spec(top) is None:
-        return _not_installed(top)
+    if name and name == top and not is_installed(top):
+        return not_installed(top)
     text = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())[:400]]))
     if name:
-        text += f". Try: pip install --upgrade {_PIP.get(top, top.replace('_', '-'))}"
+        text += f". Try: pip install --upgrade {pip_name(top)}"
     return text
 
 
@@ -494,7 +411,7 @@ def _fault_of(argument: dict[str, Any]) -> str | None:
     info = PluginInfo(distribution="", version="", **argument)
     try:
         plugin = _resolve(info)
-    except _FaultError as fault:
+    except FaultError as fault:
         return str(fault)
-    missing = missing_members(info.kind, plugin) if isinstance(plugin, type) else []
+    missing = _missing_members(info.kind, plugin) if isinstance(plugin, type) else []
     return f"it lacks {listing(missing)}, which {info.kind} must have" if missing else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,16 @@ from typing import Literal
 
 __all__ = [
     "ANYTHING",
+    "PLURAL_ONLY",
     "PhraseMatch",
     "canonical",
+    "head_of",
     "match_phrase",
     "near_labels",
     "normalise",
     "plural",
     "singular",
+    "surface_share",
 ]
 
 ANYTHING = frozenset({"object", "thing", "item", "anything", "something", "everything", "stuff"})
@@ -116,6 +120,23 @@ _SYNONYMS: tuple[tuple[str, ...], ...] = (
 # The last word of these compounds is not what the thing is a kind of.
 _NOT_KINDS = frozenset({"hot dog", "teddy bear", "computer mouse", "stop light", "fire place"})
 
+# What things are in, not on, when they lie inside its box. Of all else (sofa, table, shelf, ...)
+# people say that a thing inside the box is on it.
+_CONTAINERS = frozenset(
+    {"refrigerator", "cabinet", "closet", "dresser", "drawer", "microwave", "oven", "washing machine",
+     "dryer", "dishwasher", "trash bin", "basket", "box", "bag", "suitcase", "backpack", "handbag",
+     "bathtub", "sink", "bowl", "cup", "bucket", "crate", "vase", "car", "bus", "room", "safe"}
+)  # fmt: skip
+
+# How high in its box, as a share of its height, a thing's surface may lie: seats lie at 40 to 50 %
+# of chairs and sofas with their backs, shelves anywhere. Of the rest the surface is near the top;
+# boxes fitted to scans reach above it, for they lean or hold what stands on them.
+_SURFACES = {
+    "sofa": 0.4, "chair": 0.4, "armchair": 0.4, "bed": 0.4, "bench": 0.4, "stool": 0.4,
+    "toilet": 0.4, "bookshelf": 0.0, "shelf": 0.0, "rack": 0.0,
+}  # fmt: skip
+_SURFACE = 0.65
+
 _IRREGULAR = {
     "people": "person", "persons": "person", "men": "man", "women": "woman",
     "children": "child", "mice": "mouse", "feet": "foot", "teeth": "tooth", "geese": "goose",
@@ -126,13 +147,18 @@ _IRREGULAR = {
     "lenses": "lens", "glasses": "glass", "loveseats": "loveseat",
 }  # fmt: skip
 
-_UNCHANGED = frozenset(
-    {"scissors", "skis", "sheep", "pants", "trousers", "jeans", "shorts", "stairs",
-     "drawers", "series", "species", "bus", "gas", "lens", "cactus", "canvas", "chess", "dress",
-     "mattress", "glass", "grass", "cross", "compass", "abacus", "tennis", "blinds", "clothes",
-     "headphones", "goggles", "this", "is", "has", "was", "its", "us", "wc", "furniture",
-     "luggage", "his", "plus", "across", "less", "always"}
+# One of them is already a plural: `the scissors are`.
+PLURAL_ONLY = frozenset(
+    {"scissors", "skis", "pants", "trousers", "jeans", "shorts", "stairs", "drawers", "blinds",
+     "clothes", "headphones", "goggles"}
 )  # fmt: skip
+# Words in -s that are no plural, and words whose plural is the word itself.
+_ENDS_IN_S = frozenset(
+    {"bus", "gas", "lens", "cactus", "canvas", "chess", "tennis", "abacus", "this", "is", "has",
+     "was", "its", "us", "his", "plus", "across", "always", "iris", "axis", "atlas", "minibus"}
+)  # fmt: skip
+_SAME = frozenset({"sheep", "series", "species", "furniture", "luggage", "chess", "tennis"})
+_UNCHANGED = PLURAL_ONLY | _ENDS_IN_S | _SAME
 
 _ARTICLES = frozenset(
     {"the", "a", "an", "this", "that", "these", "those", "my", "your", "our", "his", "her",
@@ -182,9 +208,13 @@ def plural(phrase: str) -> str:
     Examples:
         >>> [plural(w) for w in ("chair", "bookshelf", "washing machine", "person", "scissors")]
         ['chairs', 'bookshelves', 'washing machines', 'people', 'scissors']
+        >>> plural("chest of drawers")
+        'chests of drawers'
     """
-    *front, word = phrase.split() or [""]
-    if word in _UNCHANGED and word not in {"bus", "dress", "glass", "mattress", "cross", "lens"}:
+    words = phrase.split() or [""]
+    at = head_of(words)
+    front, word, back = words[:at], words[at], words[at + 1 :]
+    if word in PLURAL_ONLY or word in _SAME:
         many = word
     elif irregular := _PLURALS.get(word):
         many = irregular
@@ -194,7 +224,17 @@ def plural(phrase: str) -> str:
         many = word[:-1] + "ies"
     else:
         many = word + "s"
-    return " ".join([*front, many])
+    return " ".join([*front, many, *back])
+
+
+def head_of(words: Sequence[str]) -> int:
+    """Position of the word that makes a phrase singular or plural.
+
+    Examples:
+        >>> head_of("washing machine".split()), head_of("chest of drawers".split())
+        (1, 0)
+    """
+    return words.index("of") - 1 if "of" in words[1:-1] else len(words) - 1
 
 
 _PLURALS = {one: many for many, one in _IRREGULAR.items() if many != "persons"}
@@ -202,7 +242,7 @@ _PLURALS = {one: many for many, one in _IRREGULAR.items() if many != "persons"}
 
 @functools.lru_cache(maxsize=16384)
 def normalise(phrase: str) -> str:
-    """Lower case, no article, single spaces, last word singular.
+    """Lower case, no article, single spaces, singular.
 
     Examples:
         >>> normalise("The  Trash-Cans")
@@ -215,7 +255,8 @@ def normalise(phrase: str) -> str:
     while len(words) > 1 and words[0] in _ARTICLES:
         words = words[1:]
     if words:
-        words[-1] = singular(words[-1])
+        head = head_of(words)
+        words[head] = singular(words[head])
     return " ".join(words)
 
 
@@ -249,6 +290,21 @@ def _whole_phrase(phrase: str, labels: Sequence[str]) -> PhraseMatch | None:
     ):
         return PhraseMatch(labels=kinds, how="kind")
     return None
+
+
+def surface_share(label: str) -> float:
+    """How high in its box a thing's surface may lie at the least; infinite for containers.
+
+    What lies in the box of a sofa above its seat is on the sofa; what lies in a cupboard is in it.
+
+    Examples:
+        >>> surface_share("couch"), surface_share("table"), surface_share("fridge")
+        (0.4, 0.65, inf)
+    """
+    name = canonical(label)
+    if name in _CONTAINERS:
+        return math.inf
+    return _SURFACES.get(name, _SURFACES.get(name.split()[-1], _SURFACE))
 
 
 def match_phrase(phrase: str, labels: Iterable[str]) -> PhraseMatch | None:

@@ -37,8 +37,6 @@ _MAX_GROUPS = 6
 _FINE = 5.0
 # Points of a polygon's outline on that grid; bounds the memory that one polygon can take.
 _MAX_OUTLINE = 2**24
-# Masks compared at once; bounds the memory of intersection_over_union.
-_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,9 +240,10 @@ def _outline(polygon: Sequence[float | int]) -> Int64[np.ndarray, "m 2"]:
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError("mask: a polygon holds something that is no number") from error
     if flat.ndim != 1 or flat.size < 6 or flat.size % 2:
+        got = f"{flat.size} entries" if flat.ndim == 1 else f"an array of shape {flat.shape}"
         raise InputError(
             "mask: expected a polygon of three points or more as a flat list x, y, x, y, ..., "
-            f"got {len(polygon)} entries"
+            f"got {got}"
         )
     # Far beyond any picture; it also keeps the lengths below in the integers' range.
     if not np.isfinite(flat).all() or np.abs(flat).max() > _MAX_PIXELS:
@@ -333,15 +332,7 @@ def bounding_box(rle: RleMask) -> tuple[int, int, int, int]:
         >>> bounding_box(RleMask(size=(2, 2), counts=b"4"))
         (0, 0, 0, 0)
     """
-    starts, ends = _spans(rle)
-    if starts.size == 0:
-        return (0, 0, 0, 0)
-    height = rle.size[0]
-    left, right = int(starts[0] // height), int((ends[-1] - 1) // height) + 1
-    if (starts // height != (ends - 1) // height).any():
-        # A run that goes on in the next column touches the last row and the first.
-        return (left, 0, right, height)
-    return (left, int((starts % height).min()), right, int(((ends - 1) % height).max()) + 1)
+    return _box(_spans(rle), rle.size[0])
 
 
 def union(masks: Sequence[RleMask]) -> RleMask:
@@ -395,13 +386,9 @@ def intersection_over_union(
         raise ShapeError(f"mask: {len(b)} true masks but {len(crowd)} crowd flags")
     if not a or not b:
         return np.zeros((len(a), len(b)))
-    _common_size([*a, *b])
+    height, _ = _common_size([*a, *b])
     spans_a, spans_b = [_spans(rle) for rle in a], [_spans(rle) for rle in b]
-    shared = np.empty((len(a), len(b)))
-    for i in range(0, len(a), _BLOCK):
-        for j in range(0, len(b), _BLOCK):
-            block = np.s_[i : i + _BLOCK, j : j + _BLOCK]
-            shared[block] = _shared(spans_a[block[0]], spans_b[block[1]])
+    shared = _shared(spans_a, spans_b, height=height)
     area_a, area_b = _areas(spans_a)[:, None], _areas(spans_b)[None, :]
     is_crowd = np.zeros(len(b), dtype=bool) if crowd is None else np.asarray(crowd, dtype=bool)
     whole = np.where(is_crowd[None, :], area_a, area_a + area_b - shared)
@@ -419,33 +406,46 @@ def _spans(rle: RleMask) -> _Spans:
     return starts[ends > starts], ends[ends > starts]
 
 
+def _box(spans: _Spans, height: int) -> tuple[int, int, int, int]:
+    """The smallest box around runs, `xyxy` pixels, half-open; all 0 where there is none."""
+    starts, ends = spans
+    if starts.size == 0:
+        return (0, 0, 0, 0)
+    left, right = int(starts[0] // height), int((ends[-1] - 1) // height) + 1
+    if (starts // height != (ends - 1) // height).any():
+        # A run that goes on in the next column touches the last row and the first.
+        return (left, 0, right, height)
+    return (left, int((starts % height).min()), right, int(((ends - 1) % height).max()) + 1)
+
+
 def _areas(spans: list[_Spans]) -> Float64[np.ndarray, " n"]:
     return np.array([(end - start).sum() for start, end in spans], dtype=np.float64)
 
 
-def _shared(a: list[_Spans], b: list[_Spans]) -> Float64[np.ndarray, "n m"]:
+def _shared(a: list[_Spans], b: list[_Spans], *, height: int) -> Float64[np.ndarray, "n m"]:
     """Pixels that each of `a` shares with each of `b`.
 
-    Between two neighbouring run ends of any of them no mask changes, so a product over these
-    pieces, each as heavy as it is long, counts the pixels.
+    How many pixels of a mask come before a place grows by 1 a pixel within its runs and not at
+    all between them. The difference over a run of another mask is what the two share there. Only
+    pairs whose boxes meet are looked at.
     """
-    places = np.unique(np.concatenate([edge for spans in (*a, *b) for edge in spans]))
-    if places.size == 0:
-        return np.zeros((len(a), len(b)))
-    held_a, held_b = (
-        np.stack([_held(spans, places) for spans in masks]).astype(np.float64) for masks in (a, b)
-    )
-    weights = np.diff(places, append=places[-1]).astype(np.float64)
-    return np.asarray((held_a * weights) @ held_b.T)
-
-
-def _held(spans: _Spans, places: Int64[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
-    """Which of the pieces that begin at `places` a mask holds."""
-    starts, ends = spans
-    turns = np.zeros(places.size, dtype=np.int64)
-    turns[np.searchsorted(places, starts)] += 1
-    turns[np.searchsorted(places, ends)] -= 1
-    return np.cumsum(turns) > 0
+    shared = np.zeros((len(a), len(b)))
+    boxes_a, boxes_b = (np.array([_box(spans, height) for spans in masks]) for masks in (a, b))
+    low = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
+    high = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    meet = (low < high).all(axis=2)
+    for row, (starts, ends) in enumerate(a):
+        near = np.flatnonzero(meet[row])
+        if near.size:
+            edges = np.stack([starts, ends], axis=1).ravel()
+            before = np.repeat(np.cumsum(ends - starts), 2)
+            before[0::2] -= ends - starts
+            first, last = (np.concatenate([b[column][k] for column in near]) for k in (0, 1))
+            # Exact: all places are whole and far below 2**53, all slopes are 0 or 1.
+            within = np.interp(last, edges, before) - np.interp(first, edges, before)
+            turns = np.cumsum([0, *(b[column][0].size for column in near[:-1])])
+            shared[row, near] = np.add.reduceat(within, turns)
+    return shared
 
 
 def _common_size(masks: Sequence[RleMask]) -> tuple[int, int]:

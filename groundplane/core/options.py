@@ -1,9 +1,8 @@
-"""What the host and a plugin agree on: options, device, and the members of the protocol."""
+"""A plugin's options: a frozen dataclass, made from what the user gave."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import numbers
 import os
@@ -21,15 +20,9 @@ from groundplane.core.errors import (
     listing,
 )
 
-__all__ = ["make_device", "make_options", "missing_members", "options_fault"]
+__all__ = ["make_options"]
 
 T = TypeVar("T")
-
-# The protocol of each kind that has one, by name: importing it here would load torch.
-_PROTOCOLS = {
-    "detectors": ("groundplane.core.detection", "Detector"),
-    "language_models": ("groundplane.core.session", "LanguageModel"),
-}
 
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True}
 _TRUTH |= {"false": False, "no": False, "off": False, "0": False}
@@ -85,63 +78,6 @@ def make_options(options_type: type[T], given: Mapping[str, object], *, plugin: 
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"{plugin} refuses these options: {error}") from error
-
-
-def make_device(device: str) -> str:
-    """Check a device's name, and choose one for `auto`: CUDA if there is one, else the CPU.
-
-    Raises:
-        InputError: If torch knows no such device.
-
-    Examples:
-        >>> make_device("cpu")
-        'cpu'
-    """
-    if device == "cpu":
-        return device  # no need to load torch for it
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return str(torch.device(device))
-    except RuntimeError as error:
-        raise InputError(
-            f"unknown device {device!r}; expected auto, cpu, cuda or cuda:0"
-        ) from error
-
-
-def options_fault(plugin: object) -> str:
-    """What is wrong with a plugin's `Options`, or nothing."""
-    name = f"{getattr(plugin, '__name__', plugin)}.Options"
-    options = getattr(plugin, "Options", None)
-    if not isinstance(options, type) or not dataclasses.is_dataclass(options):
-        return f"{name} is not there or is no dataclass; expected a frozen dataclass"
-    if not options.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        return f"{name} is not frozen; write @dataclass(frozen=True)"
-    return ""
-
-
-def missing_members(kind: str, plugin: object) -> list[str]:
-    """Members of the kind's protocol that a plugin lacks.
-
-    Args:
-        kind: The plugin's kind; a kind without a protocol asks for nothing.
-        plugin: An instance; or a class, of which only methods are asked, since its constructor
-            may still set the rest.
-    """
-    if kind not in _PROTOCOLS:
-        return []
-    module, name = _PROTOCOLS[kind]
-    protocol = vars(getattr(importlib.import_module(module), name))
-    lacking = []
-    for member, declared in protocol.items():
-        is_method = callable(declared)
-        if member.startswith("_") or (isinstance(plugin, type) and not is_method):
-            continue
-        if not hasattr(plugin, member) or (is_method and not callable(getattr(plugin, member))):
-            lacking.append(member)
-    return lacking
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from groundplane.asking import Asker, Reply
 from groundplane.core.answer import Status
-from groundplane.core.errors import InputError, listing
+from groundplane.core.errors import InputError, did_you_mean, listing
 from groundplane.core.lexicon import match_phrase
 from groundplane.core.queries import phrases_of
 from groundplane.evaluation.metrics import accuracy, mean_relative_accuracy
@@ -135,9 +135,14 @@ def read_questions(path: str | Path) -> tuple[list[Question], dict[str, str]]:
         InputError: If the file cannot be read, or a line is malformed; it names the line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"questions {Path(path).name!r}: cannot be read: {error}") from error
+        # Not splitlines, which also parts lines at marks that JSON texts may hold.
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        why = error.strerror
+        raise InputError(f"questions {Path(path).name!r}: cannot be read: {why}") from error
+    except UnicodeDecodeError as error:
+        where = f"questions {Path(path).name!r}"
+        raise InputError(f"{where}: not UTF-8 at byte {error.start}") from error
     questions: list[Question] = []
     answers: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
@@ -145,7 +150,9 @@ def read_questions(path: str | Path) -> tuple[list[Question], dict[str, str]]:
             continue
         question, answer = _read_line(line, f"questions {Path(path).name!r}, line {number}", number)
         if question.id in answers:
-            raise InputError(f"{Path(path).name!r}, line {number}: id {question.id} is used twice")
+            raise InputError(
+                f"questions {Path(path).name!r}, line {number}: id {question.id!r} is used twice"
+            )
         questions.append(question)
         answers[question.id] = answer
     if not questions:
@@ -161,6 +168,7 @@ def _read_line(line: str, where: str, number: int) -> tuple[Question, str]:
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected an object, got {type(row).__name__}")
     values = {
+        "id": row.get("id", number),
         "scene": row.get("scene", row.get("scene_name")),
         "question_type": row.get("question_type"),
         "question": row.get("question"),
@@ -169,22 +177,40 @@ def _read_line(line: str, where: str, number: int) -> tuple[Question, str]:
     for key, value in values.items():
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             raise InputError(f"{where}: {key!r} is missing or no text")
-    task = str(values["question_type"])
+    task, answer = str(values["question_type"]), str(values["answer"])
     if task not in TASKS:
-        raise InputError(f"{where}: unknown question type {task!r}; known: {listing(TASKS)}")
-    options = row.get("options") or []
-    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
-        raise InputError(f"{where}: 'options' must be a list of texts")
-    if task in _NUMERIC:
-        _truth(str(values["answer"]), where)
+        raise InputError(
+            f"{where}: unknown question type {task!r}; known: {listing(TASKS)}."
+            f"{did_you_mean(task, TASKS)}"
+        )
     question = Question(
-        id=str(row.get("id", number)),
+        id=str(values["id"]),
         scene=str(values["scene"]),
         task=task,
         text=str(values["question"]),
-        choices=tuple(options),
+        choices=_options(row.get("options"), where),
     )
-    return question, str(values["answer"])
+    _check_answer(question, answer, where)
+    return question, answer
+
+
+def _options(value: object, where: str) -> tuple[str, ...]:
+    options = [] if value is None else value
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise InputError(f"{where}: 'options' must be a list of texts")
+    return tuple(options)
+
+
+def _check_answer(question: Question, answer: str, where: str) -> None:
+    """The official answer is one that can be given."""
+    if question.task in _NUMERIC:
+        _truth(answer, where)
+        return
+    if len(question.choices) < 2:
+        raise InputError(f"{where}: {question.task} needs 'options', at least two")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(question.choices)]
+    if answer.strip().upper() not in tuple(letters):
+        raise InputError(f"{where}: the answer {answer!r} is none of {listing(letters)}")
 
 
 def _truth(text: str, where: str) -> float:

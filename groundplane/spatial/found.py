@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -34,6 +34,7 @@ class View:
         evidence: Objects that fix it.
         open: It was not stated, or one of its objects leaves the choice open.
         notes: What a reader must know.
+        others: The same viewpoint at or toward other objects of the same name.
     """
 
     direction: Float[Tensor, " 2"]
@@ -42,6 +43,7 @@ class View:
     evidence: tuple[int, ...] = ()
     open: bool = False
     notes: tuple[str, ...] = ()
+    others: tuple[View, ...] = ()
 
     def relation_to_viewer(self, relation: str, points: Float[Tensor, "n 2"]) -> Bool[Tensor, " n"]:
         """Which points lie to the viewer's left or right, ahead or at the back."""
@@ -80,6 +82,7 @@ class Found:
         notes: What a reader must know.
         open: A reference inside is open and the result depends on it.
         stated: How many there are as stated, where the scene counts more than it boxes.
+        counts: For a choice: how many each option names, as stated where the scene states it.
     """
 
     index: Int[Tensor, " n"]
@@ -91,9 +94,30 @@ class Found:
     notes: tuple[str, ...] = ()
     open: bool = False
     stated: int | None = None
+    counts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return int(self.index.shape[0])
+
+    def keep(self, kept: Bool[Tensor, " n"]) -> Found:
+        """Those of the objects, and of each option, that are kept; nothing is stated of them."""
+        index = self.index[kept]
+        options = tuple(
+            (name, rows[torch.isin(rows, index)]) for name, rows in self.options
+        )  # fmt: skip
+        return replace(
+            self, index=index, options=options, stated=None,
+            counts=tuple(len(rows) for _, rows in options),
+        )  # fmt: skip
+
+    def missing(self) -> StopError:
+        """What to tell where there is no box of it."""
+        if self.stated:
+            return StopError(
+                Status.UNKNOWN_OBJECT,
+                f"the scene counts {self.stated} of {self.name!r} and holds no box of any",
+            )
+        return StopError(Status.UNKNOWN_OBJECT, f"there is no {self.name} in this scene")
 
 
 class Finder(Protocol):

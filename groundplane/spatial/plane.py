@@ -80,7 +80,7 @@ class PlaneScene:
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between centres in the picture, pixels."""
         centers = flat.centers(self._boxes)
-        return (centers[a][:, None] - centers[b][None]).norm(dim=-1)
+        return torch.cdist(centers[a], centers[b])
 
     def measure(self, name: str, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """A measure in the picture: pixels or square pixels."""

@@ -20,8 +20,11 @@ footprint, or its centre, lies over or under the other's footprint.
   and it is the smaller one. For upright boxes that is the share of its volume. A box does not say
   whether it is hollow or has legs, so the stool under the table is inside its box as well.
 - `touches`, `near`, `within`: by the exact gap of the boxes.
-- `next_to`: footprints within 0.5 m, at common heights, and neither is on, under or inside the
-  other. Symmetric.
+- `rests_in`: on a surface within the anchor's box, as a pillow on the seat of a sofa or a book in
+  a shelf: the smaller one, covered, its bottom between the height asked for and the anchor's top.
+  Whether that is called on or in depends on what the anchor is; geometry does not tell.
+- `next_to`: footprints within 0.5 m, at common heights, and neither is on, above, below or inside
+  the other; a chair pushed under a table is still next to it. Symmetric.
 - `left_of`, `right_of`, `in_front_of`, `behind`: by the centres, for a viewer who looks along
   `view`. Left and right compare across the view and nothing else, front and back along it; a thing
   may be both left of and behind another. In front is nearer to the viewer.
@@ -61,6 +64,7 @@ __all__ = [
     "near",
     "next_to",
     "on",
+    "rests_in",
     "right_of",
     "touches",
     "under",
@@ -108,6 +112,23 @@ THRESHOLDS = Thresholds()
 def on(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
     """Whether each subject rests on each anchor."""
     return _on(_overlay(subjects, anchors))
+
+
+def rests_in(
+    subjects: Boxes3D, anchors: Boxes3D, heights: Float[Tensor, " m"]
+) -> Bool[Tensor, "n m"]:
+    """Whether each subject rests on a surface inside each anchor's box.
+
+    Args:
+        heights: The least height of each anchor's surface, as a share of the anchor's height.
+    """
+    pairs = _overlay(subjects, anchors)
+    size = pairs.anchors.top - pairs.anchors.bottom
+    bottom = pairs.subjects.bottom[:, None]
+    raised = bottom >= pairs.anchors.bottom + heights.to(size) * size
+    raised &= bottom <= pairs.anchors.top + pairs.subjects.noise[:, None]
+    smaller = pairs.subjects.area[:, None] < pairs.anchors.area
+    return raised & smaller & pairs.covered()
 
 
 def above(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
@@ -163,7 +184,7 @@ def next_to(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
     low = torch.maximum(pairs.subjects.bottom[:, None], pairs.anchors.bottom)
     high = torch.minimum(pairs.subjects.top[:, None], pairs.anchors.top)
     level = low <= high + THRESHOLDS.height_noise
-    apart = ~_under(pairs) & ~_under(back).T & ~_on(pairs) & ~_on(back).T
+    apart = ~_above(pairs) & ~_above(back).T
     most = THRESHOLDS.inside_share
     apart &= torch.maximum(pairs.prism_share(), back.prism_share().T) < most
     return pairs.beside & level & apart

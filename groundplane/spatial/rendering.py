@@ -25,11 +25,11 @@ from matplotlib.patheffects import Stroke
 from matplotlib.textpath import TextToPath
 
 from groundplane.core.errors import InputError, OutputError, did_you_mean, listing
+from groundplane.core.files import write_whole
 from groundplane.core.image import Image
 from groundplane.core.regions import Regions
+from groundplane.spatial.labels import overlap, place_label
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.scene_files import write_whole
-from groundplane.spatial.views import overlap, place_label
 
 __all__ = ["draw_map", "draw_photo"]
 

@@ -101,9 +101,8 @@ class _Lattice:
         pace = (start + step) - start
         low = ((-sizes / 4 - start) / pace).floor()
         high = ((sizes / 4 - start) / pace).ceil()
-        # Division may round across a point: decide by the points themselves.
-        low += (start + (low + 1) * pace <= -sizes / 4).double()
-        low -= (start + low * pace > -sizes / 4).double()
+        # A quarter of the size is exact and whole paces are as well, so `low` is; three quarters
+        # may round across a point, so `high` is decided by the points themselves.
         high -= (start + (high - 1) * pace >= sizes / 4).double()
         high += (start + high * pace < sizes / 4).double()
         return cls(

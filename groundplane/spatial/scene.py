@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundplane.core.errors import InputError
+from groundplane.core.lexicon import surface_share
 from groundplane.spatial import relations
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.gap import box_gaps
@@ -163,7 +164,7 @@ class MapScene:
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between centres, metres."""
         centers = self.map.objects.centers
-        return (centers[a][:, None] - centers[b][None]).norm(dim=-1)
+        return torch.cdist(centers[a], centers[b])
 
     def measure(self, name: str, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """A measure of each object: metres, square metres or cubic metres."""
@@ -229,13 +230,34 @@ class MapScene:
                 raise UnsupportedError(f"{name!r} needs a distance")
             near = self.gaps(subjects, anchors) <= limit
             return near if name == "within" else ~near
+        if name == "on":
+            return self._on(a, b, anchors)
         if name == "supports":
-            return relations.on(b, a).T
+            return self._on(b, a, subjects).T
+        if name == "next_to":
+            return self._next_to(a, b, anchors)
         holds = getattr(relations, name, None) if name in relations.WORLD_RELATIONS else None
         if holds is None:
             raise UnsupportedError(f"a scene of boxes has no relation {name!r}")
         found: Bool[Tensor, "a b"] = holds(a, b)
         return found
+
+    def _next_to(
+        self, subjects: Boxes3D, anchors: Boxes3D, rows: Int[Tensor, " b"]
+    ) -> Bool[Tensor, "a b"]:
+        """Side by side, or pushed in so far that the box of what is no container holds it."""
+        shares = [surface_share(self.labels[i]) for i in rows.tolist()]
+        opened = anchors.centers.new_tensor(shares).isfinite()
+        pushed = relations.under(subjects, anchors) & relations.inside(subjects, anchors)
+        return relations.next_to(subjects, anchors) | (pushed & opened)
+
+    def _on(
+        self, subjects: Boxes3D, anchors: Boxes3D, rows: Int[Tensor, " b"]
+    ) -> Bool[Tensor, "a b"]:
+        """On top of, or on a surface inside the box of what is no container."""
+        shares = [surface_share(self.labels[i]) for i in rows.tolist()]
+        heights = anchors.centers.new_tensor(shares)
+        return relations.on(subjects, anchors) | relations.rests_in(subjects, anchors, heights)
 
     def side(
         self, name: str, subjects: Int[Tensor, " a"], anchors: Int[Tensor, " b"],

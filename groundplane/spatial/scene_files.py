@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import secrets
 import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +16,12 @@ import shapely
 import torch
 from jaxtyping import Float
 
-from groundplane.core.errors import OutputError, SceneError, did_you_mean, listing
+from groundplane.core.errors import SceneError, did_you_mean, listing
+from groundplane.core.files import one_line, write_whole
 from groundplane.spatial import scene_vsi
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.scene_vsi import (
+from groundplane.spatial.scene_fields import (
     OBJECT_LIMIT,
-    TEXT_LIMIT,
     Field,
     Rows,
     array,
@@ -42,7 +40,7 @@ from groundplane.spatial.scene_vsi import (
     vectors,
 )
 
-__all__ = ["from_record", "load", "save", "scenes", "write_whole"]
+__all__ = ["from_record", "load", "save", "scenes"]
 
 FORMAT, VERSION = "groundplane-map", 1
 FILE_LIMIT = 256 * 2**20
@@ -59,65 +57,26 @@ OBJECT_KEYS = frozenset(
 def load(path: str | Path, *, scene: str | None = None) -> CognitiveMap:
     """Read a scene; see `CognitiveMap.load`."""
     file, scene = _split(os.fspath(path), scene)
-    at = Field(_one_line(file))
-    return _choose(_scenes_of(_read(file, at), at, _one_line(Path(file).stem)), at, scene)
+    at = Field(one_line(file))
+    return _choose(_scenes_of(_read(file, at), at, one_line(Path(file).stem)), at, scene)
 
 
 def scenes(path: str | Path) -> tuple[str, ...]:
     """The ids of the scenes in a file; see `CognitiveMap.scenes`."""
     file = os.fspath(path)
-    at = Field(_one_line(file))
-    return tuple(_scenes_of(_read(file, at), at, _one_line(Path(file).stem)))
+    at = Field(one_line(file))
+    return tuple(_scenes_of(_read(file, at), at, one_line(Path(file).stem)))
 
 
 def from_record(record: Mapping[str, object], *, source: str) -> CognitiveMap:
     """Make a map from what a file with one scene holds; see `CognitiveMap.from_record`."""
-    at = Field(_one_line(source))
+    at = Field(one_line(source))
     return _choose(_scenes_of(record, at, at.source), at, None)
 
 
 def save(scene: CognitiveMap, path: str | Path) -> None:
     """Write the map; see `CognitiveMap.save`."""
     write_whole(path, scene.to_json().encode())
-
-
-def write_whole(path: str | Path, data: bytes) -> None:
-    """Write a file in one step: a reader sees the old content or the new, never a part.
-
-    Raises:
-        OutputError: If it cannot be written; nothing is left behind.
-    """
-    try:
-        _replace(Path(os.path.realpath(path)), data)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(
-            f"{_one_line(str(path))}: cannot be written: {reason}; name a file in a folder that "
-            "exists and may be written to"
-        ) from error
-
-
-def _replace(target: Path, data: bytes) -> None:
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-    if mode is not None and not target.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file")
-    # Beside the target, since a rename is one step only within a file system.
-    draft = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with draft.open("xb") as file:
-            if mode is not None:
-                draft.chmod(mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    finally:
-        if os.path.lexists(draft):
-            draft.unlink()
-
-
-def _one_line(name: str) -> str:
-    return name[-TEXT_LIMIT:] if name.strip() and name.isprintable() else ascii(name)[-TEXT_LIMIT:]
 
 
 def _split(path: str, scene: str | None) -> tuple[str, str | None]:
@@ -129,7 +88,7 @@ def _split(path: str, scene: str | None) -> tuple[str, str | None]:
     file = next((cut for cut in cuts if os.path.isfile(cut)), parts[0])
     part = path[len(file) + 1 :]
     if scene not in (None, part):
-        raise SceneError(f"{_one_line(path)}: names one scene, but {scene!r} is asked for too")
+        raise SceneError(f"{one_line(path)}: names one scene, but {scene!r} is asked for too")
     return file, part
 
 

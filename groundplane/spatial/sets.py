@@ -42,10 +42,14 @@ class SetSolver:
     Attributes:
         scene: Where to look.
         steps: What was done, in order.
+        views: The viewpoints that were used, the last one last.
+        basis: Every object that a relation or a viewpoint rested on.
     """
 
     scene: Scene
     steps: list[Step] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)
+    basis: dict[int, None] = field(default_factory=dict)
 
     def find(self, node: SetExpression) -> Found:
         """The objects that an expression names.
@@ -77,14 +81,13 @@ class SetSolver:
             case Or():
                 return self._or(node)
             case And():
-                parts = [self.find(source) for source in node.sources]
-                index = [i for i in self._list(parts[0]) if all(i in self._list(p) for p in parts)]
-                anchors = tuple(a for p in parts for a in p.anchors)
-                return replace(parts[0], index=self.index(index), anchors=anchors)
+                return self._and(node)
             case Except():
                 source, out = self.find(node.source), self.find(node.excluded)
-                left = [i for i in self._list(source) if i not in self._list(out)]
-                return replace(source, index=self.index(left), stated=None)
+                left = source.keep(~torch.isin(source.index, out.index))
+                notes = tuple(dict.fromkeys((*source.notes, *out.notes, *_spread(out))))
+                is_open = source.open or out.open
+                return replace(left, name=noun(node), notes=notes, open=is_open)
 
     def index(self, rows: Sequence[int]) -> Int[Tensor, " n"]:
         """Positions as a tensor."""
@@ -164,22 +167,51 @@ class SetSolver:
 
     def _filter(self, node: Filter) -> Found:
         source = self.find(node.source)
-        rows = [
-            i
-            for i in self._list(source)
-            if self.scene.attributes(i).get(node.attribute, "").lower() == node.value.lower()
-        ]
-        return replace(source, index=self.index(rows), stated=None, name=noun(node))
+        stated = [self.scene.attributes(i).get(node.attribute) for i in self._list(source)]
+        unstated = stated.count(None)
+        if stated and unstated == len(stated):
+            raise StopError(
+                Status.CANNOT_DETECT,
+                f"nothing here tells the {node.attribute} of {source.name}: the source does not "
+                "state it",
+            )
+        kept = torch.tensor(
+            [(value or "").lower() == node.value.lower() for value in stated], dtype=torch.bool
+        )
+        notes = source.notes
+        if unstated:
+            notes = (*notes, f"the {node.attribute} of {unstated} of them is not stated")
+        return replace(source.keep(kept), name=noun(node), notes=notes)
 
     def _or(self, node: Or) -> Found:
         parts = [self.find(source) for source in node.sources]
         rows = list(dict.fromkeys(i for part in parts for i in self._list(part)))
+        counts = tuple(len(part) if part.stated is None else part.stated for part in parts)
+        apart = sum(map(len, parts)) == len(rows)
         return Found(
             index=self.index(rows),
             name=noun(node),
             options=tuple((part.name, part.index) for part in parts),
-            notes=tuple(n for part in parts for n in part.notes),
+            anchors=tuple(a for part in parts for a in part.anchors),
+            notes=tuple(dict.fromkeys(n for part in parts for n in part.notes)),
             open=any(part.open for part in parts),
+            stated=sum(counts) if apart and sum(counts) != len(rows) else None,
+            counts=counts,
+        )
+
+    def _and(self, node: And) -> Found:
+        parts = [self.find(source) for source in node.sources]
+        kept = torch.ones(len(parts[0]), dtype=torch.bool)
+        for part in parts[1:]:
+            kept &= torch.isin(parts[0].index, part.index)
+        views = [part.view for part in parts if part.view is not None]
+        return replace(
+            parts[0].keep(kept),
+            name=noun(node),
+            anchors=tuple(a for part in parts for a in part.anchors),
+            notes=tuple(dict.fromkeys(n for part in parts for n in part.notes)),
+            open=any(part.open for part in parts),
+            view=views[0] if views else None,
         )
 
     # -- relate ---------------------------------------------------------------------------
@@ -190,24 +222,42 @@ class SetSolver:
             return self._between(node, source)
         anchor = self.find(node.anchor) if node.anchor is not None else None
         if anchor is not None and not len(anchor):
-            return replace(source, index=self.index([]), name=noun(node), stated=None,
+            nothing = source.keep(torch.zeros(len(source), dtype=torch.bool))
+            return replace(nothing, name=noun(node),
                            notes=(*source.notes, f"there is no {anchor.name}"))  # fmt: skip
-        view: View | None = None
+        if anchor is not None:
+            self.basis.update(dict.fromkeys(self._list(anchor)))
         if node.relation in _SIDES:
-            view = find_view(self, node.viewpoint, anchor, relation=node.relation)
-            holds = self._sided(node.relation, source, anchor, view)
-        elif anchor is None:
+            return self._seen(node, source, anchor)
+        if anchor is None:
             raise StopError(
                 Status.AMBIGUOUS, f"{node.relation.replace('_', ' ')} what? name an object"
             )
-        else:
-            holds = self.scene.relation(node.relation, source.index, anchor.index, node.limit)
-        found = self._restrict(node, source, anchor, holds)
-        if view is not None:
-            found = replace(
-                found, view=view, open=found.open or view.open, notes=(*found.notes, *view.notes)
+        holds = self.scene.relation(node.relation, source.index, anchor.index, node.limit)
+        return self._restrict(node, source, anchor, holds)
+
+    def _seen(self, node: Relate, source: Found, anchor: Found | None) -> Found:
+        """A relation that needs a viewer; a viewpoint that fits several places is tried at each."""
+        view = find_view(self, node.viewpoint, anchor, relation=node.relation)
+        self.views.append(view)
+        self.basis.update(dict.fromkeys(view.evidence))
+        found = self._restrict(
+            node, source, anchor, self._sided(node.relation, source, anchor, view)
+        )
+        differ = any(
+            not torch.equal(
+                self._restrict(
+                    node, source, anchor, self._sided(node.relation, source, anchor, other)
+                ).index,
+                found.index,
             )
-        return found
+            for other in view.others
+        )
+        same = ("the same for each",) if view.others and not differ and not view.open else ()
+        return replace(
+            found, view=view, open=found.open or view.open or differ,
+            notes=(*found.notes, *view.notes, *same),
+        )  # fmt: skip
 
     def _sided(
         self, relation: str, source: Found, anchor: Found | None, view: View
@@ -228,6 +278,16 @@ class SetSolver:
             holds = holds & (source.index[:, None] != anchor.index[None])
         keep = holds.any(dim=1)
         notes, is_open = source.notes, source.open
+        if source.definite and len(source) > 1:
+            mixed = bool(keep.any()) and not bool(keep.all())
+            is_open = is_open or mixed
+            several = f"there are {len(source)} of {source.name!r}"
+            verdict = f"it holds for {self.names(source.index[keep].tolist())}"
+            notes = (
+                *notes,
+                f"{several} ({self.names(self._list(source))}); "
+                + (f"{verdict} only" if mixed else "the same for each"),
+            )
         if anchor is not None:
             notes, is_open = (*notes, *anchor.notes), is_open or anchor.open
             if anchor.definite and len(anchor) > 1:
@@ -260,12 +320,12 @@ class SetSolver:
                 f"({self.names(self._list(ends))})",
             )
         a, b = (self.scene.ground(group)[0] for group in groups)
-        others = [i for i in self._list(source) if i not in self._list(ends)]
-        index = self.index(others)
+        self.basis.update(dict.fromkeys(self._list(ends)))
+        index = source.index[~torch.isin(source.index, ends.index)]
         keep = _lies_between(self.scene.ground(index), a, b, reach=self._reach(index))
         return Found(
             index=index[keep], name=noun(node), anchors=tuple(self._list(ends)),
-            notes=(*source.notes, *ends.notes),
+            notes=(*source.notes, *ends.notes), open=source.open or ends.open,
         )  # fmt: skip
 
     def _reach(self, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -284,113 +344,144 @@ class SetSolver:
         rows = source.index
         if anchor is not None:
             # Of an object to itself, or to its own kind, no distance is meant.
-            rows = self.index([i for i in self._list(source) if i not in self._list(anchor)])
+            rows = rows[~torch.isin(rows, anchor.index)]
+            self.basis.update(dict.fromkeys(self._list(anchor)))
         if not len(rows) or (anchor is not None and not len(anchor)):
             raise StopError(
                 Status.UNKNOWN_OBJECT, f"there is no {source.name} to choose from in this scene"
             )
-        values = self._values(node, rows, anchor)
-        if source.options:
-            return self._best_option(node, source, anchor, rows=rows, values=values)
-        order = torch.argsort(values, descending=node.largest, stable=True)
-        if node.rank > len(rows):
+        table = self._values(node, rows, anchor)
+        groups = self._groups(source, rows)
+        scores, places = _scores(node, table.amin(dim=1), groups)
+        if not 1 <= node.rank <= len(scores):
             raise StopError(
-                Status.UNKNOWN_OBJECT, f"there are only {len(rows)} {source.name} to rank"
+                Status.UNKNOWN_OBJECT,
+                f"there are only {len(scores)} {source.name} to rank; none is number {node.rank}",
             )
-        best = order[node.rank - 1]
-        notes = (*source.notes, *(anchor.notes if anchor else ()))
-        notes += self._tie(rows, values, best)
-        notes += self._nearest_anchor(anchor)
+        k = _ranked(node, scores)
+        row = rows[places[k]][None]
+        names = [name for name, _ in source.options]
+        if names:
+            self._compared(node, names, scores)
+        tied = [i for i in _ties(scores, k) if i != k]
+        words = listing(names[i] for i in tied) if names else self.names(rows[tied].tolist())
+        each, differ = self._each_anchor(node, table, groups, anchor, k)
         return Found(
-            index=rows[best][None], name=noun(node), notes=notes,
+            index=row, name=noun(node), definite=True,
+            options=((names[k], row),) if names else (),
+            notes=(*source.notes, *(anchor.notes if anchor else ()), *each,
+                   *((f"{words} is as good as equal",) if tied else ())),
             anchors=tuple(self._list(anchor)) if anchor else (),
-            open=source.open or bool(anchor and anchor.open),
-            definite=True,
+            open=differ or source.open or bool(anchor and anchor.open),
         )  # fmt: skip
 
     def _values(
         self, node: Extreme, rows: Int[Tensor, " n"], anchor: Found | None
-    ) -> Float[Tensor, " n"]:
+    ) -> Float[Tensor, "n m"]:
+        """The measure of each candidate; a distance to each anchor."""
         if node.measure == "distance":
             if anchor is None:
                 raise StopError(Status.AMBIGUOUS, "nearest to what? name an object")
-            return self.scene.gaps(rows, anchor.index).amin(dim=1)
+            return self.scene.gaps(rows, anchor.index)
         if node.measure == "first_seen":
             seen = self.scene.first_seen(rows)
             if bool(seen.isnan().any()):
                 raise StopError(Status.NEEDS_VIDEO, NEEDS_VIDEO)
-            return seen
-        return self.scene.measure(node.measure, rows)
+            return seen[:, None]
+        return self.scene.measure(node.measure, rows)[:, None]
 
-    def _best_option(
-        self, node: Extreme, source: Found, anchor: Found | None, *,
-        rows: Int[Tensor, " n"], values: Float[Tensor, " n"],
-    ) -> Found:  # fmt: skip
-        """The option whose best object wins; several objects of an option are no trouble."""
-        place = {row: k for k, row in enumerate(rows.tolist())}
-        scored: list[tuple[float, str, int]] = []
+    @staticmethod
+    def _groups(source: Found, rows: Int[Tensor, " n"]) -> list[Int[Tensor, " _"]]:
+        """Which candidates belong to each option; none where nothing is to choose from."""
+        groups = []
         for name, index in source.options:
-            inside = [place[i] for i in index.tolist() if i in place]
-            if not inside:
+            group = torch.isin(rows, index).nonzero()[:, 0]
+            if not len(group):
                 raise StopError(
                     Status.UNKNOWN_OBJECT, f"the option {name!r} names nothing to compare"
                 )
-            picked = values[inside]
-            far = node.largest and node.measure != "distance"
-            at = int(picked.argmax() if far else picked.argmin())
-            scored.append((float(picked[at]), name, inside[at]))
-        scored.sort(key=lambda item: item[0], reverse=node.largest)
-        if node.rank > len(scored):
-            raise StopError(Status.UNKNOWN_OBJECT, f"there are only {len(scored)} options")
-        _, name, at = scored[node.rank - 1]
-        others = {n: float(v) for v, n, _ in scored}
-        self.steps.append(
-            Step(
-                name="compare",
-                detail=f"{node.measure}: "
-                + ", ".join(f"{n} {v:.3f} {self.scene.unit}" for n, v in others.items()),
-            )
-        )
-        notes = (*source.notes, *(anchor.notes if anchor else ()), *self._nearest_anchor(anchor))
-        if len(scored) > node.rank and _close(scored[node.rank - 1][0], scored[node.rank][0]):
-            notes += (f"{scored[node.rank][1]} is as good as equal",)
-        return Found(
-            index=rows[at][None], name=noun(node), notes=notes, options=((name, rows[at][None]),),
-            anchors=tuple(self._list(anchor)) if anchor else (), definite=True,
-            open=source.open or bool(anchor and anchor.open),
-        )  # fmt: skip
+            groups.append(group)
+        return groups
+
+    def _compared(self, node: Extreme, names: Sequence[str], scores: Float[Tensor, " c"]) -> None:
+        pairs = zip(names, scores.tolist(), strict=True)
+        detail = ", ".join(f"{name} {score:.3f} {self.scene.unit}" for name, score in pairs)
+        self.steps.append(Step(name="compare", detail=f"{node.measure}: {detail}"))
+
+    def _each_anchor(
+        self, node: Extreme, table: Float[Tensor, "n m"], groups: list[Int[Tensor, " _"]],
+        anchor: Found | None, chosen: int,
+    ) -> tuple[tuple[str, ...], bool]:  # fmt: skip
+        """Whether another choice wins at another of several anchors; and what to say of it."""
+        if anchor is None or not anchor.definite or len(anchor) < 2:
+            return (), False
+        winners = {_ranked(node, _scores(node, values, groups)[0]) for values in table.unbind(1)}
+        several = f"there are {len(anchor)} of {anchor.name!r} ({self.names(self._list(anchor))})"
+        if winners == {chosen}:
+            return (f"{several}; the same for each",), False
+        return (f"{several}; measured to the closest of them; say which",), True
 
     def _most_numerous(self, node: Extreme, source: Found) -> Found:
-        ranked = sorted(
-            ((len(index), name, index) for name, index in source.options),
-            key=lambda item: item[0],
-            reverse=node.largest,
+        """The option with most or fewest objects, as stated where the scene states it."""
+        if not 1 <= node.rank <= len(source.options) or len(source.options) < 2:
+            raise StopError(
+                Status.AMBIGUOUS, f"more of what? {source.name} is no choice of several kinds"
+            )
+        order = sorted(
+            range(len(source.counts)), key=lambda k: source.counts[k], reverse=node.largest
         )
-        count, name, index = ranked[0]
+        k = order[node.rank - 1]
+        name, index = source.options[k]
+        tied = [source.options[i][0] for i in order if source.counts[i] == source.counts[k]]
+        tied.remove(name)
         notes = source.notes
-        if ranked[1][0] == count:
-            notes += (f"there are as many of {ranked[1][1]}: {count}",)
-        return Found(index=index, name=noun(node), options=((name, index),), notes=notes)
-
-    def _tie(
-        self, rows: Int[Tensor, " n"], values: Float[Tensor, " n"], best: Tensor
-    ) -> tuple[str, ...]:
-        chosen = values[best]
-        close = (values - chosen).abs() <= _TIE * chosen.abs().clamp(min=1e-9)
-        others = [i for i in rows[close].tolist() if i != int(rows[best])]
-        return (f"{self.names(others)} is as good as equal",) if others else ()
-
-    def _nearest_anchor(self, anchor: Found | None) -> tuple[str, ...]:
-        if anchor is None or not anchor.definite or len(anchor) < 2:
-            return ()
-        return (f"there are {len(anchor)} of {anchor.name!r}; measured to the closest of them",)
+        if tied:
+            notes = (*notes, f"there are as many of {listing(tied)}: {source.counts[k]}")
+        return replace(
+            source, index=index, name=noun(node), options=((name, index),), notes=notes,
+            stated=None, counts=(),
+        )  # fmt: skip
 
 
 NEEDS_VIDEO = "cannot be told from boxes: needs the video"
 
 
-def _close(a: float, b: float) -> bool:
-    return abs(a - b) <= _TIE * max(abs(a), abs(b), 1e-9)
+def _spread(found: Found) -> tuple[str, ...]:
+    """What to say where a singular names several and all of them are meant."""
+    if not found.definite or len(found) < 2:
+        return ()
+    return (f"there are {len(found)} of {found.name!r}; took all of them",)
+
+
+def _scores(
+    node: Extreme, values: Float[Tensor, " n"], groups: Sequence[Int[Tensor, " _"]]
+) -> tuple[Float[Tensor, " c"], Int[Tensor, " c"]]:
+    """The score of each choice, and which candidate it is of.
+
+    An option counts by its best object; for a distance, near or far, by its nearest one.
+    """
+    if not groups:
+        return values, torch.arange(len(values))
+    far = node.largest and node.measure != "distance"
+    best = [
+        int(group[values[group].argmax() if far else values[group].argmin()]) for group in groups
+    ]
+    places = torch.tensor(best, dtype=torch.long)
+    return values[places], places
+
+
+def _ranked(node: Extreme, scores: Float[Tensor, " c"]) -> int:
+    return int(torch.argsort(scores, descending=node.largest, stable=True)[node.rank - 1])
+
+
+def _ties(scores: Float[Tensor, " c"], chosen: int) -> list[int]:
+    """The choices as good as the chosen one, which is one of them."""
+    score = scores[chosen]
+    close = (scores - score).abs() <= _TIE * torch.maximum(scores.abs(), score.abs()).clamp(
+        min=1e-9
+    )
+    rows: list[int] = close.nonzero()[:, 0].tolist()
+    return rows
 
 
 def _lies_between(

@@ -15,10 +15,11 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
+from groundplane.core import files
 from groundplane.core.errors import InputError, OutputError
 from groundplane.core.image import FrameMap, Image, Source
 from groundplane.core.regions import Regions
-from groundplane.spatial import rendering, scene_files
+from groundplane.spatial import rendering
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.rendering import draw_map, draw_photo
 from groundplane.testing.scenes import SceneBuilder
@@ -209,7 +210,7 @@ class TestBoth:
         def full(_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(scene_files.os, "fsync", full)
+        monkeypatch.setattr(files.os, "fsync", full)
         with pytest.raises(OutputError, match="No space left"):
             draw(target)
         assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]

@@ -27,6 +27,8 @@ _RANKS = {"second": 2, "2nd": 2, "third": 3, "3rd": 3, "next": 2}
 _RANK = r"(?:(?P<rank>second|2nd|third|3rd|next) )?"
 _VIEWER = ("me", "us", "you", "here", "where i stand", "where i am")
 _CLOSE = r"(?P<close><CLOSE>)(?: away)?"
+# What parts a question from its options; the dash of `chair-2` does not.
+_THEN = r" ?(?:[,:;.(]|-(?!\d))+ ?"
 # `nearest the door` does without `to`.
 _TO = r"(?: (?:to|from|of))?"
 _OF = r"(?:which (?:one )?of|of|out of|among|amongst|between|from|considering|given|comparing)"
@@ -132,7 +134,7 @@ CHOOSING: tuple[Form, ...] = (
         r"which of (?:these|those)(?: \w+)? ?[(:]{a}[):,]+ ?(?:is|lies) (?:the )?"
         rf"{_RANK}{_CLOSE}{_TO} {{b}}",
         rf"(?:what|which|who)<THING> (?:is|lies|stands|sits|would be|are)(?: located)? (?:the )?"
-        rf"{_RANK}{_CLOSE}{_TO} {{b}} ?[,:;.(-]+ ?(?:is it |out of |of |among |between |from |"
+        rf"{_RANK}{_CLOSE}{_TO} {{b}}{_THEN}(?:is it |out of |of |among |between |from |"
         r"either )?{a}\)?",
         rf"(?:what|which|who)<THING> (?:is|lies|stands|sits|are) (?:the )?{_RANK}{_CLOSE}{_TO} {{b}} "
         r"(?:out of|of|among|amongst|between) {a}",
@@ -142,7 +144,7 @@ CHOOSING: tuple[Form, ...] = (
         rf"{{a}} ?[,:;.-]+ ?(?:which|what|who)<THING> (?:is|lies|stands|sits) (?:the )?"
         rf"{_RANK}{_CLOSE}{_TO} {{b}}",
         rf"(?:is|are) (?:it )?(?P<a>.+? or .+?) (?:that is |which is )?(?:the )?{_CLOSE}{_TO} {{b}}",
-        rf"{_CLOSE}{_TO} {{b}} ?[,:;(-]+ ?{{a}}\)?",
+        rf"{_CLOSE}{_TO} {{b}}{_THEN}{{a}}\)?",
         rf"(?:what|which|who)<THING> is {_CLOSE}{_TO} {{b}},? (?P<a>(?:the|a) .+ or .+)",
     ),
     make_form(

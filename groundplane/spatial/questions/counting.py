@@ -157,11 +157,11 @@ LISTING: tuple[Form, ...] = (
         "list", "What objects are there?", _list_all,
         r"(?:what|which)(?: \w+)? (?:objects|things|items|furniture|all|else) ?(?:<SEE>|is|are)?"
         r"(?: objects| things)?<SCOPE>",
-        r"(?:what|which) ?<SEE><SCOPE>",
+        r"(?!(?:what|which) (?:is|are)$)(?:what|which) ?<SEE><SCOPE>",
         r"(?:list|name|describe|show)?(?: me)? ?(?:all|everything|every object)"
         r"(?: the| of the)?(?: objects| things| items)?<SCOPE>",
         r"(?:list|name) (?:the )?(?:objects|things|items|furniture|contents)<SCOPE>",
         r"what (?:does|do) (?:<ROOM>|<PICTURE>|you|i|we|it) (?:contain|have|see|hold|show)<SCOPE>",
-        r"what (?:is|are)<SCOPE>",
+        r"what (?:is|are)(?= )<SCOPE>",
     ),
 )  # fmt: skip

@@ -138,7 +138,7 @@ MEASURING: tuple[Form, ...] = (
         r"how far(?: apart)? {a} and {b}(?: are)?(?: apart)?",
         r"how far (?:separates?|lies? between|are between|is between|apart) {a} (?:and|from) {b}",
         r"how far (?:do|does) (?:separate|lie between|part) {a} (?:and|from) {b}",
-        r"how far (?:is (?:it|there|that)|is the way|does it go|would it be|are there|is|are)? ?"
+        r"how far (?:is (?:it|there|that)|is the way|does it go|would it be|are there|there is|there are|is|are)? ?"
         r"(?:between|from) {a} (?:and|to|till|until) {b}",
         r"how far(?: away| apart)? (?:is|are|lies?|sits?|stands?|would) {a}(?: (?:away|apart))? "
         r"to {b}",

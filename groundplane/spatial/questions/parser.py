@@ -74,7 +74,7 @@ def parse_question(question: str, *, choices: Sequence[str] = ()) -> ParsedQuest
     try:
         cleaned = clean(question, choices)
     except InputError as error:
-        raise NotUnderstoodError(str(error)) from error
+        raise NotUnderstoodError(_complaint(question, str(error))) from error
     route = _read_route(cleaned.text)
     if route is not None:
         return ParsedQuestion(expression=route, form="route", choices=cleaned.choices)

@@ -150,6 +150,11 @@ _FUNCTION_WORDS = frozenset(
         "vs",
     ]
 )
+# A name that ends in one of these was cut out of a sentence about something else.
+_VERBS = frozenset(
+    ["live", "lives", "fit", "fits", "cost", "costs", "weigh", "weighs", "belong", "belongs", "eat",
+     "eats", "need", "needs", "want", "wants", "work", "works", "go", "goes", "come", "comes"]
+)  # fmt: skip
 _LEADS = re.compile(
     r"^(?:(?:all|each|both|any|every|some|one|single) (?:of )?|other |only |different |"
     r"of |the |a |an |this |that |these |those |my |your |our |its |visible )+"
@@ -159,7 +164,8 @@ _LINKS = re.compile(
     r"standing|lying|sitting|located|placed|hanging|positioned|situated|resting|stood|parked|kept|"
     r"mounted|found|which)$"
 )
-_NAME = re.compile(r"(?=.*[^\W\d_])[\w #&'.]+")
+# A dash stands only before a number: `chair-2` is an id, any other dash parts two things.
+_NAME = re.compile(r"(?=.*[^\W\d_])(?:[\w #&'.]|(?<=\w)-(?=\d))+")
 _TAIL = re.compile(r"\s+(?:is|are|stands?|lies?|sits?|there|here)$")
 _UNIT = "|".join(rf"(?P<{unit}>{names})" for unit, names in ALL_UNITS.items() if "2" not in unit)
 _WITHIN = re.compile(
@@ -271,8 +277,7 @@ def read_phrase(text: str, *, view: Viewpoint | None = None) -> SetExpression:
 
 def _read_words(text: str, *, several: bool) -> SetExpression:
     words = text.split()
-    # `can` is a word of many names (`trash can`), but never the first.
-    bad = _FUNCTION_WORDS & set(words) or words[0] == "can" or not _NAME.fullmatch(text)
+    bad = _FUNCTION_WORDS & set(words) or _ends_in_verb(words) or not _NAME.fullmatch(text)
     if len(words) > 7 or bad:
         raise PhraseError(f"{text!r} is no name of an object")
     if singular(words[-1]) in ANYTHING or text.startswith(("piece of", "pieces of")):
@@ -283,10 +288,20 @@ def _read_words(text: str, *, several: bool) -> SetExpression:
         return Select(None)
     number = re.fullmatch(r"(?:two|three|four|five|six|\d{1,2}) (.+)", text)
     if number:
+        if re.fullmatch("|".join(ALL_UNITS.values()), number[1]):
+            raise PhraseError(f"{text!r} is a length, not an object")
         return Select(number[1])
     if several or singular(words[-1]) != words[-1]:
         return Select(text)
     return Unique(Select(text))
+
+
+def _ends_in_verb(words: list[str]) -> bool:
+    """`people live` and `people can` are no names; `trash can` is one."""
+    before = words[-2] if len(words) > 1 else ""
+    return words[-1] in _VERBS or (
+        "can" in words and (words[0] == "can" or singular(before) != before)
+    )
 
 
 def _read_excluded(text: str) -> SetExpression | None:

@@ -9,6 +9,7 @@ __all__ = ["rewrite"]
 _IS = r"(?:is|are|was|were)"
 # Each rule is applied once, in order; later rules see what earlier ones made.
 _RULES: tuple[tuple[str, str], ...] = (
+    (r"^(?:can|could|would|will) (?:you|u) (?:please |pls |kindly )?(?=\w)", ""),
     # `the tv is on the table, is not it` and `there is not a guitar here, is there`
     (rf"^there {_IS} (?:not |no )?(.+?), {_IS} (?:not )?there(?: not)?$", r"is there \1"),
     (rf"^(.+?) (is|are) (?:not )?(.+?), (?:{_IS}|do|does) (?:not )?(?:it|they|he|she)(?: not)?$",
@@ -54,7 +55,7 @@ _FILLERS = (
     (r"\bin (?:height|size|length|width|volume)\b(?! of)", " "),
 )  # fmt: skip
 _TOPIC = re.compile(
-    r"^(?P<topic>[^,:;-]+?) ?[,:;-]+ ?(?P<rest>(?:how|what|where|which|is|are|does|do|on|in)\b.*)$"
+    r"^(?P<topic>[^,:;]+?)(?: ?[,:;]+ ?| ?--? )(?P<rest>(?:how|what|where|which|is|are|does|do|on|in)\b.*)$"
 )
 _PRONOUN = re.compile(r"\b(?:it|they|them|that one|this)\b")
 

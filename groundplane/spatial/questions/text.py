@@ -143,7 +143,7 @@ def _take_unit(text: str) -> tuple[str, str | None]:
         separate = re.match(r"(?:separate|lie between|are between|do)\b", rest)
         adjective = re.match(r"(?:apart|away|long|tall|high|wide|deep|big|large|far)\b", rest)
         between = re.match(
-            r"(?:is |are |lie |lies |there is |there are )?(?:there |it )?(?:between|from)\b", rest
+            r"(?:there (?:is|are) |is |are |lie |lies )?(?:there |it )?(?:between|from)\b", rest
         )
         if unit in _SQUARE_UNITS:
             return f"{head} {rest}", wanted or unit

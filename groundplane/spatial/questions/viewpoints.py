@@ -25,8 +25,9 @@ _AT = (
     r"(?:right )?(?:at|by|near|next to|beside|on|in|close to|with|inside|in front of|where|"
     r"from|against|over by|behind)"
 )
+# A run of joints may be cut in one way only and is short, or `and , and , ...` takes for ever.
 _LOOK = (
-    r"(?:and |, ?|, and |while |then |and then |but )*(?:(?:i|you|we|one|they) )?(?:am |are |is )?"
+    r"(?:and |, ?|while |then |but ){0,4}(?:(?:i|you|we|one|they) )?(?:am |are |is )?"
     r"(?:facing(?: towards?| toward)?|faced|faces|face|looking (?:at|towards?|to|over at|straight at|"
     r"over to|in the direction of|out at|in direction of)|look(?:s)? (?:at|towards?|to|over at|"
     r"straight at)|turned (?:to|towards?)|turning (?:to|towards?)|turn to(?:wards)?|"
@@ -34,7 +35,7 @@ _LOOK = (
     r"with (?:my|your) (?:face|eyes) (?:to|towards?|on))"
 )
 _BACK = (
-    r"(?:and |, ?|, and )*(?:with )?(?:(?:my|your|the) )?back (?:is |turned )?"
+    r"(?:and |, ?){0,4}(?:with )?(?:(?:my|your|the) )?back (?:is |turned )?"
     r"(?:to|towards?|against|on|at)"
 )
 _ASK = (
