@@ -264,7 +264,9 @@ class Asker:
                 images=(subject.image,) if subject.image is not None else (),
                 choices=choices,
                 scene=subject.scene,
-                vocabulary=self._vocabulary,
+                vocabulary=self._vocabulary
+                if subject.scene is None
+                else _labels(subject.scene),
             )
             for subject, question, choices in asked
         ]
@@ -393,6 +395,10 @@ def _reply(
         mentions=result.mentions,
         trace=_woven(result.trace, answer.steps),
     )
+
+
+def _labels(scene: CognitiveMap) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*scene.labels, *scene.counts]))
 
 
 def _no_answer(result: GroundedText) -> Answer:

@@ -22,6 +22,8 @@ __all__ = ["Job", "run"]
 
 Point = tuple[float, float, float]
 _MAX_QUESTIONS = 64 * 2**20
+# JSON lets these stand in a text, but many readers part lines at them.
+_LINE_ENDS = {mark: f"\\u{mark:04x}" for mark in (0x85, 0x2028, 0x2029)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,8 @@ def _one(asker: Asker, question: str, job: Job) -> int:
 
 def _dump(record: object, *, indent: int | None = None) -> str:
     plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    return json.dumps(record, ensure_ascii=plain, indent=indent, allow_nan=False)
+    text = json.dumps(record, ensure_ascii=plain, indent=indent, allow_nan=False)
+    return text.translate(_LINE_ENDS)
 
 
 def _told(reply: Reply) -> str:

@@ -14,9 +14,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from groundplane import __version__
-from groundplane.core.errors import GroundplaneError, OutputError
+from groundplane.core.errors import OutputError
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
 
 app = typer.Typer(
     name="groundplane",
@@ -134,21 +134,12 @@ def vsibench(
     )
 
 
-def main() -> None:
-    """Run the command line: a known error is one line on stderr and exit code 2."""
+def _exit(command: Callable[[], int]) -> NoReturn:
+    """End with a command's exit code, once all that it wrote has gone out."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A file name that is no text, or a terminal without the letter, is no error.
             stream.reconfigure(errors="backslashreplace")
-    try:
-        app()
-    except GroundplaneError as error:
-        sys.stderr.write(f"groundplane: error: {' '.join(str(error).split())}\n")
-        raise SystemExit(2) from None
-
-
-def _exit(command: Callable[[], int]) -> NoReturn:
-    """End with a command's exit code, once all that it wrote has gone out."""
     try:
         code = command()
         sys.stdout.flush()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from groundplane.core.errors import ShapeError
+from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.image import Image
 from groundplane.core.regions import Regions
 
@@ -15,7 +15,10 @@ __all__ = ["DetectRequest", "DetectResult", "Detector", "Outcome"]
 
 
 class Outcome(StrEnum):
-    """How a phrase ended: `cannot` means that the expert cannot look for it, not that it is absent."""
+    """How a phrase ended.
+
+    `cannot` means that the expert cannot look for it, not that it is absent.
+    """
 
     FOUND = "found"
     NONE = "none"
@@ -29,7 +32,11 @@ class DetectRequest:
     Attributes:
         image: Where to look.
         phrases: What to find; an empty tuple gives empty regions.
-        thresholds: The least score for each phrase, or None for the expert's own.
+        thresholds: The least score for each phrase, in [0, 1], or None for the expert's own.
+
+    Raises:
+        ShapeError: If there is not one threshold a phrase.
+        InputError: If a threshold is not in [0, 1].
     """
 
     image: Image
@@ -37,10 +44,18 @@ class DetectRequest:
     thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.thresholds is not None and len(self.thresholds) != len(self.phrases):
+        if self.thresholds is None:
+            return
+        if len(self.thresholds) != len(self.phrases):
             raise ShapeError(
                 f"detect request: {len(self.phrases)} phrases but {len(self.thresholds)} thresholds"
             )
+        for phrase, threshold in zip(self.phrases, self.thresholds, strict=True):
+            if not 0 <= threshold <= 1:  # NaN is not either
+                raise InputError(
+                    f"detect request: expected a threshold from 0 to 1 for {phrase!r}, "
+                    f"got {threshold}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

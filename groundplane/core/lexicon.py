@@ -20,6 +20,7 @@ __all__ = [
     "PLURAL_ONLY",
     "PhraseMatch",
     "canonical",
+    "known_nouns",
     "head_of",
     "match_phrase",
     "near_labels",
@@ -144,7 +145,9 @@ _IRREGULAR = {
     "loaves": "loaf", "wolves": "wolf", "halves": "half", "oxen": "ox", "cacti": "cactus",
     "tvs": "tv", "pcs": "pc", "shoes": "shoe", "potatoes": "potato", "tomatoes": "tomato",
     "heroes": "hero", "buses": "bus", "movies": "movie", "cookies": "cookie", "axes": "axis",
-    "lenses": "lens", "glasses": "glass", "loveseats": "loveseat",
+    "lenses": "lens", "glasses": "glass", "gases": "gas", "minibuses": "minibus",
+    "canvases": "canvas", "irises": "iris", "atlases": "atlas", "abacuses": "abacus",
+    "scarves": "scarf", "niches": "niche", "quiches": "quiche", "loveseats": "loveseat",
 }  # fmt: skip
 
 # One of them is already a plural: `the scissors are`.
@@ -196,7 +199,7 @@ def singular(word: str) -> str:
         return word
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "xes", "sses", "zes")):
+    if word.endswith(("ches", "shes", "xes", "sses", "zzes")):
         return word[:-2]
     return word[:-1]
 
@@ -261,6 +264,31 @@ def normalise(phrase: str) -> str:
 
 
 _CANONICAL = {normalise(word): normalise(group[0]) for group in _SYNONYMS for word in group}
+
+
+# Names of things without a synonym above; with those above, what a loose reading may rely on.
+_NOUNS = (
+    "chair, table, bed, door, window, desk, stool, bench, armchair, shelf, mirror, heater, towel, "
+    "pillow, blanket, bowl, crate, bucket, basket, clock, guitar, printer, keyboard, dishwasher, "
+    "sink, oven, toaster, vase, book, bottle, spoon, fork, knife, banana, apple, orange, sandwich, "
+    "pizza, cake, carrot, broccoli, bird, horse, sheep, elephant, bear, zebra, giraffe, umbrella, "
+    "kite, skateboard, surfboard, frisbee, bus, train, scissors, toothbrush, shoe, box, bag, "
+    "poster, rack, drawer, fan, camera, speaker, projector, ladder, flower, tree, candle, ottoman, "
+    "cushion, jacket, coat, doorframe, shower, faucet, coffee table, dining table, side table, "
+    "tv stand, floor lamp, wine glass, baseball bat, baseball glove, tennis racket, hot dog, "
+    "stop sign, parking meter, alarm clock, snowboard, ski"
+)
+
+
+@functools.cache
+def known_nouns() -> frozenset[str]:
+    """Every name of a thing that the lexicon knows, normalised.
+
+    Examples:
+        >>> {"sofa", "couch", "tv stand"} <= known_nouns(), "cost" in known_nouns()
+        (True, False)
+    """
+    return frozenset(_CANONICAL) | {normalise(noun) for noun in _NOUNS.split(", ")}
 
 
 def canonical(phrase: str) -> str:

@@ -392,7 +392,7 @@ def intersection_over_union(
     area_a, area_b = _areas(spans_a)[:, None], _areas(spans_b)[None, :]
     is_crowd = np.zeros(len(b), dtype=bool) if crowd is None else np.asarray(crowd, dtype=bool)
     whole = np.where(is_crowd[None, :], area_a, area_a + area_b - shared)
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
+    return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0))
 
 
 _Spans = tuple[Int64[np.ndarray, " _"], Int64[np.ndarray, " _"]]
@@ -431,18 +431,17 @@ def _shared(a: list[_Spans], b: list[_Spans], *, height: int) -> Float64[np.ndar
     """
     shared = np.zeros((len(a), len(b)))
     boxes_a, boxes_b = (np.array([_box(spans, height) for spans in masks]) for masks in (a, b))
-    low = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
-    high = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
-    meet = (low < high).all(axis=2)
     for row, (starts, ends) in enumerate(a):
-        near = np.flatnonzero(meet[row])
-        if near.size:
-            edges = np.stack([starts, ends], axis=1).ravel()
+        low = np.maximum(boxes_a[row, :2], boxes_b[:, :2])
+        high = np.minimum(boxes_a[row, 2:], boxes_b[:, 2:])
+        near = np.flatnonzero((low < high).all(axis=1)).tolist()
+        if near:
+            places = np.stack([starts, ends], axis=1).ravel()
             before = np.repeat(np.cumsum(ends - starts), 2)
             before[0::2] -= ends - starts
             first, last = (np.concatenate([b[column][k] for column in near]) for k in (0, 1))
             # Exact: all places are whole and far below 2**53, all slopes are 0 or 1.
-            within = np.interp(last, edges, before) - np.interp(first, edges, before)
+            within = np.interp(last, places, before) - np.interp(first, places, before)
             turns = np.cumsum([0, *(b[column][0].size for column in near[:-1])])
             shared[row, near] = np.add.reduceat(within, turns)
     return shared

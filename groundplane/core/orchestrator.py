@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 
 from groundplane.core.answer import Answer, GroundedText, Mention, Step
+from groundplane.core.dispatch import Dispatcher, Request, fail
 from groundplane.core.errors import InputError, ProtocolError, listing
 from groundplane.core.queries import describe
 from groundplane.core.session import (
@@ -27,15 +28,7 @@ from groundplane.core.session import (
     Session,
     Text,
 )
-from groundplane.core.workers import (
-    Call,
-    Dispatcher,
-    Request,
-    Resolver,
-    Resolvers,
-    WorkerPool,
-    fail,
-)
+from groundplane.core.workers import Call, Resolver, Resolvers, WorkerPool
 
 __all__ = [
     "Budget",

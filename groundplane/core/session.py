@@ -42,7 +42,8 @@ class Prompt:
         images: The pictures it is about; empty when it is about a scene.
         choices: The options of a multiple-choice question, as written.
         scene: What queries are solved on; opaque to the model, handed to the resolvers.
-        vocabulary: The words that the experts can look for; None if they take any text.
+        vocabulary: The names of things that may be asked for: the words that the experts can look
+            for, or the labels of the scene; None if any text will do.
     """
 
     text: str

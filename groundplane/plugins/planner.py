@@ -83,10 +83,13 @@ class PlannerSession:
 
     def _ask(self, sequence: int, prompt: Prompt) -> list[Event]:
         try:
-            parsed = parse_question(prompt.text, choices=prompt.choices)
+            parsed = parse_question(
+                prompt.text, choices=prompt.choices, nouns=prompt.vocabulary or ()
+            )
         except NotUnderstoodError as error:
+            told = str(error)
             return [
-                Text(sequence=sequence, text=str(error)),
+                Text(sequence=sequence, text=told[:1].upper() + told[1:]),
                 Done(sequence=sequence, finish="not_understood"),
             ]
         self._parsed[sequence] = parsed

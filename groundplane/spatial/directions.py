@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -17,9 +18,12 @@ __all__ = ["Sector", "margin_of", "sector_of", "tally"]
 # Quadrants and the 135 degrees are VSI-Bench's (supplement, relative direction).
 _BORDERS: dict[str, tuple[tuple[float, str], ...]] = {
     "sides": ((0.0, "left"), (180.0, "right")),
-    "sides_and_back": ((0.0, "left"), (135.0, "back"), (225.0, "right")),
+    # A turn of 135 degrees to either side is a turn to the back, so 225 still is.
+    "sides_and_back": ((0.0, "left"), (135.0, "back"), (math.nextafter(225.0, 360.0), "right")),
     "front_back": ((0.0, "front"), (90.0, "back"), (270.0, "front")),
-    "quadrants": ((0.0, "front-left"), (90.0, "back-left"), (180.0, "back-right"), (270.0, "front-right")),
+    "quadrants": (
+        (0.0, "front-left"), (90.0, "back-left"), (180.0, "back-right"), (270.0, "front-right"),
+    ),
     "compass": (
         (0.0, "front"), (22.5, "front-left"), (67.5, "left"), (112.5, "back-left"),
         (157.5, "back"), (202.5, "back-right"), (247.5, "right"), (292.5, "front-right"),
@@ -50,7 +54,9 @@ def sector_of(bearing: float, sectors: Sectors) -> str:
         >>> sector_of(135.0, "sides_and_back")
         'back'
     """
-    return [name for border, name in _BORDERS[sectors] if bearing >= border][-1]
+    # Rounding off the last digits, a scene that is turned keeps what lies on a border there.
+    angle = round(bearing, 9) % 360
+    return [name for border, name in _BORDERS[sectors] if angle >= border][-1]
 
 
 def margin_of(bearing: float, sectors: Sectors) -> float:

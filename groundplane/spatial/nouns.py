@@ -13,9 +13,9 @@ from groundplane.core.expressions import (
     SetExpression,
     Unique,
 )
-from groundplane.core.lexicon import normalise, plural
+from groundplane.core.lexicon import PLURAL_ONLY, head_of, normalise, plural, singular
 
-__all__ = ["noun", "relation_words"]
+__all__ = ["base_of", "is_plural", "noun", "ordinal", "relation_words"]
 
 _RELATIONS = {
     "left_of": "left of", "right_of": "right of", "in_front_of": "in front of",
@@ -34,6 +34,40 @@ _LARGEST = {
     "depth": "deepest", "elevation": "highest", "top": "highest", "floor_area": "largest",
 }  # fmt: skip
 _RANKS = {1: "", 2: "second ", 3: "third ", 4: "fourth "}
+
+
+def ordinal(rank: int) -> str:
+    """A rank before a superlative, with a space; none for the first.
+
+    Examples:
+        >>> ordinal(1), ordinal(2), ordinal(7)
+        ('', 'second ', '7th ')
+    """
+    return _RANKS.get(rank, f"{rank}th ")
+
+
+def base_of(node: SetExpression) -> SetExpression:
+    """What a set is a part of: chairs, for `chairs near the table`."""
+    while isinstance(node, Relate | Unique | Except | And):
+        node = node.sources[0] if isinstance(node, And) else node.source
+    return node
+
+
+def is_plural(node: SetExpression) -> bool:
+    """Whether the words of a set take `are`.
+
+    Examples:
+        >>> is_plural(Select("the shoes")), is_plural(Unique(Select("chest of drawers")))
+        (True, False)
+    """
+    base = base_of(node)
+    if isinstance(base, Filter):
+        return is_plural(base.source)
+    if not isinstance(base, Select):
+        return False
+    words = (base.phrase or "objects").lower().split()
+    word = words[head_of(words)] if words else ""
+    return word.endswith("(s)") or word in PLURAL_ONLY or singular(word) != word
 
 
 def relation_words(relation: str, *, limit: float | None = None) -> str:
@@ -72,8 +106,8 @@ def noun(node: SetExpression, *, article: bool = False) -> str:
         case Unique():
             inner = noun(node.source)
             if isinstance(node.source, Select) and node.source.phrase is not None:
-                inner = normalise(node.source.phrase)
-            return the + inner
+                inner = _single(node.source.phrase)
+            return inner if inner[-1:].isdigit() else the + inner
         case Filter():
             return f"{node.value} {noun(node.source)}"
         case Relate():
@@ -84,40 +118,61 @@ def noun(node: SetExpression, *, article: bool = False) -> str:
             names = [noun(source, article=article) for source in node.sources]
             return ", ".join(names[:-1]) + f" or {names[-1]}" if len(names) > 1 else names[0]
         case And():
-            return " and ".join(noun(source) for source in node.sources)
+            return _all_of(node)
         case Except():
             return f"{noun(node.source)} other than {noun(node.excluded, article=True)}"
 
 
+def _single(phrase: str) -> str:
+    """A phrase for one thing; an id such as `chair-2` stays as it is."""
+    return phrase if phrase[-1:].isdigit() else normalise(phrase)
+
+
 def _words(phrase: str) -> str:
     """A phrase as the user wrote it, without article; `table(s)` becomes `tables`."""
+    one = normalise(phrase)
     if "(s)" in phrase:
-        return plural(normalise(phrase))
-    words = phrase.split()
-    one = normalise(phrase).split()
-    return " ".join([*one[:-1], words[-1]]) if one else phrase
+        return plural(one)
+    if phrase[-1:].isdigit() or not one:
+        return phrase
+    return plural(one) if is_plural(Select(phrase)) else one
+
+
+def _all_of(node: And) -> str:
+    """`chairs near the table and left of the sofa`: the subject is said once."""
+    first, *others = (noun(source) for source in node.sources)
+    start = noun(base_of(node))
+    rest = [other[len(start) :].strip() if other.startswith(start) else other for other in others]
+    return " and ".join([first, *rest])
+
+
+def _definite(node: SetExpression) -> str:
+    """A set with its article: `the shoes`."""
+    text = noun(node, article=True)
+    plain = isinstance(node, Select) and node.phrase is not None
+    return f"the {text}" if plain and not text[-1:].isdigit() else text
 
 
 def _related(node: Relate) -> str:
     subject = noun(node.source)
-    if isinstance(node.source, Select) and node.source.phrase is None:
-        subject = "objects"
     if node.relation == "between" and isinstance(node.anchor, Or):
-        names = [noun(source, article=True) for source in node.anchor.sources]
+        names = [_definite(source) for source in node.anchor.sources]
         return f"{subject} between {' and '.join(names)}"
     words = relation_words(node.relation, limit=node.limit)
     if node.anchor is None:
         return f"{subject} {_VIEWER.get(node.relation, words + ' you')}"
-    return f"{subject} {words} {noun(node.anchor, article=True)}"
+    return f"{subject} {words} {_definite(node.anchor)}"
 
 
 def _extreme(node: Extreme) -> str:
     subject = noun(node.source)
-    subject = "object" if subject == "objects" else normalise(subject)
-    rank = _RANKS.get(node.rank, f"{node.rank}th ")
+    base = noun(base_of(node.source))
+    if subject.startswith(base) and not isinstance(node.source, Or):
+        subject = ("object" if base == "objects" else normalise(base)) + subject[len(base) :]
+    rank = ordinal(node.rank)
     if node.measure == "distance":
         far = "farthest" if node.largest else "closest"
-        where = f" to {noun(node.anchor, article=True)}" if node.anchor is not None else ""
+        where = f" to {_definite(node.anchor)}" if node.anchor is not None else ""
         where = where.replace(" to ", " from ", 1) if node.largest else where
         return f"{rank}{far} {subject}{where}"
     if node.measure == "first_seen":

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from groundplane.core.answer import Answer, Status
-from groundplane.core.expressions import Unique
+from groundplane.core.answer import Answer, Status, Value
 from groundplane.core.queries import Attribute
 from groundplane.spatial.found import Found, StopError
 from groundplane.spatial.nouns import noun
@@ -14,6 +13,9 @@ from groundplane.spatial.units import UNIT_WORDS
 from groundplane.spatial.viewing import IMAGE_FRAME
 
 __all__ = ["attribute_answer"]
+
+# The places of so many objects are listed; of more, one has to be named.
+_LISTED = 20
 
 
 def attribute_answer(finder: SetSolver, node: Attribute) -> Answer:
@@ -24,11 +26,11 @@ def attribute_answer(finder: SetSolver, node: Attribute) -> Answer:
     """
     found = finder.find(node.source)
     if not len(found):
-        raise StopError(Status.UNKNOWN_OBJECT, f"there is no {found.name} in this scene")
+        raise found.missing()
     if node.name == "place":
-        return _place(finder, node, found)
+        return _place(finder, found)
     rows = found.index.tolist()
-    values = [finder.scene.attributes(i).get(node.name) for i in rows]
+    values = [_stated(finder, i, node.name) for i in rows]
     stated = [value for value in values if value is not None]
     if not stated:
         raise StopError(
@@ -37,52 +39,70 @@ def attribute_answer(finder: SetSolver, node: Attribute) -> Answer:
             "does not state it",
         )
     several = found.definite and len(set(values)) > 1
+    notes = found.notes
     names = [
         f"{finder.scene.names[i]}: {value or 'not stated'}"
         for i, value in zip(rows, values, strict=True)
     ]
     single = len(set(values)) == 1
+    if found.definite and len(rows) > 1:
+        told = ", ".join(names) if several else f"{finder.names(rows)}; the same for each"
+        notes = (*notes, f"there are {len(rows)} of {found.name!r}: {told}")
     return Answer(
         value=stated[0] if single or several else tuple(names),
-        status=Status.AMBIGUOUS if several else Status.ANSWERED,
+        status=Status.AMBIGUOUS if several or found.open else Status.ANSWERED,
         evidence=tuple(finder.scene.ids[i] for i in rows),
         measure=f"attribute {node.name!r} as the source states it",
-        note=f"there are {len(rows)}: {', '.join(names)}" if several else "",
+        note="; ".join(notes),
     )
 
 
-def _place(finder: SetSolver, node: Attribute, found: Found) -> Answer:
-    """What it stands on or in, and what is nearest."""
-    if len(found) > 1 and isinstance(node.source, Unique):
+def _stated(finder: SetSolver, row: int, name: str) -> str | None:
+    return finder.scene.labels[row] if name == "label" else finder.scene.attributes(row).get(name)
+
+
+def _place(finder: SetSolver, found: Found) -> Answer:
+    """What it stands on or in, and what is nearest; of each where several are meant."""
+    if finder.scene.kind == "image":
+        return _place_in_picture(finder, found)
+    if len(found) > 1 and (found.definite or len(found) > _LISTED):
         names = finder.names(found.index.tolist())
         raise StopError(
             Status.AMBIGUOUS, f"there are {len(found)} of {found.name!r} ({names}); say which"
         )
-    if finder.scene.kind == "image":
-        return _place_in_picture(finder, found)
-    scene, row = finder.scene, found.index[:1]
-    others = torch.tensor([i for i in range(len(scene.ids)) if i != int(row[0])], dtype=torch.long)
+    rows = found.index.tolist()
+    places = [_place_of(finder, row) for row in rows]
+    near = [other for _, other in places]
+    value: Value = places[0][0]
+    if len(rows) > 1:
+        told = zip(rows, places, strict=True)
+        value = tuple(f"{finder.scene.names[row]}: {words}" for row, (words, _) in told)
+    return Answer(
+        value=value,
+        status=Status.AMBIGUOUS if found.open else Status.ANSWERED,
+        evidence=tuple(finder.scene.ids[i] for i in dict.fromkeys([*rows, *near])),
+        measure="what it is on, in or under, else what is closest",
+        note="; ".join(found.notes),
+    )
+
+
+def _place_of(finder: SetSolver, row: int) -> tuple[str, int]:
+    """Where one object is, in words, and the object that this is told by."""
+    scene, here = finder.scene, torch.tensor([row])
+    every = torch.arange(len(scene.ids))
+    others = every[every != row]
     if not len(others):
         raise StopError(Status.AMBIGUOUS, "it is the only object, so it is near nothing")
     for relation in ("on", "inside", "under"):
-        holds = scene.relation(relation, row, others)[0]
-        if bool(holds.any()):
-            near = others[holds][:1]
+        holding = others[scene.relation(relation, here, others)[0]]
+        if len(holding):
+            # The order of the objects must not matter: the one whose centre is nearest.
+            at = int(holding[scene.center_distances(here, holding)[0].argmin()])
             words = "in" if relation == "inside" else relation
-            return _near_answer(finder, row, near, f"{words} the {scene.names[int(near[0])]}")
-    gaps = scene.gaps(row, others)[0]
-    near = others[gaps.argmin()][None]
-    distance = f"{float(gaps.min()):.2f} {UNIT_WORDS[scene.unit]}"
-    return _near_answer(finder, row, near, f"{distance} from the {scene.names[int(near[0])]}")
-
-
-def _near_answer(finder: SetSolver, row: torch.Tensor, near: torch.Tensor, words: str) -> Answer:
-    ids = finder.scene.ids
-    return Answer(
-        value=words,
-        evidence=(ids[int(row[0])], ids[int(near[0])]),
-        measure="what it is on, in or under, else what is closest",
-    )
+            return f"{words} the {scene.names[at]}", at
+    gaps = scene.gaps(here, others)[0]
+    at = int(others[gaps.argmin()])
+    return f"{float(gaps.min()):.2f} {UNIT_WORDS[scene.unit]} from the {scene.names[at]}", at
 
 
 def _place_in_picture(finder: SetSolver, found: Found) -> Answer:
@@ -94,7 +114,14 @@ def _place_in_picture(finder: SetSolver, found: Found) -> Answer:
         line = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else "middle"
         places.append("middle" if column == line else f"{line} {column}".replace("middle ", ""))
     ids = tuple(finder.scene.ids[i] for i in found.index.tolist())
-    value = places[0] if len(places) == 1 else tuple(places)
+    names, notes = finder.names(found.index.tolist()), found.notes
+    unsure = found.definite and len(set(places)) > 1
+    if found.definite and len(ids) > 1:
+        told = "say which" if unsure else "the same for each"
+        notes = (*notes, f"there are {len(ids)} of {found.name!r} ({names}); {told}")
+    single = len(places) == 1 or (found.definite and not unsure)
     return Answer(
-        value=value, evidence=ids, frame=IMAGE_FRAME, measure="ninth of the picture with the centre"
-    )
+        value=places[0] if single else tuple(places), evidence=ids, frame=IMAGE_FRAME,
+        status=Status.AMBIGUOUS if unsure or found.open else Status.ANSWERED,
+        measure="ninth of the picture with the centre", note="; ".join(notes),
+    )  # fmt: skip

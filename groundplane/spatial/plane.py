@@ -51,8 +51,9 @@ class PlaneScene:
         for i, label in enumerate(self.labels):
             rows[label].append(i)
         self._rows = {label: tuple(found) for label, found in rows.items()}
+        place = {i: k for found in rows.values() for k, i in enumerate(found, start=1)}
         self.names = tuple(
-            label if len(self._rows[label]) == 1 else f"{label}-{self._rows[label].index(i) + 1}"
+            label if len(rows[label]) == 1 else f"{label}-{place[i]}"
             for i, label in enumerate(self.labels)
         )
 
@@ -80,7 +81,7 @@ class PlaneScene:
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between centres in the picture, pixels."""
         centers = flat.centers(self._boxes)
-        return torch.cdist(centers[a], centers[b])
+        return torch.cdist(centers[a], centers[b], compute_mode="donot_use_mm_for_euclid_dist")
 
     def measure(self, name: str, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """A measure in the picture: pixels or square pixels."""
@@ -111,6 +112,8 @@ class PlaneScene:
         """A relation in the picture that needs no viewer."""
         if name in ("within", "beyond"):
             raise UnsupportedError(f"a photo alone has no metres, so {limit} m cannot be checked")
+        if name in ("supports", "contains"):
+            return self.relation("on" if name == "supports" else "inside", anchors, subjects).T
         a, b = self._boxes[subjects][:, None], self._boxes[anchors][None]
         if name == "under":
             return self._on(b, a) | self._below(a, b)

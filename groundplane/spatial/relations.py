@@ -10,7 +10,8 @@ footprint, or its centre, lies over or under the other's footprint.
   centre lies over the anchor, or it is no larger and half of it does. A thing lower than the
   anchor's top (on the seat of a chair with a back) is not on it: a box has no seat.
 - `above`: not lower than the anchor's top (save for noise), its middle higher, and the footprints
-  share 30 % of the smaller one; touching or not. What is on a thing is above it.
+  share 30 % of the smaller one; touching or not. What is on a thing is above it. A flat thing on a
+  wall is above what stands against it below: a window above a radiator.
 - `below`: `above` seen from the other side, and nothing else.
 - `under`: below, or tucked in: it stands as low as the anchor does, rises no higher than the
   anchor's top (save for noise), has the smaller footprint and is covered by it. So a stool under a
@@ -42,6 +43,7 @@ import numpy as np
 import shapely
 import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from groundplane.core.errors import InputError, ShapeError
@@ -90,6 +92,10 @@ class Thresholds:
     covered_share: float = 0.50
     # Two things that only pass each other at the rim are not one above the other.
     above_share: float = 0.30
+    # A window, a picture or a flat screen: no thicker than this, and over what stands before it.
+    hung_thickness: float = 0.40
+    hung_width: float = 3.0  # times as wide as thick
+    hung_reach: float = 0.40
     # What is in a drawer or on a shelf may stick out a little; midway of 0.8 and 0.9.
     inside_share: float = 0.85
     # Half the side of a voxel of common indoor scans (4 cm): less cannot be seen.
@@ -287,6 +293,8 @@ class _Overlay:
     subject_centered: Bool[Tensor, "n m"]  # the subject's centre is in the anchor's footprint
     anchor_centered: Bool[Tensor, "n m"]
     beside: Bool[Tensor, "n m"]  # footprints within reach of `next_to`
+    subject_hung: Bool[Tensor, "n m"]  # flat against a wall, its centre before or behind the anchor
+    anchor_hung: Bool[Tensor, "n m"]
 
     def mirrored(self) -> _Overlay:
         """Anchors laid over subjects."""
@@ -297,6 +305,8 @@ class _Overlay:
             subject_centered=self.anchor_centered.T,
             anchor_centered=self.subject_centered.T,
             beside=self.beside.T,
+            subject_hung=self.anchor_hung.T,
+            anchor_hung=self.subject_hung.T,
         )
 
     def share(self) -> Float[Tensor, "n m"]:
@@ -323,7 +333,7 @@ def _overlay(subjects: Boxes3D, anchors: Boxes3D) -> _Overlay:
     rows, columns = tree.query(prints, predicate="dwithin", distance=THRESHOLDS.next_gap)
     shape, device = (len(prints), len(others)), subjects.centers.device
     cut = shapely.intersection(prints[rows], others[columns])
-    tables = np.zeros((4, *shape))
+    tables = np.zeros((6, *shape))
     tables[0, rows, columns] = shapely.area(cut)
     # A box looks the same from its centre both ways, so its outline's centroid is its centre.
     for table, (inner, outer) in enumerate(
@@ -331,15 +341,35 @@ def _overlay(subjects: Boxes3D, anchors: Boxes3D) -> _Overlay:
     ):
         tables[table, rows, columns] = shapely.intersects(outer, shapely.centroid(inner))
     tables[3, rows, columns] = 1
-    shared, subject_centered, anchor_centered, beside = torch.from_numpy(tables).to(device)
+    tables[4, rows, columns] = _hung(prints[rows], others[columns])
+    tables[5, rows, columns] = _hung(others[columns], prints[rows])
+    shared, subject_centered, anchor_centered, *rest = torch.from_numpy(tables).to(device)
+    beside, subject_hung, anchor_hung = (table.bool() for table in rest)
     return _Overlay(
         subjects=_standing(subjects, shapely.area(prints)),
         anchors=_standing(anchors, shapely.area(others)),
         shared=shared,
         subject_centered=subject_centered.bool(),
         anchor_centered=anchor_centered.bool(),
-        beside=beside.bool(),
+        beside=beside,
+        subject_hung=subject_hung,
+        anchor_hung=anchor_hung,
     )
+
+
+def _hung(prints: NDArray[np.object_], others: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Whether each outline is flat, touches the other and has its middle close to it.
+
+    So hangs a window over a radiator, or a picture over a sofa that stands off the wall a little.
+    """
+    # The sides of the rectangle with the outline's area and perimeter.
+    half, area = shapely.length(prints) / 2, shapely.area(prints)
+    spread = np.sqrt(np.maximum(half**2 - 4 * area, 0))
+    thick, wide = (half - spread) / 2, (half + spread) / 2
+    flat = (thick <= THRESHOLDS.hung_thickness) & (wide >= THRESHOLDS.hung_width * thick)
+    close = shapely.distance(shapely.centroid(prints), others) <= THRESHOLDS.hung_reach
+    touching = shapely.distance(prints, others) <= THRESHOLDS.touch_gap
+    return np.asarray(flat & close & touching)
 
 
 def _thickened(boxes: Boxes3D) -> Boxes3D:
@@ -366,6 +396,7 @@ def _above(pairs: _Overlay) -> Bool[Tensor, "n m"]:
     smaller = torch.minimum(pairs.subjects.area[:, None], pairs.anchors.area)
     over = pairs.shared >= THRESHOLDS.above_share * smaller
     higher = pairs.subjects.middle[:, None] > pairs.anchors.middle
+    over = over | pairs.subject_hung
     return (over & higher & (lift >= -pairs.subjects.noise[:, None])) | _on(pairs)
 
 

@@ -17,18 +17,25 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Patch, Rectangle, Wedge
 from matplotlib.patches import Polygon as PolygonPatch
 from matplotlib.patheffects import Stroke
-from matplotlib.textpath import TextToPath
 
 from groundplane.core.errors import InputError, OutputError, did_you_mean, listing
 from groundplane.core.files import write_whole
 from groundplane.core.image import Image
 from groundplane.core.regions import Regions
-from groundplane.spatial.labels import overlap, place_label
+from groundplane.spatial.labels import (
+    Style,
+    drawable,
+    make_font,
+    place_label,
+    place_tag,
+    short,
+    text_size,
+    wrap_lines,
+)
 from groundplane.spatial.map import CognitiveMap
 
 __all__ = ["draw_map", "draw_photo"]
@@ -44,6 +51,10 @@ PALETTE = (
 )  # fmt: skip
 # Beyond these a label cannot be read any more; the legend says how many are shown.
 LABEL_LIMIT = 250
+# The heading: how its lines look, how far they stand apart, and off the sheet's sides; points.
+TITLE = Style(font=make_font(12.0, bold=True), color=INK)
+NOTE = Style(font=make_font(8.0), color=QUIET)
+LEADING, MARGIN = 16.0, 14.0
 # The settings of matplotlib are global: they are changed for one drawing at a time.
 _DRAWING = threading.Lock()
 SETTINGS: Any = {
@@ -85,8 +96,8 @@ def draw_map(
         low_x, low_y, high_x, high_y = _bounds(scene, points)
         pad = 0.06 * max(high_x - low_x, high_y - low_y)
         bounds = (low_x - pad, low_y - 1.6 * pad, high_x + pad, high_y + pad)
-        sheet = _Sheet.around(bounds, longer=720.0, top=36.0, below=46.0)
-        sheet.head(title or scene.name or "scene", note=_note(scene, unit=unit))
+        head = (title or scene.name or "scene", _note(scene, unit=unit))
+        sheet = _Sheet.around(bounds, longer=720.0, head=head, below=46.0)
         _draw_ground(sheet, scene)
         shapes = _footprints(scene)
         _draw_objects(sheet, scene, shapes, evidence)
@@ -97,7 +108,7 @@ def draw_map(
         _draw_scale_bar(sheet, unit=unit)
         _draw_labels(sheet, scene, shapes, evidence)
         legend: Look = {"loc": "lower center", "ncols": 3, "frameon": False, "labelcolor": INK}
-        sheet.figure.legend(handles=sheet.legend, prop=_font(8.0), **legend)
+        sheet.figure.legend(handles=sheet.legend, prop=make_font(8.0), **legend)
         data = _encode(sheet.figure, kind)
     write_whole(path, data)
 
@@ -133,9 +144,8 @@ def draw_photo(
     with _DRAWING, mpl.rc_context(SETTINGS):
         width, height = image.size
         frame = (0.0, -float(height), float(width), 0.0)
-        sheet = _Sheet.around(frame, longer=900.0, top=36.0 if title else 0.0, below=0.0)
+        sheet = _Sheet.around(frame, longer=900.0, head=(title or "", ""))
         sheet.axes.imshow(image.pixels, extent=(0, width, -height, 0), interpolation="antialiased")
-        sheet.head(title or "")
         _draw_regions(sheet, regions, evidence)
         data = _encode(sheet.figure, kind)
     write_whole(path, data)
@@ -189,31 +199,44 @@ class _Sheet:
     legend: list[Line2D | Patch] = field(default_factory=list)
 
     @classmethod
-    def around(cls, bounds: Sequence[float], *, longer: float, top: float, below: float) -> _Sheet:
-        """A drawing area of which the longer side has so many points, and room for text."""
+    def around(
+        cls,
+        bounds: Sequence[float],
+        *,
+        longer: float,
+        head: tuple[str, str],
+        below: float = 0.0,
+    ) -> _Sheet:
+        """A drawing area of which the longer side has so many points, and room for text.
+
+        The head is a title above, in up to three lines, and a quiet note to the right of it.
+        """
         low_x, low_y, high_x, high_y = bounds
         scale = longer / max(high_x - low_x, high_y - low_y)
         inner = (high_x - low_x) * scale, (high_y - low_y) * scale
-        # A narrow scene stands in the middle of a sheet that is wide enough for the legend.
-        width, height = max(inner[0], 460 if below else 0), inner[1] + top + below
+        # A narrow scene stands in the middle of a sheet that is wide enough for its texts.
+        width = max(inner[0], 460 if below else 300 if head[0] else 0)
+        lines = _title_lines(*head, width=width)
+        top = LEADING * len(lines) + 20 if any(head) else 0.0
+        height = inner[1] + top + below
         figure = Figure(figsize=(width / 72, height / 72), dpi=144, facecolor="white")
         left = (width - inner[0]) / 2 / width
         axes = figure.add_axes((left, below / height, inner[0] / width, inner[1] / height))
         axes.set(xlim=(low_x, high_x), ylim=(low_y, high_y), autoscale_on=False)
         axes.set_axis_off()
-        return cls(figure=figure, axes=axes, scale=scale, bounds=(low_x, low_y, high_x, high_y))
+        sheet = cls(figure=figure, axes=axes, scale=scale, bounds=(low_x, low_y, high_x, high_y))
+        for number, line in enumerate(lines):
+            sheet.head(line, 24 + LEADING * number, style=TITLE, side="left")
+        sheet.head(head[1], 24, style=NOTE, side="right")
+        return sheet
 
-    def head(self, title: str, *, note: str = "") -> None:
-        """Write the title above the drawing area, and a quiet note on the right."""
+    def head(self, text: str, down: float, *, style: Style, side: str) -> None:
+        """Write above the drawing area, with the line so many points below the sheet's top."""
         width, height = self.figure.get_size_inches() * 72
-        title = title if len(title) <= 90 else f"{title[:87]}..."
-        for text, x, side, font, color in (
-            (title, 14, "left", _font(12.0, bold=True), INK),
-            (note, width - 14, "right", _font(8.0), QUIET),
-        ):
-            place: Look = {"x": x / width, "y": 1 - 24 / height, "ha": side, "va": "baseline"}
-            style: Look = {"fontproperties": font, "color": color, "parse_math": False}
-            self.figure.text(s=_drawable(text), **place, **style)
+        x = MARGIN if side == "left" else width - MARGIN
+        place: Look = {"x": x / width, "y": 1 - down / height, "ha": side, "va": "baseline"}
+        look: Look = {"fontproperties": style.font, "color": style.color, "parse_math": False}
+        self.figure.text(s=drawable(text), **place, **look)
 
     @property
     def extent(self) -> Float[np.ndarray, " 2"]:
@@ -228,9 +251,9 @@ class _Sheet:
         """From points from the lower left corner to the drawing's units."""
         return np.asarray(xy / self.scale + np.array(self.bounds[:2]))
 
-    def write(self, text: str, at: Float[np.ndarray, " 2"], *, style: _Style) -> None:
+    def write(self, text: str, at: Float[np.ndarray, " 2"], *, style: Style) -> None:
         """Write text centred on a place in points, and keep other text off it."""
-        half = _text_size(text, style) / 2
+        half = text_size(text, style) / 2
         self.taken.append((*(at - half), *(at + half)))
         x, y = self.units(at)
         look: Look = {"fontproperties": style.font, "color": style.color, "zorder": style.zorder}
@@ -239,9 +262,9 @@ class _Sheet:
         look |= {"ha": "center", "va": "center_baseline", "parse_math": False}
         if not style.ground:
             # Apart from the text itself, of which an SVG then says in a comment what it reads.
-            halo = self.axes.text(x, y, _drawable(text), **look)
+            halo = self.axes.text(x, y, drawable(text), **look)
             halo.set_path_effects([Stroke(linewidth=2.2, foreground="white", alpha=0.85)])
-        self.axes.text(x, y, _drawable(text), **look)
+        self.axes.text(x, y, drawable(text), **look)
 
     def arrow(self, ends: Float[np.ndarray, "2 2"], *, color: str, width: float) -> None:
         """Draw an arrow between two places, units."""
@@ -255,30 +278,14 @@ class _Sheet:
         self.axes.add_patch(FancyArrowPatch(start, end, color=color, lw=width, zorder=6, **head))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Style:
-    """How a text looks; `ground` is the colour behind it, white round the letters if None."""
+def _title_lines(title: str, note: str, *, width: float) -> list[str]:
+    """The title's lines, left of the note."""
+    aside = text_size(note, NOTE)[0] + MARGIN if note else 0.0
 
-    font: FontProperties
-    color: str
-    zorder: float = 10.0
-    ground: str | None = None
+    def measure(text: str) -> float:
+        return float(text_size(text, TITLE)[0])
 
-
-def _font(size: float, *, bold: bool = False) -> FontProperties:
-    return FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
-
-
-def _drawable(text: str) -> str:
-    """The text with a box for each character that the font has not."""
-    known = get_font(findfont(_font(8.0))).get_charmap()
-    return "".join(char if ord(char) in known else "\u25a1" for char in text)
-
-
-def _text_size(text: str, style: _Style) -> Float[np.ndarray, " 2"]:
-    """Width and height that a line of text takes, with a little air, points."""
-    width, _, _ = TextToPath().get_text_width_height_descent(_drawable(text), style.font, False)
-    return np.array([width + 3, style.font.get_size_in_points() * 1.25]) + 3 * bool(style.ground)
+    return wrap_lines(title, width - 2 * MARGIN - aside, measure=measure)
 
 
 def _bounds(
@@ -397,7 +404,7 @@ def _draw_distance(sheet: _Sheet, line: tuple[Point, Point], *, unit: str) -> No
     aside = np.array([-y, x]) * (1 if x >= 0 else -1)  # above the line
     place = sheet.points(ends[:, :2].mean(axis=0))
     place = place + 10 * aside / max(float(np.hypot(x, y)), 1e-9)
-    bold = _Style(font=_font(9.0, bold=True), color=EVIDENCE)
+    bold = Style(font=make_font(9.0, bold=True), color=EVIDENCE)
     sheet.write(f"{np.linalg.norm(ends[1] - ends[0]):.2f} {unit}", place, style=bold)
 
 
@@ -407,7 +414,7 @@ def _draw_scale_bar(sheet: _Sheet, *, unit: str) -> None:
     start = np.array([14.0, 10.0])
     bar = sheet.units(np.array([start, start + np.array([length * sheet.scale, 0])]))
     sheet.axes.plot(*bar.T, color=INK, linewidth=2, zorder=8, solid_capstyle="butt")
-    ink = _Style(font=_font(8.0), color=INK)
+    ink = Style(font=make_font(8.0), color=INK)
     sheet.write(f"{length:g} {unit}", sheet.points(bar.mean(axis=0)) + np.array([0, 9]), style=ink)
     corner = sheet.points(np.array([sheet.bounds[2], sheet.bounds[1]])) + np.array([-40.0, 10.0])
     for name, way in (("x", np.array([18.0, 0.0])), ("y", np.array([0.0, 18.0]))):
@@ -424,23 +431,19 @@ def _draw_labels(
     corners = np.array([[shape.min(axis=0), shape.max(axis=0)] for shape in shapes])
     frames = sheet.points(corners).reshape(-1, 4)
     picked = np.array([key in evidence for key in scene.ids])
-    quiet = _Style(font=_font(7.5), color="#77828b" if picked.any() else INK)
-    strong = _Style(font=_font(9.5, bold=True), color=EVIDENCE, zorder=11.0)
+    quiet = Style(font=make_font(7.5), color="#77828b" if picked.any() else INK)
+    strong = Style(font=make_font(9.5, bold=True), color=EVIDENCE, zorder=11.0)
     order = np.lexsort((-(frames[:, 2:] - frames[:, :2]).prod(axis=1), ~picked))
     for i in order[:LABEL_LIMIT].tolist():
         style = strong if picked[i] else quiet
-        text = _short(scene.ids[i])
-        size = _text_size(text, style)
+        text = short(scene.ids[i])
+        size = text_size(text, style)
         place = place_label(i, frames, size, taken=sheet.taken, extent=sheet.extent)
         _draw_leader(sheet, frames[i], place, color=style.color)
         sheet.write(text, place, style=style)
     if len(scene) > LABEL_LIMIT:
         note = f"{LABEL_LIMIT} of {len(scene)} objects have a label"
         sheet.legend.append(Line2D([], [], linestyle="", label=note))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _hues(labels: Sequence[str]) -> dict[str, str]:
@@ -479,22 +482,14 @@ def _draw_regions(sheet: _Sheet, regions: Regions, evidence: Sequence[str]) -> N
             sheet.axes.add_patch(frame).set_zorder(3 + int(picked[i]))
     for i in np.lexsort((-scores, ~picked)).tolist():
         color = EVIDENCE if picked[i] else hues[labels[i]]
-        font = _font(9.5 if picked[i] else 8.0, bold=True)
+        font = make_font(9.5 if picked[i] else 8.0, bold=True)
         ink, level = ("white", 7.0) if picked[i] else (INK, 6.0)
-        tag = _Style(font=font, color=ink, zorder=level, ground=color)
+        tag = Style(font=font, color=ink, zorder=level, ground=color)
         corners = sheet.points(np.array([low[i], high[i]])).reshape(4)
-        _write_tag(sheet, corners, f"{_short(labels[i])} {scores[i]:.2f}", style=tag)
+        _write_tag(sheet, corners, f"{short(labels[i])} {scores[i]:.2f}", style=tag)
 
 
-def _write_tag(sheet: _Sheet, frame: Float[np.ndarray, " 4"], text: str, *, style: _Style) -> None:
+def _write_tag(sheet: _Sheet, frame: Float[np.ndarray, " 4"], text: str, *, style: Style) -> None:
     """Write a label at a corner of its box where no other stands, if there is one."""
-    size = _text_size(text, style)
-    width, height = size / 2
-    sides = (frame[0] + width, frame[2] - width)
-    levels = (frame[3] + height, frame[3] - height, frame[1] - height, frame[1] + height)
-    spots = np.array([(x, y) for y in levels for x in sides])
-    spots = np.clip(spots, size / 2, np.maximum(sheet.extent - size / 2, size / 2))
-    boxes = np.concatenate([spots - size / 2, spots + size / 2], axis=1)
-    # Ties go to the first spot: above the upper left corner.
-    shared = overlap(boxes, np.array(sheet.taken).reshape(-1, 4)).sum(axis=1)
-    sheet.write(text, spots[shared.argmin()], style=style)
+    place = place_tag(frame, text_size(text, style), taken=sheet.taken, extent=sheet.extent)
+    sheet.write(text, place, style=style)

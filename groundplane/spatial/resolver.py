@@ -65,6 +65,8 @@ def _on_regions(event: Query, inputs: Sequence[object]) -> Answer:
     """Solve in the image plane, once it is known that the expert could look at all."""
     if not inputs:
         raise InputError("the query rests on no scene and on no grounded regions")
+    if len(inputs) > 1:
+        raise InputError(f"the query rests on {len(inputs)} requests; ground its phrases in one")
     grounded = inputs[0]
     if isinstance(grounded, Failed):
         return Answer(value=None, status=Status.CANNOT_DETECT, note=grounded.message)

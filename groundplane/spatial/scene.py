@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import shapely
 import torch
 from jaxtyping import Bool, Float, Int
+from shapely.geometry.base import BaseGeometry
 from torch import Tensor
 
 from groundplane.core.errors import InputError
@@ -23,6 +24,9 @@ from groundplane.spatial.sampling import sampled_gap
 __all__ = ["DistanceMethod", "MapScene", "Scene", "UnsupportedError"]
 
 DistanceMethod = Literal["exact", "sampled"]
+# No relation without a stated distance holds between things further apart, seen from above; a
+# millimetre is more than rounding, and than what gives a flat thing its footprint.
+_REACH = max(relations.THRESHOLDS.next_gap, relations.THRESHOLDS.near_gap) + 1e-3
 
 
 class UnsupportedError(InputError):
@@ -164,7 +168,9 @@ class MapScene:
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between centres, metres."""
         centers = self.map.objects.centers
-        return torch.cdist(centers[a], centers[b])
+        # By products, cdist would be off by micrometres far from the origin.
+        mode = "donot_use_mm_for_euclid_dist"
+        return torch.cdist(centers[a], centers[b], compute_mode=mode)
 
     def measure(self, name: str, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """A measure of each object: metres, square metres or cubic metres."""
@@ -184,7 +190,8 @@ class MapScene:
             return boxes.centers.new_tensor(shapely.area(boxes.footprints()))
         if name in ("width", "depth", "length"):
             width, depth = self._horizontal(boxes, self.fronts(index))
-            return depth if name == "depth" else width
+            sides = {"width": width, "depth": depth, "length": torch.maximum(width, depth)}
+            return sides[name]
         raise UnsupportedError(f"a scene of boxes has no measure {name!r}")
 
     @functools.cached_property
@@ -224,12 +231,26 @@ class MapScene:
         limit: float | None = None,
     ) -> Bool[Tensor, "a b"]:  # fmt: skip
         """A relation between boxes that needs no viewer."""
-        a, b = self._boxes(subjects), self._boxes(anchors)
         if name in ("within", "beyond"):
             if limit is None:
                 raise UnsupportedError(f"{name!r} needs a distance")
             near = self.gaps(subjects, anchors) <= limit
             return near if name == "within" else ~near
+        low, high = self._boxes(subjects).hull()
+        start, end = self._boxes(anchors).hull()
+        rows = _meets(low, high, start, end)
+        columns = _meets(start, end, low, high)
+        found = torch.zeros(len(subjects), len(anchors), dtype=torch.bool)
+        found[rows[:, None] & columns] = self._close_relation(
+            name, subjects[rows], anchors[columns]
+        ).flatten()
+        return found
+
+    def _close_relation(
+        self, name: str, subjects: Int[Tensor, " a"], anchors: Int[Tensor, " b"]
+    ) -> Bool[Tensor, "a b"]:
+        """A relation between boxes that lie near enough for it."""
+        a, b = self._boxes(subjects), self._boxes(anchors)
         if name == "on":
             return self._on(a, b, anchors)
         if name == "supports":
@@ -249,7 +270,8 @@ class MapScene:
         shares = [surface_share(self.labels[i]) for i in rows.tolist()]
         opened = anchors.centers.new_tensor(shares).isfinite()
         pushed = relations.under(subjects, anchors) & relations.inside(subjects, anchors)
-        return relations.next_to(subjects, anchors) | (pushed & opened)
+        beside = relations.next_to(subjects, anchors) | (pushed & opened)
+        return beside & relations.within(subjects, anchors, relations.THRESHOLDS.next_gap)
 
     def _on(
         self, subjects: Boxes3D, anchors: Boxes3D, rows: Int[Tensor, " b"]
@@ -280,14 +302,33 @@ class MapScene:
         return flat / torch.where(flat.norm(dim=1) > 1e-6, flat.norm(dim=1), torch.nan)[:, None]
 
     def middle(self) -> Float[Tensor, " 2"]:
-        """The middle of the room, or of the boxes where there is no outline."""
-        centers = self.map.objects.centers
-        if self.map.room is not None:
-            point = self.map.room.centroid
-            return centers.new_tensor([point.x, point.y])
-        low, high = self.map.objects.hull()
-        return ((low.amin(dim=0) + high.amax(dim=0)) / 2)[:2]
+        """The middle of the room, or of the outline round all boxes where the room has none.
+
+        It turns and moves with the scene, as the middle of a hull along x and y would not.
+        """
+        return self._middle
+
+    @functools.cached_property
+    def _middle(self) -> Float[Tensor, " 2"]:
+        outline: BaseGeometry | None = self.map.room
+        if outline is None:
+            corners = self.map.objects.corners()[..., :2].reshape(-1, 2)
+            # One line through all corners: its hull is theirs, and it is made at once.
+            outline = shapely.LineString(corners.double().cpu().numpy()).convex_hull
+        middle = outline.centroid
+        return self.map.objects.centers.new_tensor([middle.x, middle.y])
 
     def first_seen(self, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Seconds since the start of the video; NaN where unknown."""
         return self.map.first_seen[index]
+
+
+def _meets(
+    low: Float[Tensor, "n 3"], high: Float[Tensor, "n 3"],
+    start: Float[Tensor, "m 3"], end: Float[Tensor, "m 3"],
+) -> Bool[Tensor, " n"]:  # fmt: skip
+    """Whether each hull lies, seen from above, within reach of the hull round all others."""
+    if not len(start):
+        return torch.zeros(len(low), dtype=torch.bool)
+    before = (high[:, :2] >= start[:, :2].amin(dim=0) - _REACH).all(dim=1)
+    return before & (low[:, :2] <= end[:, :2].amax(dim=0) + _REACH).all(dim=1)

@@ -241,18 +241,13 @@ class SetSolver:
         view = find_view(self, node.viewpoint, anchor, relation=node.relation)
         self.views.append(view)
         self.basis.update(dict.fromkeys(view.evidence))
-        found = self._restrict(
-            node, source, anchor, self._sided(node.relation, source, anchor, view)
-        )
-        differ = any(
-            not torch.equal(
-                self._restrict(
-                    node, source, anchor, self._sided(node.relation, source, anchor, other)
-                ).index,
-                found.index,
-            )
-            for other in view.others
-        )
+
+        def seen_by(one: View) -> Found:
+            holds = self._sided(node.relation, source, anchor, one)
+            return self._restrict(node, source, anchor, holds)
+
+        found = seen_by(view)
+        differ = any(not torch.equal(seen_by(one).index, found.index) for one in view.others)
         same = ("the same for each",) if view.others and not differ and not view.open else ()
         return replace(
             found, view=view, open=found.open or view.open or differ,
@@ -477,9 +472,8 @@ def _ranked(node: Extreme, scores: Float[Tensor, " c"]) -> int:
 def _ties(scores: Float[Tensor, " c"], chosen: int) -> list[int]:
     """The choices as good as the chosen one, which is one of them."""
     score = scores[chosen]
-    close = (scores - score).abs() <= _TIE * torch.maximum(scores.abs(), score.abs()).clamp(
-        min=1e-9
-    )
+    size = torch.maximum(scores.abs(), score.abs()).clamp(min=1e-9)
+    close = (scores - score).abs() <= _TIE * size
     rows: list[int] = close.nonzero()[:, 0].tolist()
     return rows
 

@@ -7,8 +7,10 @@ result depends on which is meant, the answer is `ambiguous` and lists them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise, product
 
 import torch
 from jaxtyping import Float, Int
@@ -16,8 +18,8 @@ from torch import Tensor
 
 from groundplane.core.answer import Answer, FrameOfReference, Status, Step, Value
 from groundplane.core.errors import InputError
-from groundplane.core.expressions import Or, Select, SetExpression, Unique
-from groundplane.core.lexicon import normalise
+from groundplane.core.expressions import Extreme, Or, Select, SetExpression, Unique
+from groundplane.core.lexicon import match_phrase, normalise
 from groundplane.core.queries import (
     Attribute,
     Compare,
@@ -104,10 +106,15 @@ class Solver:
         except StopError as stop:
             answer = Answer(value=None, status=stop.status, note=stop.note)
         frame = answer.frame or (IMAGE_FRAME if self.scene.kind == "image" else WORLD_FRAME)
+        if answer.frame is None and finder.views:
+            frame = finder.views[-1].frame
+        evidence = answer.evidence
+        if answer.value is not None:
+            evidence = tuple(dict.fromkeys([*evidence, *(self.scene.ids[i] for i in finder.basis)]))
         step = Step(name="answer", detail=f"{answer.status}: {answer.value!r} {answer.unit or ''}")
         return Answer(
             value=answer.value, status=answer.status, unit=answer.unit, interval=answer.interval,
-            evidence=answer.evidence, frame=frame, measure=answer.measure, note=answer.note,
+            evidence=evidence, frame=frame, measure=answer.measure, note=answer.note,
             steps=(*finder.steps, step),
         )  # fmt: skip
 
@@ -176,7 +183,7 @@ class _Run:
         except StopError as stop:
             if stop.status is not Status.UNKNOWN_OBJECT or "Did you mean" in stop.note:
                 raise
-            if self.scene.kind == "image" or not isinstance(node.source, Select | Unique):
+            if self.scene.kind == "image" or not self._unheard(node.source):
                 raise
             return Answer(value=False, measure=f"whether {noun(node.source)} exist", note=stop.note)
         exists = len(found) > 0 or bool(found.stated)
@@ -189,38 +196,46 @@ class _Run:
             note="; ".join(found.notes),
         )
 
+    def _unheard(self, node: SetExpression) -> bool:
+        """Whether the scene has nothing of that name, whatever its colour may be."""
+        phrase = node.source if isinstance(node, Unique) else node
+        if not isinstance(phrase, Select) or phrase.phrase is None:
+            return False
+        return match_phrase(phrase.phrase, self.scene.vocabulary()) is None
+
     # -- sets as answers ------------------------------------------------------------------
 
     def _objects(self, node: SetExpression) -> Answer:
         found = self.finder.find(node)
-        status = Status.AMBIGUOUS if found.open else Status.ANSWERED
+        chosen = isinstance(node.source if isinstance(node, Unique) else node, Extreme)
+        notes, several = found.notes, False
         value: Value
-        rows = found.index.tolist()
-        if found.options:
+        if chosen and found.options:
             value = normalise(found.options[0][0])
         elif found.definite and len(found) == 1:
-            value = self.scene.names[rows[0]]
+            value = self.scene.names[int(found.index[0])]
         else:
-            if found.anchors:
-                rows = self._by_distance(found)
-            value = tuple(self.scene.names[i] for i in rows)
+            found = self._by_distance(found)
+            value = tuple(self.scene.names[i] for i in found.index.tolist())
+            several = found.definite and len(found) > 1
+        if several:
+            notes = (*notes, f"there are {len(found)} of {found.name!r}, and one was asked for")
         return Answer(
             value=value,
-            status=status,
+            status=Status.AMBIGUOUS if found.open or several else Status.ANSWERED,
             evidence=self._evidence(found),
             frame=self._frame(found),
             measure=self._set_measure(node),
-            note="; ".join(found.notes),
+            note="; ".join(notes),
         )
 
-    def _by_distance(self, found: Found) -> list[int]:
+    def _by_distance(self, found: Found) -> Found:
         """The nearest to the anchors first."""
         anchors = torch.tensor(sorted(set(found.anchors)), dtype=torch.long)
-        if not len(found):
-            return []
+        if not len(found) or not len(anchors):
+            return found
         order = self.scene.center_distances(found.index, anchors).amin(dim=1).argsort(stable=True)
-        rows: list[int] = found.index[order].tolist()
-        return rows
+        return replace(found, index=found.index[order])
 
     def _set_measure(self, node: SetExpression) -> str:
         inner = node.source if isinstance(node, Unique) else node
@@ -244,7 +259,7 @@ class _Run:
         elif node.name == "room_area":
             number, measure = self._room(), self._measure_words(node.name)
         else:
-            found = self._alike(node.name, self.finder.find(node.of[0]))
+            found = self._alike(node.name, self._boxed(node.of[0]))
             if len(found) != 1:
                 return self._several(node, found)
             number, measure = self._one(node.name, found), self._measure_words(node.name)
@@ -267,8 +282,8 @@ class _Run:
             told = format_number(number.value, number.unit)
             raise StopError(
                 Status.CANNOT_DETECT,
-                f"this source has no {wanted}: a photo alone is measured in pixels, a scene without "
-                f"scale in its own units; there it is {told}",
+                f"this source has no {wanted}: a photo alone is measured in pixels, a scene "
+                f"without scale in its own units; there it is {told}",
             ) from error
 
     def _distance_words(self, node: Measure) -> str:
@@ -280,7 +295,7 @@ class _Run:
             return self._mutual(node, a)
         for found in (a, b):
             if not len(found):
-                raise StopError(Status.UNKNOWN_OBJECT, f"there is no {found.name} in this scene")
+                raise found.missing()
         values = self._distances(node.name, a.index, b.index)
         same = a.index[:, None] == b.index[None]
         values = torch.where(same, torch.inf, values)
@@ -294,12 +309,13 @@ class _Run:
         for found, taken in ((a, i), (b, j)):
             if len(found) > 1:
                 notes.append(
-                    f"there are {len(found)} {found.name}; took the closest pair, "
+                    f"there are {len(found)} of {found.name!r}; took the closest pair, "
                     f"{self.scene.names[taken]}"
                 )
         value = self._pair_distance(node.name, i, j)
         if value == 0:
-            notes.append("the boxes touch or overlap")
+            exact = node.name == "distance"
+            notes.append("the boxes touch or overlap" if exact else "the centres coincide")
         return _Number(
             value=value, unit=self.scene.unit, notes=tuple(notes), open=a.open or b.open,
             evidence=(i, j, *a.anchors, *b.anchors),
@@ -340,6 +356,10 @@ class _Run:
         return _Number(value=area, unit=unit_of(self.scene.unit, 2), evidence=())
 
     def _one(self, name: str, found: Found) -> _Number:
+        if self.scene.kind == "image" and name in ("elevation", "top"):
+            raise UnsupportedError(
+                f"{name!r} is above the floor, and a single photo shows no floor"
+            )
         value = float(self.scene.measure(name, found.index)[0])
         return _Number(
             value=value,
@@ -360,15 +380,21 @@ class _Run:
         note = f"there are {len(found)} of {found.name!r}, all the same"
         return replace(found, index=found.index[:1], notes=(*found.notes, note))
 
+    def _boxed(self, node: SetExpression) -> Found:
+        """Objects that have a box to measure."""
+        found = self.finder.find(node)
+        if not len(found):
+            raise found.missing()
+        return found
+
     def _several(self, node: Measure, found: Found) -> Answer:
         """A measure of several objects: of each, or asked back where one was meant."""
-        if not len(found):
-            raise StopError(Status.UNKNOWN_OBJECT, f"there is no {found.name} in this scene")
         each = []
-        for i in found.index.tolist():
-            one = Found(index=torch.tensor([i]), name=found.name)
+        # A question back needs examples, not all.
+        for row in found.index[: 8 if found.definite else None]:
+            one = Found(index=row[None], name=found.name)
             value, unit, _ = self._in_unit(self._one(node.name, one), node.unit)
-            each.append(f"{self.scene.names[i]}: {value:.2f} {unit}")
+            each.append(f"{self.scene.names[int(row)]}: {value:.2f} {unit}")
         evidence = self._evidence(found)
         if found.definite:
             return Answer(
@@ -376,53 +402,65 @@ class _Run:
                 status=Status.AMBIGUOUS,
                 evidence=evidence,
                 measure=self._measure_words(node.name),
-                note=f"there are {len(found)} of {found.name!r}: {', '.join(each[:8])}; say which, "
+                note=f"there are {len(found)} of {found.name!r}: {', '.join(each)}; say which, "
                 f"for example {self.scene.names[int(found.index[0])]!r}",
             )
         return Answer(
             value=tuple(each), evidence=evidence, measure=self._measure_words(node.name),
+            status=Status.AMBIGUOUS if found.open else Status.ANSWERED,
             note="; ".join(found.notes),
         )  # fmt: skip
 
     # -- comparing and ordering -----------------------------------------------------------
 
-    def _number(self, node: Count | Measure) -> _Number:
+    def _numbers(self, node: Count | Measure) -> list[_Number]:
+        """The value of one side; several where a singular fits several objects."""
         if isinstance(node, Count):
             found = self.finder.find(node.source)
             value = found.stated if found.stated is not None else len(found)
-            return _Number(
-                value=value, unit="count", evidence=tuple(found.index.tolist()), open=found.open,
-                notes=found.notes,
-            )  # fmt: skip
+            return [
+                _Number(value=value, unit="count", evidence=tuple(found.index.tolist()),
+                        open=found.open, notes=found.notes)
+            ]  # fmt: skip
         if node.name in ("distance", "center_distance"):
-            return self._distance(node)
-        found = self.finder.find(node.of[0])
-        if not len(found):
-            raise StopError(Status.UNKNOWN_OBJECT, f"there is no {found.name} in this scene")
-        if len(found) > 1:
+            return [self._distance(node)]
+        if node.name == "room_area":
+            return [self._room()]
+        found = self._boxed(node.of[0])
+        if not found.definite and len(found) > 1:
             names = self.finder.names(found.index.tolist())
             raise StopError(
                 Status.AMBIGUOUS, f"there are {len(found)} of {found.name!r} ({names}); say which"
             )
-        return self._one(node.name, found)
+        if len(found) > 1:
+            names = self.finder.names(found.index.tolist())
+            found = replace(
+                found, notes=(*found.notes, f"there are {len(found)} of {found.name!r} ({names})")
+            )
+        return [self._one(node.name, replace(found, index=row[None])) for row in found.index]
 
     def _compare(self, node: Compare) -> Answer:
-        left, right = self._number(node.left), self._number(node.right)
-        tests: dict[str, Callable[[float, float], bool]] = {
-            "more": lambda a, b: a > b,
-            "fewer": lambda a, b: a < b,
-            "equal": lambda a, b: a == b,
-        }
+        pairs = list(product(self._numbers(node.left), self._numbers(node.right)))
+        left, right = pairs[0]
+        if left.unit != right.unit:
+            raise StopError(
+                Status.NOT_UNDERSTOOD, f"{left.unit} and {right.unit} cannot be compared"
+            )
+        verdicts = {_holds(node.operator, a.value, b.value) for a, b in pairs}
+        is_split = len(verdicts) > 1
+        notes = tuple(dict.fromkeys((*left.notes, *right.notes)))
+        if len(pairs) > 1:
+            notes = (*notes, "it depends on which; name one" if is_split else "the same for each")
         detail = f"{left.value:.4g} {left.unit} against {right.value:.4g} {right.unit}"
         self.finder.steps.append(Step(name="compare", detail=detail))
         name = node.left.name if isinstance(node.left, Measure) else "count"
         words = self.scene.method if name == "distance" else self._measure_words(name)
         return Answer(
-            value=tests[node.operator](left.value, right.value),
-            status=Status.AMBIGUOUS if left.open or right.open else Status.ANSWERED,
-            evidence=self._ids((*left.evidence, *right.evidence)),
+            value=None if is_split else verdicts.pop(),
+            status=Status.AMBIGUOUS if left.open or right.open or is_split else Status.ANSWERED,
+            evidence=self._ids([row for pair in pairs for side in pair for row in side.evidence]),
             measure=f"{words}: {detail}",
-            note="; ".join((*left.notes, *right.notes)),
+            note="; ".join(notes),
         )
 
     def _order(self, node: Order) -> Answer:
@@ -437,10 +475,20 @@ class _Run:
                 raise StopError(Status.NEEDS_VIDEO, NEEDS_VIDEO)
             times.append((float(seen.min()), normalise(name), int(index[seen.argmin()])))
         times.sort(key=lambda item: item[0])
+        tied = [(a[1], b[1]) for a, b in pairwise(times) if a[0] == b[0]]
+        together = tuple(f"{a} and {b} are first seen at the same time" for a, b in tied)
         return Answer(
             value=tuple(name for _, name, _ in times),
+            status=Status.AMBIGUOUS if found.open or tied else Status.ANSWERED,
             evidence=self._ids([row for _, _, row in times]),
             measure="time of the first sight: "
             + ", ".join(f"{name} {seconds:.1f} s" for seconds, name, _ in times),
-            note="; ".join(found.notes),
+            note="; ".join((*found.notes, *together)),
         )
+
+
+def _holds(operator: str, left: float, right: float) -> bool:
+    """Equal up to rounding is equal, and neither more nor fewer."""
+    if math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-9):
+        return operator == "equal"
+    return {"more": left > right, "fewer": left < right, "equal": False}[operator]

@@ -44,7 +44,7 @@ def convert(value: float, source: str, target: str) -> float:
         return value
     kinds = []
     for unit in (source, target):
-        power = int(unit[-1]) if unit[-1] in "23" else 1
+        power = int(unit[-1]) if unit.endswith(("2", "3")) else 1
         base = unit.rstrip("23") if power > 1 else unit
         if base not in _METRES:
             raise InputError(f"{source} cannot be given in {target}")

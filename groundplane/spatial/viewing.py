@@ -8,17 +8,22 @@ the answer asks back.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import product
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundplane.core.answer import FrameOfReference, Status
+from groundplane.core.errors import listing
 from groundplane.core.expressions import Viewpoint
 from groundplane.spatial.found import Finder, Found, StopError, View
 
 __all__ = ["IMAGE_FRAME", "WORLD_FRAME", "describe_viewpoint", "find_view", "stand_and_look"]
 
+# A viewpoint that fits more places than this is left open without trying each.
+_MOST_READINGS = 64
 WORLD_FRAME = FrameOfReference(kind="world", text="world, z up; needs no viewer")
 IMAGE_FRAME = FrameOfReference(
     kind="image", text="image plane: left, right, above and below as the photographer saw them"
@@ -73,7 +78,7 @@ def find_view(
             "left, right, in front and behind depend on where you stand: say 'when I stand at A "
             "facing B'",
         )
-    front = solver.scene.fronts(anchor.index)[0]
+    front = solver.scene.fronts(anchor.index[:1])[0]
     name = solver.scene.names[int(anchor.index[0])]
     if len(anchor) == 1 and not bool(front.isnan().any()):
         frame = FrameOfReference(
@@ -104,8 +109,11 @@ def _from_the_middle(solver: Finder, facing: Int[Tensor, " 1"], name: str) -> Vi
         evidence=(int(facing[0]),),
         open=True,
         notes=(
-            "left, right, in front and behind depend on where you stand and you did not say; this "
-            f"holds from the middle of the scene facing {name}. Say 'when I stand at A facing B'",
+            (
+                "left, right, in front and behind depend on where you stand and you did not say; "
+                f"this holds from the middle of the scene facing {name}. Say 'when I stand at A "
+                "facing B'"
+            ),
         ),
     )  # fmt: skip
 
@@ -120,29 +128,43 @@ def stand_and_look(solver: Finder, viewpoint: Viewpoint) -> View:
     origin = solver.find(viewpoint.origin) if viewpoint.origin is not None else None
     for found in (facing, origin):
         if found is not None and not len(found):
-            raise StopError(Status.UNKNOWN_OBJECT, f"there is no {found.name} in this scene")
-    taken = [int(facing.index[0])] + ([int(origin.index[0])] if origin is not None else [])
-    here = solver.scene.middle() if origin is None else solver.scene.ground(origin.index)[0]
-    line = solver.scene.ground(facing.index)[0] - here
-    if float(line.norm()) < 1e-6:
+            raise found.missing()
+    places: list[int | None] = [None] if origin is None else origin.index.tolist()
+    pairs = list(product(places, facing.index.tolist()))
+    views = [
+        view
+        for place, goal in pairs[:_MOST_READINGS]
+        if (view := _look(solver, place, goal, turn=viewpoint.turn)) is not None
+    ]
+    if not views:
         raise StopError(
             Status.AMBIGUOUS,
-            f"one cannot stand at and face the same place ({solver.scene.names[taken[0]]})",
+            f"one cannot stand at and face the same place ({solver.scene.names[pairs[0][1]]})",
         )
+    names = solver.scene.names
     notes = tuple(
-        f"there are {len(found)} of {found.name!r}; took {solver.scene.names[int(found.index[0])]}"
-        for found in (origin, facing)
+        f"there are {len(found)} of {found.name!r} "
+        f"({listing((names[i] for i in found.index.tolist()), limit=8)}); took {names[taken]}"
+        for found, taken in ((origin, views[0].evidence[0]), (facing, views[0].evidence[-1]))
         if found is not None and len(found) > 1
     )
+    unsure = facing.open or bool(origin and origin.open) or len(pairs) > _MOST_READINGS
+    return replace(views[0], open=unsure, notes=notes, others=tuple(views[1:]))
+
+
+def _look(solver: Finder, place: int | None, goal: int, *, turn: float) -> View | None:
+    """The view from one place toward one object; None where they coincide."""
+    scene = solver.scene
+    here = scene.middle() if place is None else scene.ground(torch.tensor([place]))[0]
+    line = scene.ground(torch.tensor([goal]))[0] - here
+    if place == goal or float(line.norm()) < 1e-6:
+        return None
     return View(
-        direction=_turned(line / line.norm(), viewpoint.turn),
+        direction=_turned(line / line.norm(), turn),
         origin=here,
-        frame=describe_viewpoint(solver, taken[0], taken[1] if origin is not None else None,
-                                 turn=viewpoint.turn),
-        evidence=tuple(reversed(taken)),
-        open=bool(notes) or facing.open or bool(origin and origin.open),
-        notes=notes,
-    )  # fmt: skip
+        frame=describe_viewpoint(solver, goal, place, turn=turn),
+        evidence=(goal,) if place is None else (place, goal),
+    )
 
 
 def describe_viewpoint(

@@ -7,9 +7,11 @@ turns to the next landmark. Any other landmark needs the video.
 
 from __future__ import annotations
 
+import math
+
 import torch
 
-from groundplane.core.answer import Answer, Status, Step
+from groundplane.core.answer import Answer, FrameOfReference, Status, Step
 from groundplane.core.expressions import SetExpression
 from groundplane.core.queries import Route
 from groundplane.spatial.found import StopError
@@ -48,16 +50,22 @@ def route_answer(finder: SetSolver, node: Route) -> Answer:
             )
             if turn == "?":
                 turns.append(word)
-        before, here, goal = here, stop, stop
+        if stop != here:
+            before, here, goal = here, stop, stop
     if len(turns) != sum(turn == "?" for turn in node.turns):
         raise StopError(Status.NEEDS_VIDEO, _NEEDS_VIDEO)
     rows = dict.fromkeys([start, facing, *stops])
+    names, ids = finder.scene.names, finder.scene.ids
     return Answer(
         value=tuple(turns),
-        evidence=tuple(finder.scene.ids[i] for i in rows),
+        evidence=tuple(ids[i] for i in rows),
+        frame=FrameOfReference(
+            kind="viewpoint", origin=ids[start], facing=ids[facing],
+            text=f"the walker's own left and right, from {names[start]} facing {names[facing]} on",
+        ),
         measure="walk from centre to centre, each turn toward the next landmark",
         note="simulated on boxes; walls and free space are not known",
-    )
+    )  # fmt: skip
 
 
 def _landmark(finder: SetSolver, node: SetExpression) -> int:
@@ -80,7 +88,7 @@ def _turn_angle(finder: SetSolver, here: int, goal: int, stop: int, *, before: i
         past = finder.scene.ground(torch.tensor([before]))[0]
         points = torch.stack([points[0], points[0] + (points[0] - past), points[2]])
     angle = float(bearing(points[:1], points[1:2], points[2:])[0, 0, 0])
-    if angle != angle:
+    if math.isnan(angle):
         raise StopError(Status.NEEDS_VIDEO, _NEEDS_VIDEO)
     return angle
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from groundplane.core.answer import Answer, Status
-from groundplane.core.expressions import Extreme, Relate, Select, SetExpression, Unique
-from groundplane.core.lexicon import normalise, plural
+from groundplane.core.answer import Answer, FrameOfReference, Status
+from groundplane.core.expressions import Extreme, Or, Relate, Select, SetExpression, Unique
+from groundplane.core.lexicon import PLURAL_ONLY, head_of, normalise, plural
 from groundplane.core.queries import (
     Attribute,
     Compare,
@@ -20,7 +21,7 @@ from groundplane.core.queries import (
     Order,
     Route,
 )
-from groundplane.spatial.nouns import noun, relation_words
+from groundplane.spatial.nouns import base_of, is_plural, noun, ordinal, relation_words
 from groundplane.spatial.units import format_number
 
 __all__ = ["Piece", "word_answer"]
@@ -47,9 +48,23 @@ def word_answer(expression: Expression, answer: Answer) -> tuple[Piece, ...]:
     if answer.value is None:
         return (Piece(_note_sentence(expression, answer)),)
     pieces = _sentence(expression, answer)
-    if answer.status is Status.AMBIGUOUS:
-        return (*pieces, Piece(f" This is open: {answer.note}."))
-    return (*pieces, Piece(f" ({answer.note})")) if answer.note else pieces
+    if not answer.note:
+        return pieces
+    note = answer.note if answer.status is Status.AMBIGUOUS else _sentence_of(answer.note)
+    lead = " This is open: " if answer.status is Status.AMBIGUOUS else " "
+    return (*pieces, Piece(f"{lead}{_stopped(note)}"))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _stopped(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _sentence_of(note: str) -> str:
+    return _stopped(_capital(note))
 
 
 def _note_sentence(expression: Expression, answer: Answer) -> str:
@@ -57,8 +72,8 @@ def _note_sentence(expression: Expression, answer: Answer) -> str:
     if answer.status is Status.NEEDS_VIDEO:
         what = "the order of first sight" if isinstance(expression, Order) else "this"
         what = "the route" if isinstance(expression, Route) else what
-        return f"{what[0].upper()}{what[1:]} {note}."
-    return note if note.endswith((".", "?", "!")) else f"{note}."
+        note = f"{what} {note}"
+    return _sentence_of(note)
 
 
 def _sentence(node: Expression, answer: Answer) -> tuple[Piece, ...]:
@@ -71,40 +86,54 @@ def _sentence(node: Expression, answer: Answer) -> tuple[Piece, ...]:
 
 def _count(node: Count, answer: Answer) -> tuple[Piece, ...]:
     number = answer.value
-    words = noun(node.source)
     if number == 1:
-        text = f"{_with_article(_one(node.source))}"
+        text = _with_article(_one(node.source))
         return (Piece("There is "), Piece(text, answer.evidence[:1]), Piece("."))
-    head, _, rest = _many(node.source).partition("\t")
     quantity = "no" if number == 0 else f"{number}"
-    del words
     refers = answer.evidence[: int(number)] if isinstance(number, int | float) else ()
-    return (Piece("There are "), Piece(f"{quantity} {head}{rest}", refers), Piece("."))
+    return (Piece("There are "), Piece(f"{quantity} {_many(node.source)}", refers), Piece("."))
 
 
 def _split(node: SetExpression) -> tuple[str, str]:
     """The thing counted, singular, and what restricts it."""
-    base = node
-    while isinstance(base, Relate | Unique):
-        base = base.source
-    head = "object" if isinstance(base, Select) and base.phrase is None else normalise(noun(base))
-    full = noun(node)
-    start = noun(base)
+    base = base_of(node)
+    start, full = noun(base), noun(node)
+    head = "object" if _is_anything(base) else normalise(start)
     return head, full[len(start) :] if full.startswith(start) else ""
 
 
 def _one(node: SetExpression) -> str:
-    head, rest = _split(node)
-    return head + rest
+    return "".join(_split(node))
 
 
 def _many(node: SetExpression) -> str:
     head, rest = _split(node)
-    return f"{plural(head)}\t{rest}"
+    return f"{plural(head)}{rest}"
+
+
+_PAIRS = frozenset(
+    {"scissors", "skis", "pants", "trousers", "jeans", "shorts", "headphones", "goggles"}
+)
+# An article goes by the sound: `a unicorn`, `an hourglass`.
+_CONSONANT = re.compile(r"eu|one\b|uni(?!n|m)|use|usb|ute")
+_VOWEL = re.compile(r"[aeiou]|hour|honou?r|heir")
 
 
 def _with_article(words: str) -> str:
-    return f"{'an' if words[:1] in 'aeiou' else 'a'} {words}"
+    head = words.split()[head_of(words.split())] if words else ""
+    if head in _PAIRS:
+        return f"a pair of {words}"
+    if is_plural(Select(words)) and head in PLURAL_ONLY:
+        return f"a set of {words}"
+    return f"{'an' if _VOWEL.match(words) and not _CONSONANT.match(words) else 'a'} {words}"
+
+
+def _be(node: SetExpression) -> str:
+    return "are" if is_plural(node) and not isinstance(_inner(node), Extreme) else "is"
+
+
+def _inner(node: SetExpression) -> SetExpression:
+    return node.source if isinstance(node, Unique) else node
 
 
 def _exists(node: Exists, answer: Answer) -> tuple[Piece, ...]:
@@ -112,123 +141,163 @@ def _exists(node: Exists, answer: Answer) -> tuple[Piece, ...]:
     lead = Piece("Yes, " if yes else "No, ")
     source = node.source
     if isinstance(source, Relate) and isinstance(source.source, Unique):
-        subject = noun(source.source, article=True)
         rest = noun(source)[len(noun(source.source)) :]
-        verb = "is" if yes else "is not"
-        return (lead, Piece(subject, answer.evidence[:1]), Piece(f" {verb}{rest}."))
+        verb = _be(source.source) + ("" if yes else " not")
+        return (lead, Piece(_the(source.source), answer.evidence[:1]), Piece(f" {verb}{rest}."))
+    words = _existing(source, yes=yes, alone=len(answer.evidence) == 1)
+    return (lead, Piece(f"there {words}", answer.evidence if yes else ()), Piece("."))
+
+
+def _existing(source: SetExpression, *, yes: bool, alone: bool) -> str:
+    """`is a lamp on the table`; the number is that of the question where it is not known."""
     head, rest = _split(source)
-    if yes and len(answer.evidence) == 1:
-        return (lead, Piece(f"there is {_with_article(head)}{rest}", answer.evidence), Piece("."))
-    words = f"there are {'' if yes else 'no '}{plural(head)}{rest}"
-    return (lead, Piece(words, answer.evidence if yes else ()), Piece("."))
+    if _is_anything(base_of(source)):
+        return f"is {'something' if yes else 'nothing'}{rest}"
+    if is_plural(source) and not alone:
+        return f"are {'' if yes else 'no '}{plural(head)}{rest}"
+    return f"is {_with_article(head) if yes else 'no ' + head}{rest}"
 
 
 def _the(node: SetExpression) -> str:
     text = noun(node, article=True)
-    return text if text.startswith("the ") else f"the {text}"
+    return text if text.startswith("the ") or text[-1:].isdigit() else f"the {text}"
 
 
 _ADJECTIVES = {
     "height": "tall", "width": "wide", "depth": "deep", "length": "long",
 }  # fmt: skip
+_EACH = {
+    "height": "Heights", "width": "Widths", "depth": "Depths", "length": "Lengths",
+    "size": "Longest sides", "volume": "Volumes", "floor_area": "Floor areas",
+    "elevation": "Bottoms above the floor", "top": "Tops above the floor", "color": "Colours",
+    "material": "Materials",
+}  # fmt: skip
+
+
+def _each(name: str, answer: Answer) -> tuple[Piece, ...]:
+    """One value an object: the values come as `chair-1: 0.90 m`."""
+    told = [value.replace(": ", " ", 1) for value in _names(answer.value)]
+    head = _EACH.get(name, "Each")
+    return (Piece(f"{head}: "), *_listed(told, answer.evidence), Piece("."))
 
 
 def _measure(node: Measure, answer: Answer) -> tuple[Piece, ...]:
     if isinstance(answer.value, tuple):
-        return (*_listed(answer.value, answer.evidence), Piece("."))
+        return _each(node.name, answer)
     if not isinstance(answer.value, int | float):
-        return (Piece(f"{answer.value}."),)
+        return (Piece(f"{_capital(str(answer.value))}."),)
     amount = format_number(float(answer.value), answer.unit)
     if node.name == "room_area":
         return (Piece(f"The room has a floor area of {amount}."),)
-    ids = answer.evidence
-    first = Piece(_capital(_the(node.of[0])), ids[:1])
     if node.name in ("distance", "center_distance"):
-        if node.of[0] == node.of[1]:
-            return (Piece(_capital(noun(node.of[0])), ids), Piece(f" are {amount} apart."))
-        between = " between centres" if node.name == "center_distance" else ""
-        second = Piece(_the(node.of[1]), ids[1:2])
-        return (first, Piece(f" is {amount} from "), second, Piece(f"{between}."))
+        return _distance(node, answer, amount)
+    thing, ids, be = _the(node.of[0]), answer.evidence[:1], _be(node.of[0])
     if node.name in _ADJECTIVES:
-        return (first, Piece(f" is {amount} {_ADJECTIVES[node.name]}."))
-    lower = Piece(_the(node.of[0]), ids[:1])
+        return (Piece(_capital(thing), ids), Piece(f" {be} {amount} {_ADJECTIVES[node.name]}."))
+    if node.name == "floor_area" and not (answer.unit or "").startswith("px"):
+        verb = "take up" if be == "are" else "takes up"
+        return (Piece(_capital(thing), ids), Piece(f" {verb} {amount} of floor."))
     heads = {
         "size": "The longest side of ", "volume": "The volume of ", "elevation": "The bottom of ",
-        "top": "The top of ", "floor_area": "The area seen from above of ",
+        "top": "The top of ", "floor_area": "The area of ",
     }  # fmt: skip
     ends = {"elevation": " above the floor", "top": " above the floor"}
     head = heads.get(node.name, f"The {node.name} of ")
-    return (Piece(head), lower, Piece(f" is {amount}{ends.get(node.name, '')}."))
+    return (Piece(head), Piece(thing, ids), Piece(f" is {amount}{ends.get(node.name, '')}."))
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _distance(node: Measure, answer: Answer, amount: str) -> tuple[Piece, ...]:
+    ids, (a, b) = answer.evidence, node.of
+    centers = node.name == "center_distance"
+    if a == b:
+        between = " from centre to centre" if centers else ""
+        return (Piece(_capital(_the(a)), ids), Piece(f" are {amount} apart{between}."))
+    if centers:
+        return (
+            Piece("The centre of "), Piece(_the(a), ids[:1]),
+            Piece(f" is {amount} from the centre of "), Piece(_the(b), ids[1:2]), Piece("."),
+        )  # fmt: skip
+    link = Piece(f" {_be(a)} {amount} from ")
+    return (Piece(_capital(_the(a)), ids[:1]), link, Piece(_the(b), ids[1:2]), Piece("."))
 
 
 _MORE_WORDS = {
-    "distance": ("farther", "closer"), "height": ("taller", "shorter"), "size": ("longer", "shorter"),
-    "width": ("wider", "narrower"), "depth": ("deeper", "thinner"), "volume": ("bigger", "smaller"),
+    "distance": ("farther", "closer"), "height": ("taller", "shorter"),
+    "size": ("longer", "shorter"), "width": ("wider", "narrower"), "depth": ("deeper", "thinner"),
+    "volume": ("bigger", "smaller"),
 }  # fmt: skip
 
 
+_AMOUNT = re.compile(r"(\d[\d.e+-]*) (\w+)")
+
+
 def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
-    lead = "Yes" if answer.value else "No"
-    detail = answer.measure.rpartition(": ")[2]
+    lead, yes = "Yes" if answer.value else "No", bool(answer.value)
+    detail = _AMOUNT.sub(
+        lambda found: format_number(float(found[1]), found[2]),
+        answer.measure.rpartition(": ")[2],
+    )
     if isinstance(node.left, Count):
         words = {"more": "more", "fewer": "fewer", "equal": "as many"}[node.operator]
-        verb = "are" if answer.value else "are not"
-        left, right = noun(node.left.source), _compared(node.right)
         link = "as" if node.operator == "equal" else "than"
-        numbers = detail.replace(" count", "")
-        return (Piece(f"{lead}, there {verb} {words} {left} {link} {right}: {numbers}."),)
-    left, right = _the(node.left.of[0]), _compared(node.right)
-    verb = "is" if answer.value else "is not"
-    more, fewer = _MORE_WORDS.get(node.left.name, ("more", "less"))
+        verb = "are" if yes else "are not"
+        left, right = _many(node.left.source), _compared(node.right)
+        return (Piece(f"{lead}, there {verb} {words} {left} {link} {right}: {detail}."),)
+    subject = Piece(_the(node.left.of[0]), answer.evidence[:1])
+    said = _compared_words(node.left, node, yes=yes)
+    return (Piece(f"{lead}, "), subject, Piece(f" {said}: {detail}."))
+
+
+def _compared_words(left: Measure, node: Compare, *, yes: bool) -> str:
+    """`is not taller than the bed`."""
+    more, fewer = _MORE_WORDS.get(left.name, ("more", "less"))
     word = more if node.operator == "more" else fewer
-    if node.left.name == "distance" and isinstance(node.right, Measure):
-        near = f"{word} {'from' if word == 'farther' else 'to'} {_the(node.left.of[1])}"
-        other = node.right.of
-        than = f"to {_the(other[1])}" if other[0] == node.left.of[0] else _the(other[0])
-        return (Piece(f"{lead}, "), Piece(left, answer.evidence[:1]),
-                Piece(f" {verb} {near} than {than}: {detail}."))  # fmt: skip
-    return (Piece(f"{lead}, "), Piece(left, answer.evidence[:1]),
-            Piece(f" {verb} {word} than {right}: {detail}."))  # fmt: skip
+    be, many = _be(left.of[0]), _be(left.of[0]) == "are"
+    right = _compared(node.right)
+    if left.name == "floor_area":
+        verb = ("take up" if many else "takes up") if yes else (
+            "do not take up" if many else "does not take up"
+        )  # fmt: skip
+        return f"{verb} {'more' if node.operator == 'more' else 'less'} floor space than {right}"
+    verb = be if yes else f"{be} not"
+    if left.name == "distance" and isinstance(node.right, Measure):
+        link = "from" if word == "farther" else "to"
+        c, d = node.right.of
+        than = f"{link} {_the(d)}" if c == left.of[0] else _the(c)
+        return f"{verb} {word} {link} {_the(left.of[1])} than {than}"
+    return f"{verb} {word} than {right}"
 
 
 def _compared(node: Count | Measure) -> str:
-    return noun(node.source) if isinstance(node, Count) else _the(node.of[0])
+    return _many(node.source) if isinstance(node, Count) else _the(node.of[0])
 
 
 def _direction(node: Direction, answer: Answer) -> tuple[Piece, ...]:
+    be = _be(node.target)
     target = Piece(_capital(_the(node.target)), answer.evidence[:1])
-    value = str(answer.value)
-    frame = answer.frame
+    value, frame = str(answer.value), answer.frame
     if frame is not None and frame.kind == "image":
         where = f"{value} of {_the(node.anchor)}" if node.anchor is not None else (
             f"in the {value} half of the picture" if node.sectors == "sides"
             else f"{value} of the middle of the picture"
         )  # fmt: skip
-        return (target, Piece(f" is {where} (in the picture)."))
+        return (target, Piece(f" {be} {where} (in the picture)."))
     if node.anchor is not None and (node.viewpoint is None or node.viewpoint.facing != node.anchor):
-        link = "" if value in ("behind",) else " of"
-        return (
-            target,
-            Piece(f" is {value}{link} {_the(node.anchor)}, {frame.text if frame else ''}."),
-        )
+        link = "" if value == "behind" else " of"
+        return (target, Piece(f" {be} {value}{link} {_the(node.anchor)}{_seen_from(frame)}."))
     words = {"left": "to your left", "right": "to your right", "front": "in front of you",
              "back": "behind you, at your back"}  # fmt: skip
     where = words.get(value, f"to your {value}")
     angle = answer.measure.rpartition(": ")[2]
-    view = f"{_capital(frame.text)}: " if frame is not None else ""
-    return (
-        Piece(view),
-        Piece(_the(node.target), answer.evidence[:1]),
-        Piece(f" is {where} ({angle})."),
-    )
+    measured = f" ({angle})" if angle else ""
+    if frame is None:
+        return (target, Piece(f" {be} {where}{measured}."))
+    thing = Piece(_the(node.target), answer.evidence[:1])
+    return (Piece(f"{_capital(frame.text)}: "), thing, Piece(f" {be} {where}{measured}."))
 
 
 def _names(value: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, tuple) else (str(value),)
+    return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
 
 
 def _listed(names: Sequence[str], ids: Sequence[str]) -> tuple[Piece, ...]:
@@ -260,62 +329,107 @@ def _route(node: Route, answer: Answer) -> tuple[Piece, ...]:
 def _attribute(node: Attribute, answer: Answer) -> tuple[Piece, ...]:
     subject = Piece(_capital(_the(node.source)), answer.evidence[:1])
     if isinstance(answer.value, tuple) and node.name == "place":
-        return (Piece(f"In the picture: {', '.join(answer.value)}."),)
+        return (Piece("In the picture: "), *_listed(answer.value, answer.evidence), Piece("."))
     if isinstance(answer.value, tuple):
-        return (*_listed(answer.value, answer.evidence), Piece("."))
+        return _each(node.name, answer)
     made = "made of " if node.name == "material" else ""
     image = answer.frame is not None and answer.frame.kind == "image"
     place = f"at the {answer.value} of the picture" if image and node.name == "place" else (
         f"{made}{answer.value}")  # fmt: skip
-    return (subject, Piece(f" is {place}."))
+    return (subject, Piece(f" {_be(node.source)} {place}."))
 
 
 def _objects(node: SetExpression, answer: Answer) -> tuple[Piece, ...]:
-    inner = node.source if isinstance(node, Unique) else node
+    inner = _inner(node)
     names, ids = _names(answer.value), answer.evidence
     if isinstance(inner, Extreme):
         return _chosen(inner, answer)
-    if isinstance(inner, Select) and inner.phrase is None:
-        groups = Counter(name.rpartition("-")[0] if name[-1:].isdigit() else name for name in names)
-        told = [f"{n} {plural(label)}" if n > 1 else label for label, n in groups.items()]
-        count = f"{len(names)} object{'' if len(names) == 1 else 's'}"
-        return (
-            (Piece(f"There are {count}: {', '.join(told)}."),)
-            if names
-            else (Piece("There is nothing."),)
-        )
+    if _is_anything(inner):
+        return _everything(names)
     if not isinstance(inner, Relate):
+        if not names:
+            return (Piece(f"There are no {_many(node)}."),)
         return (Piece(_capital(noun(node)) + ": "), *_listed(names, ids), Piece("."))
+    if inner.relation in _CARRIES and inner.anchor is not None:
+        return _carried(inner, answer)
     where = noun(inner)[len(noun(inner.source)) :].strip() or relation_words(inner.relation)
-    if not answer.value:
-        what = "Nothing" if _is_anything(inner.source) else f"No {normalise(noun(inner.source))}"
-        return (Piece(f"{what} is {where}{_seen_from(answer)}."),)
-    return (Piece(f"{_capital(where)}{_seen_from(answer)}: "), *_listed(names, ids), Piece("."))
+    seen = _seen_from(answer.frame)
+    if not names:
+        what = "Nothing" if _is_anything(inner.source) else f"No {_one(inner.source)}"
+        return (Piece(f"{what} is {where}{seen}."),)
+    return (Piece(f"{_capital(where)}{seen}: "), *_listed(names, ids), Piece("."))
+
+
+def _everything(names: Sequence[str]) -> tuple[Piece, ...]:
+    """All there is, grouped by label."""
+    if not names:
+        return (Piece("There is nothing."),)
+    groups = Counter(name.rpartition("-")[0] if name[-1:].isdigit() else name for name in names)
+    told = [f"{n} {plural(normalise(label))}" if n > 1 else label for label, n in groups.items()]
+    listed = " and ".join(part for part in (", ".join(told[:-1]), told[-1]) if part)
+    number = f"are {len(names)} objects" if len(names) > 1 else "is 1 object"
+    return (Piece(f"There {number}: {listed}."),)
+
+
+_CARRIES = {"supports": "on", "contains": "in"}
+
+
+def _carried(node: Relate, answer: Answer) -> tuple[Piece, ...]:
+    """What a thing stands on or in."""
+    names = [_named(name) for name in _names(answer.value)]
+    anchor = node.anchor if node.anchor is not None else Select(None)
+    lead = Piece(f"{_capital(_the(anchor))} {_be(anchor)} {_CARRIES[node.relation]} ")
+    if not names:
+        return (lead, Piece("nothing here."))
+    return (lead, *_listed(names, answer.evidence), Piece("."))
 
 
 def _is_anything(node: SetExpression) -> bool:
     return isinstance(node, Select) and node.phrase is None
 
 
-def _seen_from(answer: Answer) -> str:
-    frame = answer.frame
+def _seen_from(frame: FrameOfReference | None) -> str:
     if frame is None or frame.kind == "world":
         return ""
-    return " (in the picture)" if frame.kind == "image" else f", {frame.text}"
+    return " (in the picture)" if frame.kind == "image" else f" ({frame.text})"
+
+
+def _named(name: str) -> str:
+    """A label takes an article, an id does not."""
+    return name if name[-1:].isdigit() else f"the {name}"
+
+
+_OF_TWO = {
+    "biggest": "bigger", "smallest": "smaller", "tallest": "taller", "shortest": "shorter",
+    "longest": "longer", "widest": "wider", "narrowest": "narrower", "deepest": "deeper",
+    "thinnest": "thinner", "largest": "larger", "highest": "higher", "lowest": "lower",
+    "closest": "closer", "farthest": "farther",
+}  # fmt: skip
+
+
+def _option(node: Extreme, value: str) -> tuple[str, str]:
+    """The chosen one as the question wrote it, and its verb: `the shoes`, `are`."""
+    for option in node.source.sources if isinstance(node.source, Or) else ():
+        if normalise(noun(option)) == value:
+            return _the(option), _be(option)
+    return _named(value), "is"
 
 
 def _chosen(node: Extreme, answer: Answer) -> tuple[Piece, ...]:
     value = ", ".join(_names(answer.value))
-    words = noun(node)
     if node.measure == "count":
         return (Piece(f"There are {'more' if node.largest else 'fewer'} {plural(value)}."),)
-    name = Piece(f"The {value}", answer.evidence[:1])
-    if node.measure == "distance" and node.anchor is not None:
-        far = "farthest from" if node.largest else "closest to"
-        rank = {1: "", 2: "second "}.get(node.rank, f"{node.rank}. ")
-        anchor = Piece(_the(node.anchor), answer.evidence[1:2])
-        return (name, Piece(f" is {rank}{far} "), anchor, Piece("."))
+    words, be = _option(node, value)
+    name = Piece(_capital(words), answer.evidence[:1])
     if node.measure == "first_seen":
-        return (name, Piece(f" is seen {'last' if node.largest else 'first'}."))
-    adjective = words.split()[0] if node.rank == 1 else " ".join(words.split()[:2])
-    return (name, Piece(f" is the {adjective}."))
+        return (name, Piece(f" {be} seen {'last' if node.largest else 'first'}."))
+    two = isinstance(node.source, Or) and len(node.source.sources) == 2 and node.rank == 1
+    if node.measure == "distance" and node.anchor is not None:
+        far = "farthest" if node.largest else "closest"
+        far = f"{_OF_TWO[far] if two else far} {'from' if node.largest else 'to'}"
+        anchor = Piece(_the(node.anchor), answer.evidence[1:2])
+        return (name, Piece(f" {be} {ordinal(node.rank)}{far} "), anchor, Piece("."))
+    adjective = noun(node).removeprefix(ordinal(node.rank)).split()[0]
+    if two:
+        return (name, Piece(f" {be} {_OF_TWO.get(adjective, adjective)}."))
+    return (name, Piece(f" {be} the {ordinal(node.rank)}{adjective}."))

@@ -115,13 +115,35 @@ def test_iou_is_exactly_that_of_pycocotools(masks, data):
         assert np.array_equal(got, expected)
 
 
-def test_iou_in_several_blocks_is_that_of_one_pair_at_a_time():
+def test_iou_of_many_masks_is_that_of_pycocotools():
     rng = np.random.default_rng(0)
     masks = [encode(rng.random((9, 7)) < share) for share in np.linspace(0, 1, 150)]
     got = intersection_over_union(masks, masks[:130])
     theirs = [_as_referee(mask) for mask in masks]
     expected = referee.iou(theirs, theirs[:130], [0] * 130)
     assert np.array_equal(got, expected)
+
+
+def _slow_iou(a, b):
+    """The overlap of two masks, pixel by pixel."""
+    return (a & b).sum() / max((a | b).sum(), 1)
+
+
+@given(_stack(6))
+def test_iou_is_that_of_the_pixels_where_boxes_meet_and_where_they_do_not(masks):
+    apart = [
+        np.pad(m, [(0, 0), (k * m.shape[1] // 2, 3 * m.shape[1])]) for k, m in enumerate(masks)
+    ]
+    width = min(mask.shape[1] for mask in apart)
+    planes = [mask[:, :width] for mask in apart]
+    rles = [encode(plane) for plane in planes]
+    got = intersection_over_union(rles, rles)
+    assert np.array_equal(got, [[_slow_iou(a, b) for b in planes] for a in planes])
+
+
+def test_touching_boxes_and_empty_runs_share_nothing():
+    left, right = from_counts([0, 2, 0, 0, 2], (2, 2)), from_counts([2, 0, 0, 2], (2, 2))
+    assert intersection_over_union([left, right], [left, right]).tolist() == [[1, 0], [0, 1]]
 
 
 def test_iou_without_crowd_flags_divides_by_the_union():
@@ -331,6 +353,9 @@ def test_runs_that_are_no_whole_numbers_are_refused(counts):
     [
         ([], "got none"),
         ([[]], "got 0 entries"),
+        ([1, 2, 3], r"array of shape \(\)"),
+        ([[[1, 2], [3, 4], [5, 6]]], r"array of shape \(3, 2\)"),
+        (["text"], "no number"),
         ([[1.0, 1.0, 2.0, 2.0]], "got 4 entries"),
         ([[1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0]], "got 7 entries"),
         ([[1.0, 1.0, float("nan"), 2.0, 3.0, 3.0]], "not finite"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+import itertools
 
-from groundplane.spatial.labels import overlap, place_label
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundplane.spatial.labels import overlap, place_label, place_tag, wrap_lines
 
 
 class TestLabels:
@@ -40,3 +44,42 @@ class TestLabels:
         others = np.array([[1.0, 1.0, 5.0, 5.0], [2.0, 0.0, 3.0, 3.0]])
 
         assert overlap(boxes, others).tolist() == [[1.0, 0.0]]
+
+
+class TestTags:
+    size = np.array([40.0, 10.0])
+    extent = np.array([400.0, 400.0])
+    frame = np.array([100.0, 100.0, 200.0, 200.0])
+
+    def place(self, frame, taken=()):
+        return place_tag(frame, self.size, taken=list(taken), extent=self.extent).tolist()
+
+    def test_a_tag_stands_above_the_upper_left_corner(self):
+        assert self.place(self.frame) == [120, 205]
+
+    def test_a_tag_gives_way_to_another(self):
+        assert self.place(self.frame, [(100.0, 200.0, 140.0, 210.0)]) == [180, 205]
+
+    def test_a_tag_stays_in_the_picture(self):
+        assert self.place(np.array([-50.0, 300.0, 450.0, 500.0])) == [20, 395]
+
+
+class TestLines:
+    @given(st.text("ab c", max_size=80), st.integers(1, 12), st.integers(1, 4))
+    def test_lines_fit_and_keep_the_text_in_order(self, text, room, most):
+        lines = wrap_lines(text, room, measure=len, most=most)
+
+        whole = "".join(text.split())
+        kept = "".join(lines).replace(" ", "")
+        assert len(lines) <= most
+        # The dots of a room that has none for them stand over by themselves.
+        assert all(len(line) <= max(room, len("a...")) for line in lines)
+        assert kept == whole or (kept.endswith("...") and whole.startswith(kept[:-3]))
+
+    @given(st.text("ab c", max_size=80), st.integers(4, 12))
+    def test_a_text_with_enough_lines_is_not_cut_and_lines_are_full(self, text, room):
+        lines = wrap_lines(text, room, measure=len, most=100)
+
+        assert "".join(lines).replace(" ", "") == "".join(text.split())
+        for line, after in itertools.pairwise(lines):
+            assert len(f"{line} {after.split()[0]}") > room or len(line) == room

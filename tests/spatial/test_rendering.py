@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ from groundplane.core.errors import InputError, OutputError
 from groundplane.core.image import FrameMap, Image, Source
 from groundplane.core.regions import Regions
 from groundplane.spatial import rendering
+from groundplane.spatial.labels import overlap
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.rendering import draw_map, draw_photo
 from groundplane.testing.scenes import SceneBuilder
@@ -58,6 +60,11 @@ def count(path, color):
     """Pixels of about that colour."""
     pixels = np.asarray(PillowImage.open(path).convert("RGB")).astype(int)
     return int((np.abs(pixels - color).max(axis=2) < 12).sum())
+
+
+def picture_size(path):
+    with PillowImage.open(path) as picture:
+        return picture.size
 
 
 class TestMap:
@@ -109,7 +116,7 @@ class TestMap:
         draw_map(apartment(), tmp_path / "map.png")
 
         taken = np.array(sheets[0].taken)
-        shared = rendering.overlap(taken, taken)
+        shared = overlap(taken, taken)
         np.fill_diagonal(shared, 0)
         assert len(taken) == len(apartment()) + 3  # and the scale, x and y
         assert shared.max() == 0
@@ -177,6 +184,18 @@ class TestPhoto:
 
         assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
+    def test_the_title_of_a_narrow_photo_is_not_cut_at_its_sides(self, tmp_path):
+        narrow = replace(photo(), pixels=np.full((400, 4, 3), 90, dtype=np.uint8))
+        none = Regions.empty(phrases=[], image_size=(4, 400))
+        draw_photo(narrow, none, tmp_path / "plain.png")
+        draw_photo(narrow, none, tmp_path / "titled.png", title="There is nothing to see.")
+
+        assert picture_size(tmp_path / "plain.png")[0] < 30
+        pixels = np.asarray(PillowImage.open(tmp_path / "titled.png").convert("L"))
+        assert pixels.shape[1] == 600
+        columns = np.flatnonzero((pixels[:70] < 200).any(axis=0))
+        assert 20 < columns.min() < columns.max() < 580
+
     def test_regions_of_another_size_are_refused(self, tmp_path):
         with pytest.raises(InputError, match=r"\(120, 90\) pixels.* got regions of \(90, 120\)"):
             draw_photo(photo(), regions((90, 120)), tmp_path / "photo.png")
@@ -215,6 +234,26 @@ class TestBoth:
             draw(target)
         assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
         assert target.read_bytes() == b"old"
+
+    @pytest.mark.parametrize(
+        ("words", "lines", "ending"), [(1, 1, "w0"), (30, 2, "w29"), (500, 3, "...")]
+    )
+    def test_a_long_title_takes_up_to_three_lines_above_the_drawing(
+        self, draw, words, lines, ending, tmp_path
+    ):
+        title = " ".join(f"w{number}" for number in range(words))
+        for name in ("picture.svg", "picture.png"):
+            draw(tmp_path / name, title=title)
+        draw(tmp_path / "short.png", title="w0")
+
+        texts = re.findall(r"<!-- (.*?) -->", (tmp_path / "picture.svg").read_text())
+        found = [text for text in texts if text.startswith("w") and text[1:2].isdigit()]
+        assert len(found) == lines
+        assert found[-1].endswith(ending)
+        assert title.startswith(" ".join(found).removesuffix("..."))
+        tall, flat = (picture_size(tmp_path / name) for name in ("picture.png", "short.png"))
+        # A line takes 16 points at 144 dots an inch.
+        assert (tall[0], tall[1] - flat[1]) == (flat[0], pytest.approx(32 * (lines - 1), abs=1))
 
     def test_settings_of_matplotlib_are_left_as_they_were(self, draw, tmp_path):
         # The backend is looked up when it is first read, so it is left out.

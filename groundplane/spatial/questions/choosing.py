@@ -149,8 +149,8 @@ CHOOSING: tuple[Form, ...] = (
     ),
     make_form(
         "nearer of two", "Is the sofa closer to the tv or to the table?", _nearer_of_two,
-        rf"(?:is|are|does|do) {{a}} (?:lie |stand |sit )?{_CLOSE}{_TO} {{b}},? or "
-        rf"(?:is it (?:<CLOSE>) )?(?:to |from )?{{c}}",
+        rf"(?:is|are) {{a}} {_CLOSE}{_TO} {{b}},? or (?:is it (?:<CLOSE>) )?(?:to |from )?{{c}}",
+        rf"(?:does|do) {{a}} (?:lie |stand |sit )?{_CLOSE}{_TO} {{b}},? or (?:to |from )?{{c}}",
         rf"(?:what|which|who)<THING> is {{a}} {_CLOSE}{_TO}[,:;]? {{b}},? or (?:to |from )?{{c}}",
         rf"(?:which|what)<THING> (?:does|do) {{a}} (?:stand|lie|sit) {_CLOSE}{_TO}[,:;]? {{b}},? or "
         r"{c}",
@@ -162,7 +162,7 @@ CHOOSING: tuple[Form, ...] = (
     make_form(
         "biggest of", "Which is bigger, the sofa or the bed?", _most_option,
         r"(?:what|which|who)<THING> (?:is|are|has|would be|stands|sits|hangs|reaches) (?:the )?"
-        r"(?P<more><MORE>|<MOST>)(?: one)? ?[,:;.(-]+ ?(?:is it |out of |of |among |between )?{a}\)?",
+        r"(?P<more><MORE>|<MOST>)(?: one)?<SCOPE> ?[,:;.(-]+ ?(?:is it |out of |of |among |between )?{a}\)?",
         r"(?:what|which|who)<THING> (?:is|are) (?:the )?(?P<more><MORE>|<MOST>)(?: one)? "
         r"(?:out of|of|among|amongst|between) {a}",
         r"(?:is|are) (?:the )?(?P<more><MORE>|<MOST>)[,:;.]* {a}",

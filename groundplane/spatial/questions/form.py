@@ -51,7 +51,7 @@ MACROS["SEE"] = (
     r"(?:(?:is|are)(?: there)?(?: (?:visible|present|shown|here|seen|around|available|placed|"
     r"located|standing|to be seen|to see|on display|in view))?|(?:do|can|could|did|does) "
     r"(?:i|you|we|one|it|they) (?:see|count|find|spot|have|make out|identify|detect|notice|own)|"
-    rf"exist|(?:has|does|do|have) (?:{MACROS['ROOM']}|it|we|you) (?:have|contain|got|hold|include|"
+    rf"exist|can be (?:found|seen|spotted|counted)|(?:has|does|do|have) (?:{MACROS['ROOM']}|it|we|you) (?:have|contain|got|hold|include|"
     r"see|seen|found|spot)|have we got|there (?:are|is)|you (?:can )?see|we have)"
 )
 

@@ -126,6 +126,7 @@ MEASURING: tuple[Form, ...] = (
     ),
     make_form(
         "distance", "How far is the sofa from the tv?", _distance,
+        r"how far (?:separates?|lies? between|are between|is between|apart) {a} (?:and|from) {b}",
         rf"how far(?: away| apart)?(?: is| are)?(?: it)?(?: from)? (?P<centers>{_CENTER}){{a}} "
         rf"(?:to|from|and) (?:{_CENTER})?{{b}}(?: apart)?",
         r"how far(?: away| apart)? (?:is|are|lies?|sits?|stands?|would) {a}"
@@ -134,15 +135,16 @@ MEASURING: tuple[Form, ...] = (
         r"how far(?: away| apart)?(?: is| are)?(?: it)? from {b} (?:is|are|lies?|stands?|sits?) {a}",
         r"how far(?: away| apart)?(?: (?:is|are))? {a} (?:from|of) {b}",
         r"how far(?: away| apart| separated)? (?:is|are|do|does) {a} and {b}(?: (?:apart|away|"
-        r"separated|lie|stand|sit|from each other|from one another|far))*",
+        r"separated|lie|sit|from each other|from one another|far))*",
         r"how far(?: apart)? {a} and {b}(?: are)?(?: apart)?",
-        r"how far (?:separates?|lies? between|are between|is between|apart) {a} (?:and|from) {b}",
         r"how far (?:do|does) (?:separate|lie between|part) {a} (?:and|from) {b}",
         r"how far (?:is (?:it|there|that)|is the way|does it go|would it be|are there|there is|there are|is|are)? ?"
         r"(?:between|from) {a} (?:and|to|till|until) {b}",
         r"how far(?: away| apart)? (?:is|are|lies?|sits?|stands?|would) {a}(?: (?:away|apart))? "
         r"to {b}",
-        r"how (?:close|near)(?: by| together)? (?:is|are|do|does|lies|sits|stands) {a}"
+        r"how (?:close|near)(?: by| together)? (?:is|are|lies|sits|stands) {a} (?:to|and) {b}"
+        r"(?: (?:to each other|together))?",
+        r"how (?:close|near)(?: by| together)? (?:do|does) {a}"
         r"(?: (?:stand|sit|lie|get|come))? (?:to|and) {b}(?: (?:to each other|together))?",
         rf"(?:what is |what would be |what |how (?:big|large|wide|long|much|great|small) is )?"
         rf"(?:i (?:need|want|would like) )?(?:the |a )?{_EXACT}"
@@ -158,8 +160,8 @@ MEASURING: tuple[Form, ...] = (
     ),
     make_form(
         "size", "How tall is the refrigerator?", _size,
-        rf"how {_SIZE} (?:is|are|does|do|would|was) {{a}}"
-        r"(?: (?:measure|be|reach|stand|get|come out))?",
+        rf"how {_SIZE} (?:is|are|was) {{a}}",
+        rf"how {_SIZE} (?:does|do|would) {{a}}(?: (?:measure|be|reach|stand|get|come out))?",
         rf"(?:what is |what are )?(?:the )?(?:(?:exact|approximate|maximum|total|overall|full|"
         rf"physical|rough|max) )*{_SIZE}(?: \(.*\))? (?:of|for) {{a}}",
         rf"(?:what|which) {_SIZE} (?:is|are|does|do|has|of) {{a}}(?: have)?",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from groundplane.core.errors import InputError
@@ -12,6 +12,7 @@ from groundplane.core.queries import Expression, Route
 from groundplane.spatial.questions.choosing import CHOOSING, FINDING
 from groundplane.spatial.questions.counting import COUNTING, LISTING, ORDERING
 from groundplane.spatial.questions.form import Context, match_form
+from groundplane.spatial.questions.loose import read_loosely
 from groundplane.spatial.questions.measuring import MEASURING
 from groundplane.spatial.questions.phrases import PhraseError, read_phrase
 from groundplane.spatial.questions.placing import ATTRIBUTES, DIRECTIONS, RELATIONS
@@ -54,12 +55,15 @@ def known_forms() -> tuple[str, ...]:
     return tuple(dict.fromkeys(form.example for form in FORMS))
 
 
-def parse_question(question: str, *, choices: Sequence[str] = ()) -> ParsedQuestion:
+def parse_question(
+    question: str, *, choices: Sequence[str] = (), nouns: Iterable[str] = ()
+) -> ParsedQuestion:
     """Turn a question into a query.
 
     Args:
         question: One English question; options may stand behind it (`A. left B. right`).
         choices: The options, if they are given apart.
+        nouns: Names of things that may be meant, such as the labels of a scene.
 
     Raises:
         NotUnderstoodError: If no form fits.
@@ -83,7 +87,13 @@ def parse_question(question: str, *, choices: Sequence[str] = ()) -> ParsedQuest
     found = _try_forms(cleaned)
     if found is not None:
         return found
-    if len([part for part in re.split(r"\?", cleaned.text) if part.strip()]) > 1:
+    several = len([part for part in cleaned.text.split("?") if part.strip()]) > 1
+    loose = None if several else read_loosely(cleaned.text, unit=cleaned.unit, nouns=nouns)
+    if loose is not None:
+        return ParsedQuestion(
+            expression=loose, form="by clues", choices=cleaned.choices, unit=cleaned.unit
+        )
+    if several:
         raise NotUnderstoodError(_complaint(question, "it holds several questions; ask one"))
     raise NotUnderstoodError(_complaint(question, "it has none of the known forms"))
 

@@ -150,6 +150,7 @@ _FUNCTION_WORDS = frozenset(
         "vs",
     ]
 )
+_ARTICLES = frozenset(["the", "a", "an"])  # inside a name; in front they are taken off
 # A name that ends in one of these was cut out of a sentence about something else.
 _VERBS = frozenset(
     ["live", "lives", "fit", "fits", "cost", "costs", "weigh", "weighs", "belong", "belongs", "eat",
@@ -166,16 +167,17 @@ _LINKS = re.compile(
 )
 # A dash stands only before a number: `chair-2` is an id, any other dash parts two things.
 _NAME = re.compile(r"(?=.*[^\W\d_])(?:[\w #&'.]|(?<=\w)-(?=\d))+")
-_TAIL = re.compile(r"\s+(?:is|are|stands?|lies?|sits?|there|here)$")
+# A tv stand is a thing, so `stand` is a verb only behind a plural.
+_TAIL = re.compile(r"\s+(?:is|are|lies?|sits?|there|here)$|(?<=[^us]s)\s+stand$")
 _UNIT = "|".join(rf"(?P<{unit}>{names})" for unit, names in ALL_UNITS.items() if "2" not in unit)
 _WITHIN = re.compile(
     r"(?P<how>within|closer than|nearer than|less than|no more than|at most|not more than|"
-    r"more than|farther than|further than|at least|over)\s+(?:a |an )?(?P<number>\d+(?:\.\d+)?|one|two|three|"
-    rf"four|five|half a|one and a half)\s*(?:{_UNIT})\b(?: away)?(?: (?:of|from|to|around))?"
+    r"more than|farther than|further than|at least|over)\s+(?P<number>\d+(?:\.\d+)?|one|two|three|"
+    rf"four|five|half a|one and a half|an?)\s*(?:{_UNIT})\b(?: away)?(?: (?:of|from|to|around))?"
 )
 _METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "ft": 0.3048, "in": 0.0254, "px": 1.0}
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "half a": 0.5,
-            "one and a half": 1.5}  # fmt: skip
+            "one and a half": 1.5, "a": 1, "an": 1}  # fmt: skip
 
 
 class PhraseError(ValueError):
@@ -277,15 +279,15 @@ def read_phrase(text: str, *, view: Viewpoint | None = None) -> SetExpression:
 
 def _read_words(text: str, *, several: bool) -> SetExpression:
     words = text.split()
-    bad = _FUNCTION_WORDS & set(words) or _ends_in_verb(words) or not _NAME.fullmatch(text)
+    bad = (_FUNCTION_WORDS | _ARTICLES) & set(words) or _ends_in_verb(words) or not _NAME.fullmatch(text)
     if len(words) > 7 or bad:
         raise PhraseError(f"{text!r} is no name of an object")
-    if singular(words[-1]) in ANYTHING or text.startswith(("piece of", "pieces of")):
-        modifiers = [w for w in words[:-1] if w not in ("of", "piece", "pieces", "furniture")]
-        base: SetExpression = Select(None)
-        return Select(" ".join(modifiers)) if modifiers else base
-    if words[-1] in ("furniture", "objects"):
-        return Select(None)
+    opening = _RELATION.match(text)
+    if opening is not None and opening.lastgroup != "touches":
+        raise PhraseError(f"{text!r} is a place, not an object")
+    if words[-1] in ("furniture", "else") or singular(words[-1]) in ANYTHING:
+        modifiers = [w for w in words[:-1] if w not in ("of", "piece", "pieces")]
+        return Select(" ".join(modifiers)) if modifiers else Select(None)
     number = re.fullmatch(r"(?:two|three|four|five|six|\d{1,2}) (.+)", text)
     if number:
         if re.fullmatch("|".join(ALL_UNITS.values()), number[1]):

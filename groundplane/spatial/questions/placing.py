@@ -104,19 +104,19 @@ _WHERE_BE = (
 
 DIRECTIONS: tuple[Form, ...] = (
     make_form(
-        "direction, quadrants", "Standing at A facing B, is C front-left or back-right?",
+        "direction, quadrants", "Standing at the sofa facing the tv, is the lamp front-left or back-right?",
         _direction("quadrants"),
         rf"(?:is|are) {{a}} {_QUARTER}(?:,? or |, ){_QUARTER}(?:.*)",
         r"(?:in|on) (?:which|what) quadrant(?: of my view)? (?:is|are|lies) {a}",
     ),
     make_form(
-        "direction, with back", "Standing at A facing B, is C to my left, right or back?",
+        "direction, with back", "Standing at the sofa facing the tv, is the lamp to my left, right or back?",
         _direction("sides_and_back"),
         r"(?:is|are) {a} <SIDE>left, <SIDE>right,? or <SIDE>(?:back|rear|behind(?: me)?)",
         r"(?:is|are) {a} <SIDE>left, <SIDE>right,? or (?:in )?(?:back of|behind) (?:me|us)",
     ),
     make_form(
-        "direction, front or back", "Standing at A facing B, is C in front of me or behind me?",
+        "direction, front or back", "Standing at the sofa facing the tv, is the lamp in front of me or behind me?",
         _direction("front_back"),
         r"(?:is|are) {a} (?:in front(?: of (?:me|you|us))?|ahead(?: of (?:me|you|us))?|<SIDE>front) "
         r"or (?:behind(?: (?:me|you|us))?|<SIDE>back|at my back)",
@@ -124,7 +124,7 @@ DIRECTIONS: tuple[Form, ...] = (
         r"(?:in front(?: of (?:me|you|us))?|ahead(?: of (?:me|you|us))?|<SIDE>front)",
     ),
     make_form(
-        "direction, sides", "Standing at A facing B, is C to the left or the right of B?",
+        "direction, sides", "Standing at the sofa facing the tv, is the lamp to the left or the right of the tv?",
         _direction("sides"),
         rf"(?:is|are) {{a}} (?:located |standing |placed )?{_HAND}(?: of it)?,? or {_HAND} "
         r"(?:of|from) (?P<b>(?!me$).+)",

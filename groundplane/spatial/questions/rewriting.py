@@ -9,10 +9,20 @@ __all__ = ["rewrite"]
 _IS = r"(?:is|are|was|were)"
 # Each rule is applied once, in order; later rules see what earlier ones made.
 _RULES: tuple[tuple[str, str], ...] = (
-    (r"^(?:can|could|would|will) (?:you|u) (?:please |pls |kindly )?(?=\w)", ""),
+    (r"^(?:can|could|would|will) (?:you|u) (?:please |pls |kindly )?(?=(?:count|tally|list|name|"
+     r"give|measure|say)\b)", ""),
+    (r"^(is|are) not there ", r"\1 there "),
+    (r"^((?:on|under|underneath|below|above|behind|near|beside|next to|inside|in front of) .+?),? "
+     r"what (?:is|are|do (?:you|i) see)(?: there)?$", r"what is \1"),
+    (r"^(on|in) what (?:does|do|is|are) (.+?) (stand|lie|sit|rest|standing|lying|sitting)$",
+     r"what does \2 stand \1"),
+    (r"^what (?:have|has|did) (?:they|you|somebody|someone|he|she|people) (?:put|placed|got|left|"
+     r"set) ((?:on|in|under|below|above|behind|near|beside|next) .+)$", r"what is \1"),
     # `the tv is on the table, is not it` and `there is not a guitar here, is there`
     (rf"^there {_IS} (?:not |no )?(.+?), {_IS} (?:not )?there(?: not)?$", r"is there \1"),
     (rf"^(.+?) (is|are) (?:not )?(.+?), (?:{_IS}|do|does) (?:not )?(?:it|they|he|she)(?: not)?$",
+     r"\2 \1 \3"),
+    (r"^(?!(?:how|what|which|who|where|is|are|there|on|in)\b)(.+?) (is|are) (.+?), (?:right|correct|yes|no)$",
      r"\2 \1 \3"),
     (r"^(.+?), (?:right|correct|yes|no|or not|true or false|true|yes or no|isn t it)$", r"\1"),
     (r"^(?:is it (?:true|correct|right|the case) that|true or false:?) (.+?) (is|are) (.+)$",
@@ -37,7 +47,7 @@ _RULES: tuple[tuple[str, str], ...] = (
      r"distance between \1 and \2"),
     # `anything under the bed`, `got any washers`
     (r"^(?:got|have) (?:any|a|an) (.+)$", r"is there a \1"),
-    (r"^(?:is |are )?(anything|something|any \w+) ((?:on|in|under|underneath|below|above|near|next|"
+    (r"^(?:is |are )?(anything|something|any \w+) (?:standing |lying |sitting |placed )?((?:on|in|under|underneath|below|above|near|next|"
      r"behind|beside|between|within) .+)$", r"is there \1 \2"),
     (r"^(?:name|list|tell|show)?(?: me)? ?(?:whatever|whatever it is that|everything that|all that|what) (is|lies|stands) (.+)$",
      r"what is \2"),
@@ -47,6 +57,7 @@ _RULES: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _COMPILED = tuple((re.compile(pattern), form) for pattern, form in _RULES)
 _FILLERS = (
+    (r"\b(?:in|on|of) (?:the|this) (?:picture|image|photo|photograph|shot|scene|video)\b", " "),
     (r"\b(?:anywhere|over here|for me|from here|in here|exactly|roughly|approximately|about|"
      r"actually|really|please|overall|in total|all in all|at all|ever|"
      r"of (?:the|those|these) (?:two|three|four))\b", " "),

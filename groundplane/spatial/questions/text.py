@@ -63,7 +63,7 @@ _OPENINGS = re.compile(
 _CLOSINGS = re.compile(
     r"[,\s]+(?:please|pls|plz|thanks|thank you|cheers|roughly|approximately|approx|about|exactly|"
     r"then|though|actually|again|right now|currently|at the moment|do you think|would you say|"
-    r"would you estimate|in total|altogether|overall|all together)$"
+    r"would you estimate|(?:as )?(?:seen|viewed) from above|in total|altogether|overall|all together)$"
 )
 _BOILERPLATE = (
     r"an object is to my back if i would have to turn at least 135 degrees in order to face it",
