@@ -8,17 +8,36 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Self
 
+import jaxtyping
 import pytest
-from jaxtyping import install_import_hook
+from beartype import BeartypeConf, FrozenDict, beartype
+from beartype.roar import BeartypeDecorHintException
 
-# The tower lets an int stand where a float is asked for, as mypy does.
-_CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+# The tower lets an int stand where a float is asked for, as mypy does. `Self` means nothing to
+# beartype where a method is decorated alone, as the hook does it.
+_CHECKS = BeartypeConf(is_pep484_tower=True, hint_overrides=FrozenDict({Self: object}))
 _DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+_UNCHECKABLE: list[str] = []
 
-# install_import_hook("groundplane", _CHECKER)
+
+def check_types(thing: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate with beartype; what it cannot check is noted, and one test fails for it."""
+    try:
+        return beartype(conf=_CHECKS)(thing)
+    except BeartypeDecorHintException as error:
+        _UNCHECKABLE.append(str(error).splitlines()[0])
+        return thing
+
+
+# The hook takes its checker by name only, and each way of running pytest names this file anew.
+sys.modules["groundplane_checks"] = sys.modules[__name__]
+jaxtyping.install_import_hook("groundplane", "groundplane_checks.check_types")
 
 
 def _is_from(finder: doctest.DocTestFinder, module: ModuleType | None, thing: object) -> bool:
@@ -28,6 +47,20 @@ def _is_from(finder: doctest.DocTestFinder, module: ModuleType | None, thing: ob
 # A checked function is a wrapper that another module defines: doctest would pass it over.
 _found_in = doctest.DocTestFinder._from_module
 doctest.DocTestFinder._from_module = _is_from
+
+
+@pytest.fixture
+def uncheckable() -> list[str]:
+    """What was said of the signatures that could not be checked."""
+    return _UNCHECKABLE
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Calls are not checked: for tests of what the package itself refuses."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -46,11 +48,9 @@ def astronaut():
     return make_image(skimage_data.astronaut(), name="astronaut")
 
 
-def coco(name, question, **more):
-    """Ask of a COCO photo whose expert is the annotators' file."""
-    annotations = COCO / "instances.json"
-    photo = COCO / "images" / f"{int(name):012}.jpg"
-    return gp.ask(photo, question, detector="coco-file", annotations=annotations, **more)
+def coco(photo, question):
+    """Ask of a photo whose expert is the annotators' file."""
+    return gp.ask(photo, question, detector="coco-file", annotations=COCO / "instances.json")
 
 
 def assert_valid(reply):
@@ -97,14 +97,11 @@ class TestScenes:
     def test_the_ten_lines_of_the_issue(self):
         scene = gp.CognitiveMap.load(VSI, scene="42446103")
         answer = gp.ask(scene, "Which of these objects (chair, tv, sofa) is closest to the stove?")
-        assert answer.status is gp.Status.ANSWERED
-        assert answer.value == "chair"
-        assert answer.unit is None
         assert answer.text == "The chair is closest to the stove."
+        assert (answer.status, answer.value, answer.unit) == ("answered", "chair", None)
         assert answer.evidence == ("chair-1", "stove")
-        assert "distance: chair 3.473 m, tv 4.611 m, sofa 3.519 m" in [
-            step.detail for step in answer.trace
-        ]
+        steps = [step.detail for step in answer.trace]
+        assert "distance: chair 3.473 m, tv 4.611 m, sofa 3.519 m" in steps
         assert_valid(answer)
 
     def test_a_number_comes_with_unit_measure_and_frame(self, apartment):
@@ -133,20 +130,13 @@ class TestScenes:
         path.write_text(json.dumps(document))
         assert gp.ask(f"{path}#b", "How many chairs are there?").value == 4
 
-    def test_mentions_cut_the_text_to_names_of_their_objects(self, apartment):
-        reply = gp.ask(apartment, "How far is the lamp from the sofa?")
-        cut = [(reply.text[slice(*m.span)].lower(), m.ids) for m in reply.mentions]
-        assert cut == [("the lamp", ("lamp",)), ("the sofa", ("sofa",))]
-
-    @given(st.sampled_from(["sofa", "tv", "bed", "lamp", "stove", "plant", "rug"]), st.data())
+    @given(st.permutations(["sofa", "tv", "bed", "lamp", "stove", "plant", "rug"]))
     @settings(max_examples=25, deadline=None)
-    def test_every_mention_names_its_object(self, apartment, first, data):
-        others = ["sofa", "tv", "bed", "lamp", "stove", "plant", "rug"]
-        second = data.draw(st.sampled_from([name for name in others if name != first]))
+    def test_mentions_cut_the_text_to_names_of_their_objects(self, apartment, names):
+        first, second = names[:2]
         reply = gp.ask(apartment, f"How far is the {first} from the {second}?")
-        assert [m.ids for m in reply.mentions] == [(first,), (second,)]
-        for mention in reply.mentions:
-            assert mention.ids[0] in reply.text[slice(*mention.span)].lower()
+        cut = [(reply.text[slice(*m.span)].lower(), m.ids) for m in reply.mentions]
+        assert cut == [(f"the {first}", (first,)), (f"the {second}", (second,))]
 
 
 class TestChoices:
@@ -154,13 +144,9 @@ class TestChoices:
 
     @pytest.mark.parametrize(
         ("choices", "letter"),
-        [
-            (("bed", "sink", "tv"), "B"),
-            (("A. tv", "B. bed", "C. sink"), "C"),
-            (("tv", "bed"), None),
-            ((), None),
-        ],
-    )
+        [(("bed", "sink", "tv"), "B"), (("A. tv", "B. bed", "C. sink"), "C"),
+         (("tv", "bed"), None), ((), None)],
+    )  # fmt: skip
     def test_the_answer_becomes_a_letter(self, apartment, choices, letter):
         reply = gp.ask(apartment, self.QUESTION, choices=choices)
         assert (reply.value, reply.choice) == ("sink", letter)
@@ -196,12 +182,6 @@ class TestMany:
         assert next(replies).value == 4
         assert len(taken) <= 256
 
-    def test_one_bad_question_harms_no_other(self, apartment):
-        asked = ["How many chairs are there?", "blorf", "How many windows are there?"]
-        replies = list(gp.Asker(apartment).ask_many(asked))
-        assert [reply.value for reply in replies] == [4, None, 2]
-        assert [reply.failed for reply in replies] == [False, True, False]
-
     def test_a_question_may_bring_its_options(self, apartment):
         (reply,) = gp.Asker(apartment).ask_many([(TestChoices.QUESTION, ("bed", "sink"))])
         assert reply.choice == "B"
@@ -214,7 +194,7 @@ STATUS_QUESTIONS = {
     "answered": "How far is the lamp from the sofa?",
     "unknown_object": "How far is the piano from the bed?",
     "not_understood": "Tell me a joke about physics",
-    "needs_video": "What is the order of appearance of the chair and the sofa?",
+    "needs_video": "In what order do the sofa and the chair appear?",
     "cannot_detect": "How big is this room?",
 }
 
@@ -244,14 +224,10 @@ class TestRecords:
 
     @pytest.mark.parametrize(
         ("question", "kind"),
-        [
-            ("How many chairs are there?", int),
-            ("How tall is the sofa?", float),
-            ("Is there a lamp?", bool),
-            ("Which is closest to the bed: the lamp or the sofa?", str),
-            ("What is next to the bed?", tuple),
-        ],
-    )
+        [("How many chairs are there?", int), ("How tall is the sofa?", float),
+         ("Is there a lamp?", bool), ("What is next to the bed?", tuple),
+         ("Which is closest to the bed: the lamp or the sofa?", str)],
+    )  # fmt: skip
     def test_values_of_every_kind_are_valid(self, bare, question, kind):
         reply = gp.ask(bare, question)
         assert type(reply.value) is kind
@@ -339,11 +315,12 @@ class TestPhotos:
         names = {row["id"]: row["name"] for row in document["categories"]}
         rows = [row for row in document["annotations"] if row["image_id"] == name]
         assert rows
+        photo = COCO / "images" / f"{name:012}.jpg"
         for label in sorted({names[row["category_id"]] for row in rows}):
             mine = [row for row in rows if names[row["category_id"]] == label]
             if any(row["iscrowd"] for row in mine):
                 continue
-            reply = coco(name, f"How many {plural(label)} are there?")
+            reply = coco(photo, f"How many {plural(label)} are there?")
             assert reply.value == len(mine), label
             assert set(reply.evidence) == {f"ann-{row['id']}" for row in mine}
             boxes = {region["id"]: region["box"] for region in assert_valid(reply)["regions"]}
@@ -358,11 +335,7 @@ class TestPhotos:
 
     @needs_data
     def test_a_photo_that_the_file_lacks_is_cannot_detect(self):
-        annotations = COCO / "instances.json"
-        photo = DATA / "photos" / "office.jpg"
-        reply = gp.ask(
-            photo, "How many chairs are there?", detector="coco-file", annotations=annotations
-        )
+        reply = coco(DATA / "photos" / "office.jpg", "How many chairs are there?")
         assert reply.status is gp.Status.CANNOT_DETECT
         assert "office.jpg" in reply.text
         assert_valid(reply)
@@ -392,8 +365,7 @@ class TestFolders:
 
     def test_one_question_of_one_source_is_refused_with_the_way_out(self, folder):
         asker = gp.Asker(folder)
-        assert asker.scene is None
-        assert asker.image is None
+        assert asker.scene is asker.image is None
         with pytest.raises(InputError, match="3 photos; use ask_all"):
             asker.ask("How many faces are there?")
         with pytest.raises(InputError, match="use ask_all"):
@@ -461,9 +433,8 @@ class TestExperts:
             release.wait(60)
             return found(request)
 
-        budget = Budget(deadline=0.2)
+        asker = gp.Asker(GREY, detector=Fake(hang), budget=Budget(deadline=0.2))
         try:
-            asker = gp.Asker(GREY, detector=Fake(hang), budget=budget)
             reply = asker.ask("How many dogs are there?")
         finally:
             release.set()
@@ -487,21 +458,33 @@ class TestExperts:
         with pytest.raises(DetectorError, match="'Fake' broke its contract: expected a vocabulary"):
             gp.Asker(GREY, detector=Fake(vocabulary=vocabulary))
 
-    def test_a_vocabulary_that_raises_is_named(self):
-        class Broken(Fake):
-            vocabulary = property(lambda self: 1 / 0, lambda self, value: None)
-
-        with pytest.raises(DetectorError, match=r"'Broken' failed to say .* ZeroDivisionError"):
-            gp.Asker(GREY, detector=Broken())
-
     def test_an_expert_of_any_words_gets_the_question_s_words(self):
         fake = Fake(vocabulary=None)
         assert gp.ask(GREY, "How many unicorns are there?", detector=fake).value == 1
         assert fake.asked == [("unicorn",)]
 
-    def test_what_is_no_detector_is_refused(self):
-        with pytest.raises(InputError, match=r"expected the name of a plugin .* got int"):
-            gp.Asker(GREY, detector=3)
+    @pytest.mark.parametrize(
+        ("expert", "why"),
+        [
+            ("3", "InputError: detector: expected the name of a plugin or an object with"),
+            ("Broken()", "DetectorError: detector 'Broken' failed to say what it knows: ZeroDiv"),
+        ],
+    )
+    def test_what_is_no_detector_is_refused(self, expert, why):
+        # In a process of its own: the type checks of these tests would refuse it before us.
+        code = (
+            "import numpy as np, groundplane as gp\n"
+            "from groundplane.core.image import FrameMap, Image, Source\n"
+            "class Broken:\n    vocabulary = property(lambda self: 1 / 0)\n"
+            "    def detect(self, requests): ...\n"
+            "image = Image(pixels=np.zeros((9, 9, 3), np.uint8), frame_map=FrameMap.identity(),\n"
+            "    source=Source(name='grey', content_hash='0'))\n"
+            f"gp.ask(image, 'How many dogs are there?', detector={expert})"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.stderr.splitlines()[-1].startswith(f"groundplane.core.errors.{why}")
 
     def test_an_unknown_plugin_is_refused_with_near_names(self):
         with pytest.raises(PluginNotFoundError, match="Did you mean 'opencv'"):
@@ -513,7 +496,6 @@ class TestExperts:
         with pytest.raises(InputError, match="Fake is made already; leave out the option 'scale'"):
             gp.ask(GREY, "How many dogs are there?", detector=Fake(), scale=2)
 
-    @pytest.mark.parametrize("source", ["", " "])
-    def test_an_empty_source_is_refused(self, source):
+    def test_an_empty_source_is_refused(self):
         with pytest.raises(InputError, match="the source is empty"):
-            gp.ask(source, "How many chairs are there?")
+            gp.ask(" ", "How many chairs are there?")

@@ -34,10 +34,11 @@ evaluate_app = typer.Typer(
 app.add_typer(evaluate_app, name="evaluate")
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"groundplane {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -20,8 +20,8 @@ __all__ = [
     "PLURAL_ONLY",
     "PhraseMatch",
     "canonical",
-    "known_nouns",
     "head_of",
+    "known_nouns",
     "match_phrase",
     "near_labels",
     "normalise",
@@ -124,9 +124,10 @@ _NOT_KINDS = frozenset({"hot dog", "teddy bear", "computer mouse", "stop light",
 # What things are in, not on, when they lie inside its box. Of all else (sofa, table, shelf, ...)
 # people say that a thing inside the box is on it.
 _CONTAINERS = frozenset(
-    {"refrigerator", "cabinet", "closet", "dresser", "drawer", "microwave", "oven", "washing machine",
-     "dryer", "dishwasher", "trash bin", "basket", "box", "bag", "suitcase", "backpack", "handbag",
-     "bathtub", "sink", "bowl", "cup", "bucket", "crate", "vase", "car", "bus", "room", "safe"}
+    {"refrigerator", "cabinet", "closet", "dresser", "drawer", "microwave", "oven",
+     "washing machine", "dryer", "dishwasher", "trash bin", "basket", "box", "bag", "suitcase",
+     "backpack", "handbag", "bathtub", "sink", "bowl", "cup", "bucket", "crate", "vase", "car",
+     "bus", "room", "safe"}
 )  # fmt: skip
 
 # How high in its box, as a share of its height, a thing's surface may lie: seats lie at 40 to 50 %

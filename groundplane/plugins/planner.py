@@ -110,7 +110,7 @@ class PlannerSession:
         if isinstance(resolution, Failed) or not isinstance(resolution.value, Answer):
             why = resolution.message if isinstance(resolution, Failed) else "no answer came back"
             return [
-                Text(sequence=sequence, text=f"This could not be answered: {why}"),
+                Text(sequence=sequence, text=f"This could not be answered: {why.rstrip('.')}."),
                 Done(sequence=sequence),
             ]
         pieces = word_answer(parsed.expression, resolution.value)

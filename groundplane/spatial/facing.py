@@ -17,6 +17,7 @@ from groundplane.core.queries import Direction
 from groundplane.spatial.directions import margin_of, sector_of, tally
 from groundplane.spatial.found import Found, StopError, View
 from groundplane.spatial.relations import bearing
+from groundplane.spatial.scene import check_pairs
 from groundplane.spatial.sets import SetSolver
 from groundplane.spatial.viewing import IMAGE_FRAME, describe_viewpoint, find_view
 
@@ -89,6 +90,7 @@ def _bearings(
     """Degrees, NaN where two of the three are the same object."""
     scene = finder.scene
     here = scene.middle()[None] if places is None else scene.ground(places.index)
+    check_pairs(len(here), len(goals), len(targets))
     angles = bearing(here, scene.ground(goals.index), scene.ground(targets.index))
     angles = torch.remainder(angles - math.degrees(turn), 360.0)
     if places is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -120,6 +120,7 @@ class Found:
         return StopError(Status.UNKNOWN_OBJECT, f"there is no {self.name} in this scene")
 
 
+@runtime_checkable
 class Finder(Protocol):
     """Something that finds sets in a scene."""
 

@@ -16,6 +16,8 @@ __all__ = ["attribute_answer"]
 
 # The places of so many objects are listed; of more, one has to be named.
 _LISTED = 20
+# Gaps that differ by no more are the same, in the scene's unit: boxes that touch are all at 0.
+_TIE = 1e-9
 
 
 def attribute_answer(finder: SetSolver, node: Attribute) -> Answer:
@@ -101,7 +103,8 @@ def _place_of(finder: SetSolver, row: int) -> tuple[str, int]:
             words = "in" if relation == "inside" else relation
             return f"{words} the {scene.names[at]}", at
     gaps = scene.gaps(here, others)[0]
-    at = int(others[gaps.argmin()])
+    closest = others[gaps <= gaps.min() + _TIE]
+    at = int(closest[scene.center_distances(here, closest)[0].argmin()])
     return f"{float(gaps.min()):.2f} {UNIT_WORDS[scene.unit]} from the {scene.names[at]}", at
 
 

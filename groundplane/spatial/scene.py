@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import shapely
 import torch
@@ -21,9 +22,11 @@ from groundplane.spatial.gap import box_gaps
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.sampling import sampled_gap
 
-__all__ = ["DistanceMethod", "MapScene", "Scene", "UnsupportedError"]
+__all__ = ["DistanceMethod", "MapScene", "Scene", "UnsupportedError", "check_pairs"]
 
 DistanceMethod = Literal["exact", "sampled"]
+# Relations hold about a hundred bytes a pair while they work: this many take about 2 GB.
+_MOST_PAIRS = 20_000_000
 # No relation without a stated distance holds between things further apart, seen from above; a
 # millimetre is more than rounding, and than what gives a flat thing its footprint.
 _REACH = max(relations.THRESHOLDS.next_gap, relations.THRESHOLDS.near_gap) + 1e-3
@@ -33,6 +36,21 @@ class UnsupportedError(InputError):
     """The scene cannot tell this; the message says why and what could."""
 
 
+def check_pairs(*counts: int) -> None:
+    """Refuse a table of every object with every other that would not fit in memory.
+
+    Raises:
+        UnsupportedError: If there are more than 20 million pairs.
+    """
+    if math.prod(counts) > _MOST_PAIRS:
+        sets = " by ".join(f"{count:,}" for count in counts)
+        raise UnsupportedError(
+            f"{sets} objects are more than {_MOST_PAIRS:,} pairs to compare; name fewer, such as "
+            "one of them"
+        )
+
+
+@runtime_checkable
 class Scene(Protocol):
     """Objects in columns, with the measures and relations that hold between them.
 
@@ -156,6 +174,7 @@ class MapScene:
 
     def gaps(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Exact shortest distances between boxes, metres; 0 where they touch."""
+        check_pairs(len(a), len(b))
         return box_gaps(self._boxes(a), self._boxes(b))
 
     def distance(self, a: int, b: int) -> float:
@@ -167,6 +186,7 @@ class MapScene:
 
     def center_distances(self, a: Int[Tensor, " a"], b: Int[Tensor, " b"]) -> Float[Tensor, "a b"]:
         """Distances between centres, metres."""
+        check_pairs(len(a), len(b))
         centers = self.map.objects.centers
         # By products, cdist would be off by micrometres far from the origin.
         mode = "donot_use_mm_for_euclid_dist"
@@ -236,6 +256,7 @@ class MapScene:
                 raise UnsupportedError(f"{name!r} needs a distance")
             near = self.gaps(subjects, anchors) <= limit
             return near if name == "within" else ~near
+        check_pairs(len(subjects), len(anchors))
         low, high = self._boxes(subjects).hull()
         start, end = self._boxes(anchors).hull()
         rows = _meets(low, high, start, end)
@@ -286,6 +307,7 @@ class MapScene:
         view: Float[Tensor, " d"],
     ) -> Bool[Tensor, "a b"]:  # fmt: skip
         """Left, right, in front and behind along a horizontal view direction."""
+        check_pairs(len(subjects), len(anchors))
         look = torch.cat([view, view.new_zeros(1)])
         found: Bool[Tensor, "a b"] = getattr(relations, name)(
             self._boxes(subjects), self._boxes(anchors), look

@@ -308,7 +308,7 @@ class SetSolver:
             raise StopError(Status.AMBIGUOUS, "between which two things?")
         ends = self.find(node.anchor)
         groups = [index for _, index in ends.options] or [ends.index[:1], ends.index[1:]]
-        if len(groups) != 2 or any(len(group) != 1 for group in groups):
+        if len(ends) != 2 or [len(group) for group in groups] != [1, 1]:
             raise StopError(
                 Status.AMBIGUOUS,
                 f"'between' needs two single things; {ends.name} names {len(ends)} "
@@ -345,6 +345,10 @@ class SetSolver:
             raise StopError(
                 Status.UNKNOWN_OBJECT, f"there is no {source.name} to choose from in this scene"
             )
+        if anchor is not None and node.measure == "distance":
+            # All boxes that touch are at 0: of those, the nearest centre goes first.
+            centers = self.scene.center_distances(rows, anchor.index).amin(dim=1)
+            rows = rows[centers.argsort(stable=True)]
         table = self._values(node, rows, anchor)
         groups = self._groups(source, rows)
         scores, places = _scores(node, table.amin(dim=1), groups)
@@ -458,9 +462,7 @@ def _scores(
     if not groups:
         return values, torch.arange(len(values))
     far = node.largest and node.measure != "distance"
-    best = [
-        int(group[values[group].argmax() if far else values[group].argmin()]) for group in groups
-    ]
+    best = [int(group[values[group].argsort(descending=far, stable=True)[0]]) for group in groups]
     places = torch.tensor(best, dtype=torch.long)
     return values[places], places
 

@@ -70,7 +70,9 @@ class Grid:
 
     def cell(self, x: float, y: float) -> tuple[int, int]:
         """The cell of a world point, clamped to the grid."""
-        column, row = _to_cells(np.array([[x, y]]), self.origin, self.side, self.cells)[0]
+        column, row = _to_cells(
+            np.array([[x, y]], dtype=np.float64), self.origin, self.side, self.cells
+        )[0]
         return int(column), int(row)
 
     def center(self, cell: tuple[int, int]) -> tuple[float, float]:

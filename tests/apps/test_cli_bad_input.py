@@ -86,7 +86,7 @@ class TestQuestions:
     def test_an_object_that_is_not_there_tells_what_is(self, refused):
         line = refused("ask", APARTMENT, "How far is the piano from the bed?")
         assert "'piano'" in line
-        for there in ("sofa", "tv", "chair (4)"):
+        for there in ("door (1)", "stove (1)", "chair (4)", "and 13 more"):
             assert there in line
 
     def test_what_is_not_understood_tells_what_is(self, refused):
@@ -175,10 +175,10 @@ BAD_SCENES = {
     "objects[3].center: expected a value, but it is missing": without("center"),
     "objects[3].label: expected a value, but it is missing": without("label"),
     "objects[3].center[1]: expected a finite number": with_object(center=[0, float("nan"), 0]),
-    "objects[3].size[0]": with_object(size=[0, 1, 1]),
-    "objects[3].size[2]": with_object(size=[1, 1, -0.5]),
+    "objects[3].size: expected three positive numbers": with_object(size=[0, 1, 1]),
+    "objects[3].size: expected three": with_object(size=[1, 1, -0.5]),
     "objects[3].axes": with_object(axes=SKEW),
-    "objects[3].id: expected an id that objects[7].id has not": with_object(id="chair-1"),
+    "objects[7].id: expected an id that objects[3] has not": with_object(id="chair-1"),
     "expected UTF-8 text, got byte 0xff in line 1": b'{"format": "\xff"}',
     "expected JSON, got an error in line 1, column 1": b"a scene",
     "(the file ends too early)": Path(APARTMENT).read_bytes()[:700],
@@ -197,17 +197,9 @@ class TestScenes:
         path.write_bytes(data)
         before = tree(tmp_path)
         line = refused("ask", path, QUESTION, "--json", "--map", tmp_path / "map.svg")
-        if "has not" not in why:
-            assert why in line
+        assert why in line
         assert "scene.json" in line
         assert tree(tmp_path) == before
-
-    def test_an_id_used_twice_is_named(self, refused, tmp_path):
-        path = tmp_path / "scene.json"
-        path.write_text(json.dumps(with_object(id="chair-1")))
-        line = refused("ask", path, QUESTION)
-        assert "'chair-1'" in line
-        assert "objects[3].id" in line
 
     def test_a_million_objects(self, refused, tmp_path):
         path = tmp_path / "scene.json"

@@ -87,8 +87,8 @@ class TestNumber:
 class TestNormalise:
     @pytest.mark.parametrize(
         "phrase",
-        ["trash can", "Trash-Cans", "the trash_can", " TRASH  CAN ", "trash can(s)", "every trash can",
-         "trash can!"],
+        ["trash can", "Trash-Cans", "the trash_can", " TRASH  CAN ", "trash can(s)",
+         "every trash can", "trash can!"],
     )  # fmt: skip
     def test_one_form_for_many_spellings(self, phrase):
         assert normalise(phrase) == "trash can"
@@ -149,7 +149,7 @@ class TestMatchPhrase:
         [
             ("the couches", ["sofa", "sofa bed"], ("sofa",), "synonym", ()),
             ("sofa", ["couch", "sofa"], ("sofa",), "exact", ()),
-            ("Lamps", ["table lamp", "floor lamp", "table"], ("table lamp", "floor lamp"), "kind", ()),
+            ("Lamps", ["desk lamp", "floor lamp", "desk"], ("desk lamp", "floor lamp"), "kind", ()),
             ("lights", ["table lamp"], ("table lamp",), "kind", ()),
             ("lamp", ["lamp", "table lamp"], ("lamp",), "exact", ()),
             ("blue chair", ["chair"], ("chair",), "part", ("blue",)),

@@ -363,6 +363,7 @@ def test_runs_that_are_no_whole_numbers_are_refused(counts):
         ([[0.0, 0.0, 2e8, 0.0, 2e8, 2e8]], "outline is"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_malformed_polygons_are_refused(polygons, message):
     with pytest.raises(InputError, match=message):
         from_polygons(polygons, (10, 10))

@@ -55,10 +55,9 @@ CUP, DOG, TV = Select("cup"), Select("dog"), Unique(Select("tv"))
         (Measure(name="room_area", unit="m2"), "measure(name='room_area', unit='m2')"),
         (Compare(left=Count(CUP), operator="more", right=Count(DOG)),
          "compare(left=count(select('cup')), operator='more', right=count(select('dog')))"),
-        (Attribute(source=TV, name="color"), "attribute(source=unique(select('tv')), name='color')"),
-        (Direction(target=TV, viewpoint=Viewpoint(origin=None, facing=CUP)),
-         "direction(target=unique(select('tv')), "  # the default sectors are left out
-         "viewpoint=viewpoint(origin=None, facing=select('cup')))"),
+        (Attribute(source=CUP, name="color"), "attribute(source=select('cup'), name='color')"),
+        (Direction(target=CUP, viewpoint=None), "direction(target=select('cup'), viewpoint=None)"),
+        (Viewpoint(origin=None, facing=CUP), "viewpoint(origin=None, facing=select('cup'))"),
         (Order((CUP, DOG)), "order([select('cup'), select('dog')])"),
     ],
 )  # fmt: skip

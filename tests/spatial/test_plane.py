@@ -77,9 +77,7 @@ def test_half_of_the_picture_without_an_anchor():
 @pytest.mark.parametrize("relation", ["in_front_of", "behind"])
 @pytest.mark.parametrize("anchor", ["car", None])
 def test_depth_is_refused(relation, anchor):
-    query = Relate(
-        source=Select("dog"), relation=relation, anchor=the(anchor) if anchor else None
-    )
+    query = Relate(source=Select("dog"), relation=relation, anchor=the(anchor) if anchor else None)
 
     answer = ask(STREET, query)
 
@@ -183,8 +181,13 @@ def test_unknown_relation_is_refused():
 
 @pytest.mark.parametrize(
     ("center", "word"),
-    [((250, 150), "right"), ((150, 50), "above"), ((50, 50), "above-left"), ((250, 250), "below-right")],
-)  # fmt: skip
+    [
+        ((250, 150), "right"),
+        ((150, 50), "above"),
+        ((50, 50), "above-left"),
+        ((250, 250), "below-right"),
+    ],
+)
 def test_direction_from_the_anchor_in_the_picture(center, word):
     x, y = center
     scene = photo(("cup", (140, 140, 160, 160)), ("fly", (x - 1, y - 1, x + 1, y + 1)))

@@ -370,6 +370,8 @@ Is there a window? Is there a door?
 Where is the sofa and what colour is it?
 Is there a lamp on the table, and how tall is it?
 How tall is the fridge; is there a window
+Is there a chair and how far is it from the table?
+How tall is the fridge not?
 What is the tallest object and the smallest object?
 Move the chair to the table.
 Turn on the lamp

@@ -8,11 +8,20 @@ import torch
 from groundplane.core.answer import Answer, Status
 from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.errors import InputError
-from groundplane.core.expressions import Select, Unique
-from groundplane.core.queries import Count, Measure
+from groundplane.core.expressions import (
+    Except,
+    Extreme,
+    Relate,
+    Select,
+    Unique,
+    Viewpoint,
+)
+from groundplane.core.queries import Attribute, Count, Direction, Exists, Measure
 from groundplane.core.regions import Regions
 from groundplane.core.session import Failed, Ground, Prompt, Query
 from groundplane.core.workers import Call
+from groundplane.spatial.boxes import Boxes3D
+from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.resolver import QueryResolver
 from groundplane.testing.scenes import SceneBuilder
 
@@ -123,3 +132,63 @@ def test_distance_method_is_the_one_chosen():
     assert "exact" in exact.measure
     assert "sampled" in sampled.measure
     assert exact.value < sampled.value < exact.value + 0.1
+
+
+def crowd(rows):
+    """Boxes on a square lattice 2 m apart, the sofa in its corner and the tv east of it."""
+    n = rows * rows
+    k = torch.arange(n, dtype=torch.float64)
+    unknown = torch.full((n,), torch.nan, dtype=torch.float64)
+    return CognitiveMap(
+        ids=("sofa", "tv", *(f"chair-{i}" for i in range(2, n))),
+        labels=("sofa", "tv", *["chair"] * (n - 2)),
+        objects=Boxes3D(
+            centers=torch.stack([2 * (k % rows), 2 * (k // rows), 0 * k], dim=1),
+            sizes=torch.full((n, 3), 0.5, dtype=torch.float64),
+            axes=torch.eye(3, dtype=torch.float64).expand(n, 3, 3),
+        ),
+        scores=torch.ones(n, dtype=torch.float64),
+        attributes=({},) * n,
+        fronts=unknown[:, None].expand(n, 3),
+        first_seen=unknown,
+    )
+
+
+def test_more_pairs_than_memory_holds_are_refused_with_a_reason():
+    scene, chairs = crowd(80), Select("chairs")
+    view = Viewpoint(origin=Unique(Select("sofa")), facing=Unique(Select("tv")))
+    chair = Unique(chairs)
+    asked = (
+        Count(Relate(source=chairs, relation="near", anchor=chairs)),
+        Count(Relate(source=chairs, relation="within", anchor=chairs, limit=1.0)),
+        Count(Relate(source=chairs, relation="left_of", anchor=chairs, viewpoint=view)),
+        Measure(name="distance", of=(chair, Select("chair"))),
+        Direction(target=chair, viewpoint=Viewpoint(origin=chair, facing=chair)),
+    )
+
+    for answer in answer_of(*[call(replace(COUNT, expression=q), scene) for q in asked]):
+        assert answer.status is Status.CANNOT_DETECT
+        assert "pairs to compare; name fewer" in answer.note
+
+
+def test_a_hundred_thousand_objects():
+    rows = 316
+    scene, chairs = crowd(rows), Select("chairs")
+    sofa, tv = Unique(Select("sofa")), Unique(Select("tv"))
+    east = Viewpoint(origin=sofa, facing=tv)
+    asked = {
+        Count(chairs): rows * rows - 2,
+        Extreme(source=chairs, measure="distance", largest=False, anchor=sofa): f"chair-{rows}",
+        Exists(Relate(source=chairs, relation="on", anchor=sofa)): False,
+        Count(Relate(source=chairs, relation="within", anchor=sofa, limit=1.6)): 1,
+        Count(Relate(source=chairs, relation="left_of", anchor=tv, viewpoint=east)): (
+            rows * (rows - 1)
+        ),
+        Attribute(source=tv, name="place"): "1.50 m from the sofa",
+        Direction(target=Unique(Select("chair-300")), viewpoint=east): "front",
+        Count(Except(Select(), chairs)): 2,
+    }
+
+    answers = answer_of(*[call(replace(COUNT, expression=query), scene) for query in asked])
+
+    assert [answer.value for answer in answers] == list(asked.values())

@@ -15,7 +15,7 @@ from groundplane.core.expressions import (
     Unique,
     Viewpoint,
 )
-from groundplane.core.queries import Count, Exists
+from groundplane.core.queries import Count, Exists, Measure
 from groundplane.spatial import relations
 from groundplane.spatial.scene import MapScene
 from groundplane.spatial.solver import Solver
@@ -28,10 +28,10 @@ def the(name):
     return Unique(Select(name))
 
 
-def room():
+def room(**details):
     """A table with a cup on it, three chairs east of it, a lamp far off; x runs east."""
     return (
-        SceneBuilder()
+        SceneBuilder(**details)
         .add("table", at=(0, 0, 0.35), size=(1.6, 0.8, 0.7))
         .add("cup", at=(0.2, 0, 0.75), size=(0.1, 0.1, 0.1), attributes={"color": "red"})
         .add("chair", at=(1.5, 0, 0.5), size=(0.5, 0.5, 1.0), attributes={"color": "red"})
@@ -104,11 +104,43 @@ def test_unknown_object_anywhere_stops_the_query():
         assert ask(query).status is Status.UNKNOWN_OBJECT
 
 
+# -- counting ----------------------------------------------------------------------------------
+
+
+def test_count_and_its_evidence():
+    answer = ask(Count(CHAIRS))
+
+    assert (answer.value, answer.unit, answer.status) == (3, "count", Status.ANSWERED)
+    assert answer.evidence == ("chair-1", "chair-2", "chair-3")
+    assert answer.note == ""
+
+
+def test_stated_count_goes_before_boxes_and_says_so():
+    answer = ask(Count(CHAIRS), room(counts={"chair": 5, "sofa": 2}))
+
+    assert answer.value == 5
+    assert answer.note == "the scene states 5 and holds boxes for 3"
+    assert ask(Count(Select("sofas")), room(counts={"sofa": 2})).value == 2
+
+
+def test_what_is_only_counted_exists_but_cannot_be_measured():
+    scene = room(counts={"sofa": 2})
+
+    assert ask(Exists(Select("sofa")), scene).value is True
+    for query in (
+        Measure(name="height", of=(the("sofa"),)),
+        Measure(name="distance", of=(the("sofa"), the("cup"))),
+    ):
+        answer = ask(query, scene)
+        assert answer.status is Status.UNKNOWN_OBJECT
+        assert "counts 2 of 'sofa' and holds no box" in answer.note
+
+
 # -- and, or, except, filter, unique -----------------------------------------------------------
 
 
 def test_and_or_except():
-    near = related(Select(), "within", the("table"), limit=2.0)
+    near = related(Select(), "within", the("table"), limit=1.0)
 
     assert ask(And((CHAIRS, near))).value == ("chair-1",)
     assert ask(Except(CHAIRS, near)).value == ("chair-2", "chair-3")
@@ -125,8 +157,7 @@ def test_evidence_of_and_holds_what_each_part_rests_on():
 
 
 def test_sets_do_not_inherit_the_stated_count_of_their_source():
-    scene = room()
-    scene._record["counts"] = {"chair": 9}
+    scene = room(counts={"chair": 9})
     near = related(Select(), "near", the("table"))
 
     assert ask(Count(CHAIRS), scene).value == 9
@@ -188,8 +219,8 @@ def test_unknown_relation_is_refused():
 
 
 def test_within_and_beyond_part_the_rest():
-    inside = ask(Count(related(CHAIRS, "within", the("table"), limit=1.95))).value
-    outside = ask(Count(related(CHAIRS, "beyond", the("table"), limit=1.95))).value
+    inside = ask(Count(related(CHAIRS, "within", the("table"), limit=1.96))).value
+    outside = ask(Count(related(CHAIRS, "beyond", the("table"), limit=1.96))).value
 
     assert (inside, outside) == (2, 1)
 
@@ -227,8 +258,7 @@ def test_relation_between_two(relation, subject, anchor, value):
     assert answer.value is value
     assert answer.status is Status.ANSWERED
     assert answer.frame.kind == "world"
-    # Where nothing holds, the anchor alone is what it was checked against.
-    assert any(name.split("-")[0].split()[-1] in anchor for name in answer.evidence)
+    assert {"lamp": "floor lamp"}.get(anchor, anchor) in answer.evidence
 
 
 def test_between_takes_what_the_line_passes():
@@ -246,26 +276,27 @@ def test_between_takes_what_the_line_passes():
 def test_between_needs_two_single_things(ends):
     answer = ask(related(Select("cup"), "between", ends))
 
-    assert answer.status is Status.AMBIGUOUS or answer.value == ()
+    assert answer.status is Status.AMBIGUOUS
+    assert answer.value is None
 
 
 def test_prefilter_of_relations_changes_no_result():
     generator = torch.Generator().manual_seed(3)
     builder = SceneBuilder()
-    for label in ["sofa", "table", "cup", "shelf", "chair"] * 12:
+    for label in ["sofa", "table", "cup", "shelf", "chair"] * 6:
         at = (torch.rand(3, generator=generator) * torch.tensor([6.0, 6.0, 1.0])).tolist()
         size = (torch.rand(3, generator=generator) + 0.02).tolist()
         builder.add(label, at=tuple(at), size=tuple(size), yaw=at[0] * 60)
     scene = MapScene(builder.build())
-    every = torch.arange(60)
-    for name in relations.WORLD_RELATIONS + ("supports",):
+    every = torch.arange(30)
+    for name in (*relations.WORLD_RELATIONS, "supports"):
         whole = scene._close_relation(name, every, every)
-        one = [scene.relation(name, every, every[i : i + 1]) for i in range(60)]
-        other = [scene.relation(name, every[i : i + 1], every) for i in range(60)]
+        one = [scene.relation(name, every, every[i : i + 1]) for i in range(30)]
+        other = [scene.relation(name, every[i : i + 1], every) for i in range(30)]
         assert torch.equal(torch.cat(one, dim=1), whole), name
         assert torch.equal(torch.cat(other), whole), name
-    assert scene.relation("on", every[:0], every).shape == (0, 60)
-    assert scene.relation("on", every, every[:0]).shape == (60, 0)
+    assert scene.relation("on", every[:0], every).shape == (0, 30)
+    assert scene.relation("on", every, every[:0]).shape == (30, 0)
 
 
 # -- extreme -----------------------------------------------------------------------------------
@@ -318,13 +349,14 @@ def test_option_counts_by_its_best_object():
     far = ask(nearest(options, the("table"), largest=True))
 
     assert (near.value, near.evidence[0]) == ("chair", "chair-1")
-    assert (far.value, far.evidence[0]) == ("floor lamp" if far.value != "lamp" else "lamp",
-                                            "floor lamp")  # fmt: skip
+    assert (far.value, far.evidence[0]) == ("lamp", "floor lamp")
     assert any(step.name == "compare" for step in near.steps)
 
 
 def test_options_that_tie_are_noted():
-    scene = SceneBuilder().add("bed", at=(0, 0, 0)).add("tv", at=(2, 0, 0)).add("oven", at=(-2, 0, 0))
+    scene = (
+        SceneBuilder().add("bed", at=(0, 0, 0)).add("tv", at=(2, 0, 0)).add("oven", at=(-2, 0, 0))
+    )
 
     answer = ask(nearest(Or((the("tv"), the("oven"))), the("bed")), scene)
 
@@ -333,8 +365,7 @@ def test_options_that_tie_are_noted():
 
 
 def test_more_numerous_goes_by_stated_counts():
-    scene = room()
-    scene._record["counts"] = {"cup": 9}
+    scene = room(counts={"cup": 9})
     more = Extreme(source=Or((CHAIRS, Select("cups"))), measure="count", largest=True)
     fewer = Extreme(source=Or((CHAIRS, Select("cups"))), measure="count", largest=False)
 

@@ -1,12 +1,17 @@
-"""Units of answers, and which option of a multiple choice an answer is."""
+"""Units of answers, printed numbers, and which option of a multiple choice an answer is."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundplane.core.answer import Answer
+from groundplane.core.answer import Answer, Status
 from groundplane.core.errors import InputError
+from groundplane.core.expressions import Select, Unique
+from groundplane.core.queries import Count, Measure
 from groundplane.spatial.choices import choose
+from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.scene import MapScene
+from groundplane.spatial.solver import Solver
 from groundplane.spatial.units import UNIT_WORDS, convert, format_number, power_of, unit_of
 
 LENGTHS = ("m", "cm", "mm", "ft", "in")
@@ -116,3 +121,38 @@ def test_wrong_answer_gets_another_letter():
 
     assert choose(Answer(value=("tv", "sofa", "bed")), choices) == "A"
     assert choose(Answer(value=("sofa", "tv", "bed")), choices) == "B"
+
+
+# -- printed numbers ---------------------------------------------------------------------------
+
+
+def measure(name, *of, unit=None):
+    return Measure(name=name, of=tuple(Unique(Select(x)) for x in of), unit=unit)
+
+
+@pytest.mark.parametrize(
+    ("scene", "query", "printed"),
+    [
+        ("3db0a1c8f3", measure("distance", "bed", "sofa"), 3.2),
+        ("3db0a1c8f3", measure("size", "refrigerator", unit="cm"), 119),
+        ("3db0a1c8f3", measure("room_area"), 57.6),
+        ("3db0a1c8f3", Count(Select("chair(s)")), 4),
+        ("45b0dac5e3", measure("distance", "door", "cup"), 1.6),
+        ("42446103", measure("size", "stove", unit="cm"), 158),
+        ("42446103", measure("room_area"), 38.7),
+        ("42446103", Count(Select("chairs")), 3),
+        ("42446103", measure("distance", "stool", "stove"), 3.5),
+        ("42446103", measure("distance", "tv", "stove"), 4.7),
+    ],
+)
+def test_printed_number_of_the_benchmark(data_dir, scene, query, printed):
+    path = data_dir / "vsi" / "scenes.json"
+    if not path.exists():
+        pytest.skip("needs vsi/scenes.json, which is not here")
+    room = MapScene(CognitiveMap.load(path, scene=scene), distance="sampled")
+
+    answer = Solver(room).solve(query)
+
+    # Centimetres are printed whole, all else with one digit; halves go to the even digit.
+    assert round(answer.value, 0 if answer.unit == "cm" else 1) == pytest.approx(printed)
+    assert answer.status is Status.ANSWERED

@@ -88,6 +88,8 @@ _RELATIONS = {
 _NOT_NAMES = frozenset({"face", "faces", "eye", "eyes", "picture", "pictures", "range"})
 _ROOMS = frozenset({"room", "space", "apartment", "flat", "house", "place"})
 _RANKS = {"second": 2, "third": 3}
+# A negation would be lost, and of two questions one.
+_UNREAD = re.compile(r"\b(?:not|no)\b|\b(?:is|are) there\b.*\bhow (?!many)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,9 +314,7 @@ def _direction(tokens: list[_Token], unit: str | None) -> Expression | None:
         return _listed(words, view, asked=bool(_ASKS_LIST.intersection(_words(tokens))))
     sectors = _sectors(set(words))
     if sectors is not None:
-        return Direction(
-            target=roles.target, viewpoint=view, anchor=roles.anchor, sectors=sectors
-        )
+        return Direction(target=roles.target, viewpoint=view, anchor=roles.anchor, sectors=sectors)
     named = [_RELATIONS[word] for word in words if word in _RELATIONS]
     if len(set(named)) != 1:
         return None
@@ -365,6 +365,8 @@ def read_loosely(text: str, *, unit: str | None, nouns: Iterable[str] = ()) -> E
     """
     known = known_nouns() | {normalise(noun) for noun in nouns}
     text = re.sub(r", ?(?:right|correct)$", "", text.strip(" .,;:?!"))
+    if _UNREAD.search(text):
+        return None
     tokens = _tokens(text, frozenset(known))
     readings = [found for reader in _READERS if (found := reader(tokens, unit)) is not None]
     return readings[0] if len(readings) == 1 else None

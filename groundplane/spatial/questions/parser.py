@@ -71,7 +71,7 @@ def parse_question(
     Examples:
         >>> parsed = parse_question("How many chairs are near the table?")
         >>> parsed.form, parsed.expression.source.relation
-        ('count in relation', 'near')
+        ('count', 'near')
     """
     if not question.strip():
         raise NotUnderstoodError(_complaint(question, "it is empty"))
@@ -169,6 +169,10 @@ def _read_route(text: str) -> Route | None:
             stops.append(_landmark(until[1] if until else step))
             turns.append(pending)
             pending = None
+    if stops and pending is not None:
+        # A turn behind the last stop leads nowhere: it is asked for at that stop.
+        stops.append(stops[-1])
+        turns.append(pending)
     if not stops or "?" not in turns:
         return None
     return Route(

@@ -279,7 +279,11 @@ def read_phrase(text: str, *, view: Viewpoint | None = None) -> SetExpression:
 
 def _read_words(text: str, *, several: bool) -> SetExpression:
     words = text.split()
-    bad = (_FUNCTION_WORDS | _ARTICLES) & set(words) or _ends_in_verb(words) or not _NAME.fullmatch(text)
+    bad = (
+        (_FUNCTION_WORDS | _ARTICLES) & set(words)
+        or _ends_in_verb(words)
+        or not _NAME.fullmatch(text)
+    )
     if len(words) > 7 or bad:
         raise PhraseError(f"{text!r} is no name of an object")
     opening = _RELATION.match(text)

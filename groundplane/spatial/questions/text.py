@@ -192,7 +192,7 @@ def clean(question: str, choices: Sequence[str] = ()) -> CleanQuestion:
 
     Examples:
         >>> clean("Could you tell me how far the sofa's from the TV, in feet?")
-        CleanQuestion(text='how far the sofa from the tv', unit='ft', choices=())
+        CleanQuestion(text='how far the sofa is from the tv', unit='ft', choices=())
     """
     if len(question) > MAX_CHARACTERS:
         raise InputError(
