@@ -189,7 +189,9 @@ class Asker:
             expert = _expert(detector, options or {}, device=device)
             self._vocabulary = _vocabulary(expert, name)
             grounding = GroundingResolver(expert, name=name)
-        elif options:
+        elif self._subject.scene is not None:
+            self._vocabulary = _labels(self._subject.scene)
+        if options and grounding is None:
             raise InputError(
                 f"{_named(source)} is a scene and no expert looks at it; leave out the "
                 f"{_what(options)}"
@@ -264,9 +266,7 @@ class Asker:
                 images=(subject.image,) if subject.image is not None else (),
                 choices=choices,
                 scene=subject.scene,
-                vocabulary=self._vocabulary
-                if subject.scene is None
-                else _labels(subject.scene),
+                vocabulary=self._vocabulary,
             )
             for subject, question, choices in asked
         ]

@@ -85,7 +85,8 @@ class Direction:
         viewpoint: Who looks; None where nobody is named.
         anchor: What the direction is seen from when nobody is named (`of the sofa`).
         sectors: `sides` left or right; `sides_and_back` adds back from 135 degrees on;
-            `front_back` parts ahead from behind; `quadrants` front-left, front-right, back-left, back-right; `compass` all eight.
+            `front_back` parts ahead from behind; `quadrants` front-left, front-right, back-left,
+            back-right; `compass` all eight.
     """
 
     target: SetExpression

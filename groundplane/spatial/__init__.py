@@ -1,1 +1,1 @@
-"""What turns regions into answers: boxes, the cognitive map, relations, the solver. Imports core."""
+"""What turns regions into answers: boxes, the map, relations, the solver. Imports core."""

@@ -101,6 +101,11 @@ class PlaneScene:
             return -self._boxes[index, 3]
         raise UnsupportedError(_NO_DEPTH.format(name=name))
 
+    def sides(self, row: int) -> tuple[float, ...]:
+        """The two sides of one box, pixels, the longer first."""
+        sides = self._boxes[row, 2:] - self._boxes[row, :2]
+        return tuple(sorted(sides.tolist(), reverse=True))
+
     def room_area(self) -> float | None:
         """A photo shows no room area."""
         return None

@@ -93,6 +93,10 @@ class Scene(Protocol):
         """A measure of each object; raises `UnsupportedError` for one it has not."""
         ...
 
+    def sides(self, row: int) -> tuple[float, ...]:
+        """The sides of one object's box, the longest first."""
+        ...
+
     def room_area(self) -> float | None:
         """Area of the room, or None."""
         ...
@@ -241,6 +245,10 @@ class MapScene:
         depth_at = torch.where(known[:, None], along, longer)
         depth = sides.gather(1, depth_at)[:, 0]
         return sides.gather(1, 1 - depth_at)[:, 0], depth
+
+    def sides(self, row: int) -> tuple[float, ...]:
+        """The three sides of one box, metres, the longest first."""
+        return tuple(sorted(self.map.objects.sizes[row].tolist(), reverse=True))
 
     def room_area(self) -> float | None:
         """Square metres as stated, else of the outline."""

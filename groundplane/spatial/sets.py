@@ -369,7 +369,7 @@ class SetSolver:
             index=row, name=noun(node), definite=True,
             options=((names[k], row),) if names else (),
             notes=(*source.notes, *(anchor.notes if anchor else ()), *each,
-                   *((f"{words} is as good as equal",) if tied else ())),
+                   *((f"{words} {'is' if len(tied) == 1 else 'are'} as good as equal",) if tied else ())),
             anchors=tuple(self._list(anchor)) if anchor else (),
             open=differ or source.open or bool(anchor and anchor.open),
         )  # fmt: skip

@@ -263,6 +263,8 @@ class _Run:
             if len(found) != 1:
                 return self._several(node, found)
             number, measure = self._one(node.name, found), self._measure_words(node.name)
+            if node.name == "size":
+                measure += self._all_sides(found, node.unit)
         value, unit, notes = self._in_unit(number, node.unit)
         return Answer(
             value=value,
@@ -272,6 +274,14 @@ class _Run:
             measure=measure,
             note="; ".join(notes),
         )
+
+    def _all_sides(self, found: Found, wanted: str | None) -> str:
+        """Who asks how big a thing is wants the other sides too."""
+        unit = wanted if wanted is not None and self.scene.unit == "m" else self.scene.unit
+        sides = [
+            convert(side, self.scene.unit, unit) for side in self.scene.sides(int(found.index[0]))
+        ]
+        return f"; its sides: {' x '.join(format_number(side, unit) for side in sides)}"
 
     def _in_unit(self, number: _Number, wanted: str | None) -> tuple[float, str, tuple[str, ...]]:
         if wanted is None:

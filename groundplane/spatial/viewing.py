@@ -104,15 +104,15 @@ def _from_the_middle(solver: Finder, facing: Int[Tensor, " 1"], name: str) -> Vi
         origin=origin,
         frame=FrameOfReference(
             kind="viewpoint", facing=solver.scene.ids[int(facing[0])],
-            text=f"seen from the middle of the scene, facing {name}",
+            text=f"seen from the middle of the scene, facing {_the(name)}",
         ),
         evidence=(int(facing[0]),),
         open=True,
         notes=(
             (
                 "left, right, in front and behind depend on where you stand and you did not say; "
-                f"this holds from the middle of the scene facing {name}. Say 'when I stand at A "
-                "facing B'"
+                f"this holds from the middle of the scene facing {_the(name)}. Say 'when I stand at "
+                "A facing B'"
             ),
         ),
     )  # fmt: skip
@@ -167,13 +167,18 @@ def _look(solver: Finder, place: int | None, goal: int, *, turn: float) -> View 
     )
 
 
+def _the(name: str) -> str:
+    """`the sofa`, but `chair-2`."""
+    return name if name[-1:].isdigit() else f"the {name}"
+
+
 def describe_viewpoint(
     solver: Finder, facing: int, origin: int | None, *, turn: float
 ) -> FrameOfReference:
     """A stated viewpoint as a frame of reference."""
     names, ids = solver.scene.names, solver.scene.ids
-    place = "in the middle of the scene" if origin is None else f"at {names[origin]}"
-    look = f"with the back to {names[facing]}" if turn else f"facing {names[facing]}"
+    place = "in the middle of the scene" if origin is None else f"at {_the(names[origin])}"
+    look = f"{'with the back to' if turn else 'facing'} {_the(names[facing])}"
     return FrameOfReference(
         kind="viewpoint",
         text=f"standing {place}, {look}",

@@ -105,10 +105,10 @@ class TestOfficialAnswers:
     @pytest.fixture(scope="class")
     @classmethod
     def altered(cls, rows, tmp_path_factory):
-        """Every official answer replaced by another valid one, and every note of it gone."""
+        """Every third question, its official answer replaced by another valid one."""
         path = tmp_path_factory.mktemp("vsi") / "qa.jsonl"
         lines = []
-        for row in rows:
+        for row in rows[::3]:
             if row["question_type"] in NUMERIC:
                 other = str(float(row["answer"]) * 3 + 1)
             else:
@@ -120,9 +120,10 @@ class TestOfficialAnswers:
 
     def test_they_are_out_of_the_solver_s_reach(self, result, altered):
         told = [(item.id, item.answer, item.status, item.covered) for item in result.items]
-        assert [(i.id, i.answer, i.status, i.covered) for i in altered.items] == told
+        assert [(i.id, i.answer, i.status, i.covered) for i in altered.items] == told[::3]
 
     def test_the_scores_are_others(self, altered):
+        assert set(altered.tasks()) == set(TASKS)
         for task, row in altered.tasks().items():
             assert row["score"] < 0.05, task
 

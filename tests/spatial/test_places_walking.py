@@ -129,6 +129,14 @@ def test_place_does_not_depend_on_the_order_of_the_objects():
         assert place(scene, the("cup")).value == "on the board"
 
 
+def test_of_several_that_touch_the_nearest_centre_is_told():
+    for labels in (("near", "far"), ("far", "near")):
+        scene = SceneBuilder().add("cup", at=(0, 0, 0))
+        for label in labels:
+            scene.add(f"{label} box", at=(0.3 if label == "near" else -0.4, 0, 0))
+        assert place(scene, the("cup")).value == "0.00 m from the near box"
+
+
 def test_places_of_several_are_told_of_each():
     scene = kitchen().add("cup", at=(7, 3, 0.05), size=(0.1, 0.1, 0.1))
 

@@ -217,7 +217,7 @@ def test_measure_names_the_frame_its_object_was_found_by():
     answer = ask(measure("height", right))
 
     assert answer.value == pytest.approx(1.6)
-    assert answer.frame.text == "standing at chair-2, facing table"
+    assert answer.frame.text == "standing at chair-2, facing the table"
     assert set(answer.evidence) == {"lamp", "table", "chair-2"}
 
 

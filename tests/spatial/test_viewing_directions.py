@@ -133,9 +133,9 @@ def test_back_to_the_tv_swaps_the_sides_and_is_named():
     answer = look(60, "sides", back)
 
     assert answer.value == "right"
-    assert answer.frame.text == "standing at bed, with the back to tv"
+    assert answer.frame.text == "standing at the bed, with the back to the tv"
     assert answer.frame.turn == math.pi
-    assert look(60, "sides").frame.text == "standing at bed, facing tv"
+    assert look(60, "sides").frame.text == "standing at the bed, facing the tv"
 
 
 def test_wrong_side_is_not_given():
@@ -153,6 +153,22 @@ def test_middle_of_the_scene_stands_in_for_an_unnamed_place():
     assert answer.value == "left"
     assert answer.frame.origin is None
     assert "middle of the scene" in answer.frame.text
+
+
+@given(st.floats(-180, 180), st.floats(-9, 9))
+def test_middle_of_the_scene_turns_and_moves_with_it(degrees, shift):
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+
+    def middle(c, s, shift):
+        scene = SceneBuilder()
+        for x, y in ((0, 0), (10, 0), (0, 10), (1, 1)):
+            scene.add("box", at=(c * x - s * y + shift, s * x + c * y, 0), yaw=math.degrees(
+                math.atan2(s, c)))  # fmt: skip
+        return MapScene(scene.build()).middle().tolist()
+
+    x, y = middle(1, 0, 0)
+    assert middle(c, s, shift) == pytest.approx([c * x - s * y + shift, s * x + c * y], abs=1e-9)
+    assert x < 5  # the middle of the outline, not of its bounds
 
 
 @pytest.mark.parametrize(("place", "goal"), [("bed", "bed"), ("cup", "tv")])
@@ -299,7 +315,7 @@ def test_side_without_a_viewer_is_open_from_the_middle_of_the_scene():
 
     assert answer.status is Status.AMBIGUOUS
     assert answer.value == ("cup",)
-    assert answer.frame.text == "seen from the middle of the scene, facing sofa"
+    assert answer.frame.text == "seen from the middle of the scene, facing the sofa"
     assert "Say 'when I stand at A facing B'" in answer.note
     assert answer.evidence == ("cup", "sofa")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from groundplane.core.expressions import Extreme, Or, Select
 from groundplane.core.queries import Compare, Count, Exists, Expression, Order
 from groundplane.spatial.questions.choosing import read_options
@@ -20,6 +22,10 @@ _ANY = r"(?:also )?(?:any |a |an |some |at least one |one |more than one )?"
 
 
 def _count(slots: Slots, context: Context) -> Expression:
+    parts = re.split(r" and (?:the )?", slots["a"])
+    if len(parts) > 1:
+        # `lamps and plants` are counted together.
+        return Count(Or(tuple(read_phrase("all " + part) for part in parts)))
     return Count(read_phrase("all " + slots["a"], view=context.viewpoint))
 
 

@@ -157,7 +157,7 @@ def _all_of(thing: SetExpression) -> SetExpression:
 def _distance(tokens: list[_Token], unit: str | None) -> Expression | None:
     things, words = _things(tokens), _words(tokens)
     measured = unit or _unit(words)
-    told = {"distance", "far", "apart", "separates", "separated", "distant", "gap", "between"}
+    told = {"distance", "far", "apart", "separates", "separated", "distant", "gap", "space"}
     if len(things) != 2 or not (told.intersection(words) or _unit(words)):
         return None
     if "closest" in words and "points" not in words:
@@ -281,9 +281,9 @@ def _role(since: list[str], after: list[str], roles: _Roles) -> str:
     """What the words between two names make of the second."""
     if "with" in since and (after[:2] == ["straight", "ahead"] or after[:1] == ["ahead"]):
         return "facing"
-    if len(since) > 1 and since[-2:] in (["of", "the"], ["of", "a"]) or since[-1:] == ["of"]:
-        if {"left", "right", "front"}.intersection(since[-6:]):
-            return "anchor"
+    of = since[-2:] in (["of", "the"], ["of", "a"]) or since[-1:] == ["of"]
+    if of and {"left", "right", "front"}.intersection(since[-6:]):
+        return "anchor"
     if "back" in since and {"to", "against"}.intersection(since):
         return "origin" if "against" in since else "facing"
     if _FACE.intersection(since) and not {"see", "find"}.intersection(since):

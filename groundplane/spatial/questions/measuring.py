@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from groundplane.core.expressions import Select
 from groundplane.core.queries import Compare, Expression, Measure
 from groundplane.spatial.questions.form import Context, Form, Slots, make_form
-from groundplane.spatial.questions.phrases import PhraseError, read_phrase
+from groundplane.spatial.questions.phrases import NEAREST, PhraseError, read_phrase
 
 __all__ = ["MEASURING"]
 
@@ -35,6 +37,7 @@ _EXACT = (
     r"actual|total|approximate|rough|clear|edge to edge|horizontal|physical|real|smallest) )*"
 )
 _CENTER = r"(?:the )?(?:cent(?:er|re)|middle|midpoint)s? of "
+_CLOSE = "|".join(sorted(NEAREST, key=len, reverse=True))
 _VIEWER = ("me", "us", "you", "here", "where i stand", "where i am", "myself")
 
 
@@ -47,7 +50,10 @@ def _distance(slots: Slots, context: Context) -> Expression:
     centers = slots.get("centers") or slots.get("middles")
     name = "center_distance" if centers else "distance"
     if slots.get("b", "me") not in _VIEWER:
-        return _measure(name, slots["a"], slots["b"], context=context)
+        extreme = re.fullmatch(rf"(?:the )?(?:{_CLOSE}) [\w ]+", slots["a"])
+        # `how far is the farthest object from the door`: the door counts twice.
+        first = f"{slots['a']} to {slots['b']}" if extreme else slots["a"]
+        return _measure(name, first, slots["b"], context=context)
     if context.place is not None:
         return Measure(name=name, of=(read_phrase(slots["a"]), context.place), unit=context.unit)
     pair = read_phrase(slots["a"])
