@@ -119,7 +119,8 @@ class Dispatcher:
         if resolver is None:
             return
         kind = type(requests[0].event).__name__.lower()
-        name = f"{kind} resolver {type(resolver).__name__!r}"
+        # A resolver may say whom it speaks for, such as the expert that it asks.
+        name = getattr(resolver, "who", f"{kind} resolver {type(resolver).__name__!r}")
         for request in requests:
             size = f", {len(requests)} in the batch" if len(requests) > 1 else ""
             self._note(request.event, "dispatch", f"to {name}{size}")

@@ -95,7 +95,7 @@ class GroundingResolver:
                 f"grounding with {name!r}: expected a deadline above 0 seconds, got {deadline}"
             )
         self._detector = detector
-        self._who = f"detector {name!r}"
+        self.who = f"detector {name!r}"
         self._deadline = deadline
 
     def resolve(self, calls: Sequence[Call]) -> list[DetectResult | Exception]:
@@ -132,7 +132,7 @@ class GroundingResolver:
     ) -> DetectResult | Exception:
         if self._deadline is not None and time.monotonic() - started >= self._deadline:
             late = DetectorError(
-                f"{self._who} was not asked again about {request.image.source.name!r}: its "
+                f"{self.who} was not asked again about {request.image.source.name!r}: its "
                 f"{self._deadline:g} seconds were over when the batch failed with: {cause}"
             )
             late.__cause__ = cause
@@ -151,7 +151,7 @@ class GroundingResolver:
         if not isinstance(given, list | tuple) or len(given) != len(requests):
             got = len(given) if isinstance(given, list | tuple) else type(given).__name__
             raise DetectorError(
-                f"{self._who} broke its contract: expected a list of {len(requests)} results, "
+                f"{self.who} broke its contract: expected a list of {len(requests)} results, "
                 f"got {got}"
             )
         return [
@@ -161,17 +161,17 @@ class GroundingResolver:
     def _failed(self, error: BaseException, requests: Sequence[DetectRequest]) -> DetectorError:
         text = " ".join(str(error).split())
         if isinstance(error, GroundplaneError):
-            return DetectorError(text if text.startswith(self._who) else f"{self._who}: {text}")
+            return DetectorError(text if text.startswith(self.who) else f"{self.who}: {text}")
         names = listing(dict.fromkeys(repr(request.image.source.name) for request in requests))
         said = f"{type(error).__name__}: {text}".removesuffix(": ")
-        return DetectorError(f"{self._who} failed on {names}: {said}")
+        return DetectorError(f"{self.who} failed on {names}: {said}")
 
     def _checked(self, result: object, request: DetectRequest) -> DetectResult | Exception:
         try:
             return _checked(result, request)
         except _BreachError as breach:
             error = DetectorError(
-                f"{self._who} broke its contract on {request.image.source.name!r}: {breach}"
+                f"{self.who} broke its contract on {request.image.source.name!r}: {breach}"
             )
             error.__cause__ = breach
             return error

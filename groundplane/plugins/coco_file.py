@@ -232,11 +232,9 @@ def _crowd_note(phrase: str, annotations: Sequence[_Annotation], *, kept: bool) 
     num_crowds = sum(annotation.crowd for annotation in annotations)
     if not num_crowds:
         return ""
-    if kept:
-        what = f"{num_crowds} of its {len(annotations)} regions cover a group"
-    else:
-        what = f"{num_crowds} regions that cover a group were left out (crowd=False)"
-    return f"the number of {phrase!r} is not known: {what}"
+    covers = "covers" if num_crowds == 1 else "cover"
+    which = f"{num_crowds} of the {len(annotations)} regions of {phrase!r} {covers} a group"
+    return f"{which}, so there are more" if kept else f"{which} and are left out (crowd=False)"
 
 
 # Frames and masks ----------------------------------------------------------------------------

@@ -222,6 +222,9 @@ class SetSolver:
             return self._between(node, source)
         anchor = self.find(node.anchor) if node.anchor is not None else None
         if anchor is not None and not len(anchor):
+            named = node.anchor.source if isinstance(node.anchor, Unique) else node.anchor
+            if isinstance(named, Select):
+                raise StopError(Status.UNKNOWN_OBJECT, f"there is no {anchor.name} here")
             nothing = source.keep(torch.zeros(len(source), dtype=torch.bool))
             return replace(nothing, name=noun(node),
                            notes=(*source.notes, f"there is no {anchor.name}"))  # fmt: skip
@@ -364,12 +367,13 @@ class SetSolver:
             self._compared(node, names, scores)
         tied = [i for i in _ties(scores, k) if i != k]
         words = listing(names[i] for i in tied) if names else self.names(rows[tied].tolist())
+        be = "is" if len(tied) == 1 else "are"
         each, differ = self._each_anchor(node, table, groups, anchor, k)
         return Found(
             index=row, name=noun(node), definite=True,
             options=((names[k], row),) if names else (),
             notes=(*source.notes, *(anchor.notes if anchor else ()), *each,
-                   *((f"{words} {'is' if len(tied) == 1 else 'are'} as good as equal",) if tied else ())),
+                   *((f"{words} {be} as good as equal",) if tied else ())),
             anchors=tuple(self._list(anchor)) if anchor else (),
             open=differ or source.open or bool(anchor and anchor.open),
         )  # fmt: skip

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from groundplane.core.answer import Answer, FrameOfReference, Status, Step, Value
 from groundplane.core.errors import InputError
@@ -192,7 +190,7 @@ class _Run:
             status=Status.AMBIGUOUS if found.open else Status.ANSWERED,
             evidence=self._evidence(found),
             frame=self._frame(found),
-            measure=f"whether there are {noun(node.source)}",
+            measure=f"presence of {noun(node.source)}",
             note="; ".join(found.notes),
         )
 
@@ -306,7 +304,8 @@ class _Run:
         for found in (a, b):
             if not len(found):
                 raise found.missing()
-        values = self._distances(node.name, a.index, b.index)
+        table = self.scene.gaps if node.name == "distance" else self.scene.center_distances
+        values = table(a.index, b.index)
         same = a.index[:, None] == b.index[None]
         values = torch.where(same, torch.inf, values)
         if bool(same.all()):
@@ -330,11 +329,6 @@ class _Run:
             value=value, unit=self.scene.unit, notes=tuple(notes), open=a.open or b.open,
             evidence=(i, j, *a.anchors, *b.anchors),
         )  # fmt: skip
-
-    def _distances(
-        self, name: str, a: Int[Tensor, " a"], b: Int[Tensor, " b"]
-    ) -> Float[Tensor, "a b"]:
-        return self.scene.gaps(a, b) if name == "distance" else self.scene.center_distances(a, b)
 
     def _pair_distance(self, name: str, i: int, j: int) -> float:
         if name == "distance":

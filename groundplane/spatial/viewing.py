@@ -111,8 +111,8 @@ def _from_the_middle(solver: Finder, facing: Int[Tensor, " 1"], name: str) -> Vi
         notes=(
             (
                 "left, right, in front and behind depend on where you stand and you did not say; "
-                f"this holds from the middle of the scene facing {_the(name)}. Say 'when I stand at "
-                "A facing B'"
+                f"this holds from the middle of the scene facing {_the(name)}. Say 'when I stand "
+                "at A facing B'"
             ),
         ),
     )  # fmt: skip

@@ -335,7 +335,7 @@ def test_tie_is_noted_with_the_others():
     answer = ask(Extreme(source=CHAIRS, measure="width", largest=True))
 
     assert answer.value == "chair-1"
-    assert "chair-2, chair-3 is as good as equal" in answer.note
+    assert "chair-2, chair-3 are as good as equal" in answer.note
 
 
 def test_no_tie_is_told_where_there_is_none():

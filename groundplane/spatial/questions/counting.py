@@ -91,6 +91,7 @@ ORDERING: tuple[Form, ...] = (
         r"the video: {a}",
         r"(?:in )?(?:what|which) order (?:do|does|did|are|were|will) {a} (?:first )?"
         r"(?:appear|seen|shown|show up|come into view|come up)(?: first)?(?: in the video)?",
+        r"(?:what is )?(?:the )?order of (?:first )?(?:appearance|sight)s? (?:of|for) {a}",
         r"(?:what is )?(?:the )?(?:first time )?(?:appearance )?order (?:of|in which) {a}"
         r"(?: (?:appear|are seen|show up))?(?: in the video)?",
     ),
