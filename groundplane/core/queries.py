@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from groundplane.core.errors import InputError
 from groundplane.core.expressions import Select, SetExpression, Viewpoint
 
 __all__ = [
@@ -29,6 +30,10 @@ Operator = Literal["more", "fewer", "equal"]
 Sectors = Literal["sides", "sides_and_back", "front_back", "quadrants", "compass"]
 
 
+# How many objects a measure is of; one, where nothing else stands here.
+_MEASURED = {"distance": 2, "center_distance": 2, "room_area": 0}
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
     """How many objects there are in the set."""
@@ -49,14 +54,25 @@ class Measure:
 
     Attributes:
         name: `distance`, `center_distance`, `size` (longest side), `length`, `width`, `depth`,
-            `height`, `floor_area`, `volume`, `elevation` (bottom above the floor), `room_area`.
+            `height`, `floor_area`, `volume`, `elevation` (bottom above the floor), `top` (highest
+            point above the floor), `room_area`.
         of: The objects measured.
         unit: The unit that the answer is wanted in; None for the scene's own.
+
+    Raises:
+        InputError: If it is of the wrong number of objects.
     """
 
     name: str
     of: tuple[SetExpression, ...] = ()
     unit: str | None = None
+
+    def __post_init__(self) -> None:
+        wanted = _MEASURED.get(self.name, 1)
+        if len(self.of) != wanted:
+            raise InputError(
+                f"measure {self.name!r}: expected {wanted} objects to measure, got {len(self.of)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

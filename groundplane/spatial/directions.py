@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from groundplane.core.queries import Sectors
 
-__all__ = ["Sector", "margin_of", "sector_of", "tally"]
+__all__ = ["margin_of", "sector_of", "tally"]
 
 # Borders in degrees, counter-clockwise from the line of sight, and the name from each border on.
 # Quadrants and the 135 degrees are VSI-Bench's (supplement, relative direction).
@@ -30,19 +29,6 @@ _BORDERS: dict[str, tuple[tuple[float, str], ...]] = {
         (337.5, "front"),
     ),
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sector:
-    """A bearing with its sector.
-
-    Attributes:
-        name: Such as `front-left`.
-        bearing: Degrees in [0, 360), counter-clockwise from the line of sight.
-    """
-
-    name: str
-    bearing: float
 
 
 def sector_of(bearing: float, sectors: Sectors) -> str:

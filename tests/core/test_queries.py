@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groundplane.core.errors import InputError
 from groundplane.core.expressions import (
     And,
     Except,
@@ -124,3 +125,11 @@ def test_phrases_of_a_viewpoint_and_a_route_are_found():
 def test_what_selects_nothing_has_no_phrases(node):
     assert phrases_of(node) == ()
     assert not selects_anything(node)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("distance", 1), ("room_area", 1), ("height", 0), ("size", 2)]
+)
+def test_a_measure_of_the_wrong_number_of_objects_is_refused(name, number):
+    with pytest.raises(InputError, match=rf"measure '{name}': expected . objects.*got {number}"):
+        Measure(name=name, of=(Select("sofa"),) * number)
