@@ -16,7 +16,6 @@ from PIL import Image as PILImage
 from skimage import data as skimage_data
 
 import groundplane
-from groundplane.apps.entry import main
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / ".." / "shared" / "data"
@@ -24,20 +23,6 @@ APARTMENT = str(ROOT / "examples" / "apartment.json")
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "record.schema.json").read_text())
 HEAVY = ("torch", "numpy", "jaxtyping", "rich", "matplotlib", "cv2")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the folder ../shared/data is absent")
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process; gives exit code, stdout and stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["groundplane", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

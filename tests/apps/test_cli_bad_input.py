@@ -13,28 +13,12 @@ import jsonschema
 import pytest
 from PIL import Image as PILImage
 
-from groundplane.apps.entry import main
-
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / ".." / "shared" / "data"
 APARTMENT = str(ROOT / "examples" / "apartment.json")
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "record.schema.json").read_text())
 QUESTION = "How many chairs are there?"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the folder ../shared/data is absent")
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line in this process; gives exit code, stdout and stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["groundplane", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import encode_picture, make_chunk, make_png, refusal_of
 from PIL import Image as PILImage
 from PIL import ImageCms
 
-from groundplane.core.errors import MediaError
 from groundplane.core.media import MediaLimits, read_image
 
 _AWKWARD = Path(__file__).resolve().parents[2] / ".." / "shared" / "data/awkward"
@@ -22,33 +19,6 @@ _INDEX = _AWKWARD / "index.jsonl"
 _ROWS = [json.loads(line) for line in _INDEX.read_text().splitlines()] if _INDEX.exists() else []
 _needs_awkward = pytest.mark.skipif(not _ROWS, reason="needs ../shared/data/awkward")
 _ALLOWED = MediaLimits().formats
-
-
-def _encoded(picture, format_, **options):
-    stream = io.BytesIO()
-    picture.save(stream, format_, **options)
-    return stream.getvalue()
-
-
-def _chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _png(size, *, depth=8, color=0, raw=b"", extra=b""):
-    """A PNG of given header and raw rows, which need not fit each other."""
-    header = struct.pack(">IIBBBBB", *size, depth, color, 0, 0, 0)
-    body = _chunk(b"IHDR", header) + extra + _chunk(b"IDAT", zlib.compress(raw, 9))
-    return b"\x89PNG\r\n\x1a\n" + body + _chunk(b"IEND", b"")
-
-
-def _refusal(source, **options):
-    """The message with which a source is refused; one line, naming it, with a cause."""
-    with pytest.raises(MediaError) as caught:
-        read_image(source, **options)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert message.isprintable()
-    return message
 
 
 # The awkward files ---------------------------------------------------------------------------
@@ -79,7 +49,7 @@ def test_awkward_file_is_read_or_refused_as_pillow_says(row, capfd):
         assert image.source.name == path.name
         assert image.source.content_hash == hashlib.sha256(path.read_bytes()).hexdigest()
     else:
-        message = _refusal(path)
+        message = refusal_of(path)
         assert f"{path.name!r}" in message
         assert str(path.parent) not in message
         if row.get("format", "PNG") not in _ALLOWED:
@@ -120,7 +90,7 @@ def test_photos_of_every_orientation_look_alike(orientation):
 def _with_orientation(pixels, orientation, format_="PNG"):
     exif = PILImage.Exif()
     exif[0x0112] = orientation
-    return _encoded(PILImage.fromarray(pixels), format_, exif=exif)
+    return encode_picture(PILImage.fromarray(pixels), format_, exif=exif)
 
 
 # Stored pixel (column, row) -> upright pixel, of a stored picture 7 wide and 5 high.
@@ -207,7 +177,7 @@ def test_lab_becomes_the_rgb_that_it_was(color):
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     lab = ImageCms.applyTransform(picture, ImageCms.buildTransform(*profiles, "RGB", "LAB"))
     # LAB is stored in whole steps, which are coarse for dark channels.
-    assert np.abs(np.subtract(_pixel(_encoded(lab, "TIFF")), color)).max() <= 6
+    assert np.abs(np.subtract(_pixel(encode_picture(lab, "TIFF")), color)).max() <= 6
 
 
 @pytest.mark.parametrize("transparency", [1, b"\xff\x00\x80"])
@@ -215,7 +185,7 @@ def test_palette_transparency_is_laid_on_white(transparency):
     picture = PILImage.new("P", (3, 1))
     picture.putpalette([10, 20, 30, 40, 50, 60, 0, 0, 0])
     picture.putdata([0, 1, 2])
-    data = _encoded(picture, "PNG", transparency=transparency)
+    data = encode_picture(picture, "PNG", transparency=transparency)
     shade = 0 if transparency == 1 else 255 - 128
     expected = [[10, 20, 30], [255, 255, 255], [shade, shade, shade]]
     assert read_image(data).pixels[0].tolist() == expected
@@ -235,14 +205,16 @@ def test_palette_transparency_is_laid_on_white(transparency):
     ],
 )
 def test_png_transparent_colour_is_laid_on_white(depth, color, raw, key, expected):
-    data = _png((2, 1), depth=depth, color=color, raw=b"\0" + raw, extra=_chunk(b"tRNS", key))
+    data = make_png(
+        (2, 1), depth=depth, color=color, raw=b"\0" + raw, extra=make_chunk(b"tRNS", key)
+    )
     assert read_image(data).pixels[0, :, 0].tolist() == expected
 
 
 def test_cmyk_jpeg_is_not_a_negative():
     red = PILImage.new("CMYK", (8, 8), (0, 255, 255, 0))
     # JPEG keeps colours to a few levels.
-    assert np.abs(np.subtract(_pixel(_encoded(red, "JPEG")), (255, 0, 0))).max() <= 6
+    assert np.abs(np.subtract(_pixel(encode_picture(red, "JPEG")), (255, 0, 0))).max() <= 6
 
 
 @pytest.mark.parametrize(
@@ -258,7 +230,7 @@ def test_cmyk_jpeg_is_not_a_negative():
 )
 def test_sixteen_bit_grey_is_scaled_by_the_stated_white(format_, largest, white):
     values = np.array([[0, largest // 3, largest]], dtype=np.uint16)
-    pixels = read_image(_encoded(PILImage.fromarray(values), format_)).pixels
+    pixels = read_image(encode_picture(PILImage.fromarray(values), format_)).pixels
     assert pixels[0, :, 1].tolist() == np.rint(values[0] * (255.0 / white)).astype(int).tolist()
 
 
@@ -275,12 +247,12 @@ def test_sixteen_bit_grey_is_scaled_by_the_stated_white(format_, largest, white)
 )
 def test_float_grey_is_scaled_by_its_range(values, expected):
     picture = PILImage.fromarray(np.array([values], dtype=np.float32))
-    assert read_image(_encoded(picture, "TIFF")).pixels[0, :, 0].tolist() == expected
+    assert read_image(encode_picture(picture, "TIFF")).pixels[0, :, 0].tolist() == expected
 
 
 def test_sixteen_bit_white_is_zero_tiff_is_turned_round():
     picture = PILImage.fromarray(np.array([[0, 65535]], dtype=np.uint16))
-    data = _encoded(picture, "TIFF", tiffinfo={262: 0})
+    data = encode_picture(picture, "TIFF", tiffinfo={262: 0})
     assert read_image(data).pixels[0, :, 0].tolist() == [255, 0]
 
 
@@ -341,18 +313,18 @@ def test_an_image_shares_no_memory_with_the_array():
     ],
 )
 def test_arrays_of_other_types_and_shapes_are_refused(array, message):
-    assert message in _refusal(array)
+    assert message in refusal_of(array)
 
 
 def test_limits_hold_for_arrays_and_open_pictures_too():
     limits = MediaLimits(max_pixels=5)
-    assert "2 x 3" in _refusal(np.zeros((3, 2), dtype=np.uint8), limits=limits)
-    assert "2 x 3" in _refusal(PILImage.new("L", (2, 3)), limits=limits)
+    assert "2 x 3" in refusal_of(np.zeros((3, 2), dtype=np.uint8), limits=limits)
+    assert "2 x 3" in refusal_of(PILImage.new("L", (2, 3)), limits=limits)
 
 
 @pytest.mark.parametrize("format_", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_of_many_frames_the_first_is_taken(format_):
     frames = [PILImage.new("RGB", (9, 6), (20 * i, 0, 0)) for i in range(12)]
     options = {"lossless": True} if format_ == "WEBP" else {}
-    data = _encoded(frames[3], format_, save_all=True, append_images=frames, **options)
+    data = encode_picture(frames[3], format_, save_all=True, append_images=frames, **options)
     assert _pixel(data) == (60, 0, 0)

@@ -13,39 +13,12 @@ import zlib
 
 import numpy as np
 import pytest
+from pictures import encode_picture, make_chunk, make_png, refusal_of
 from PIL import Image as PILImage
 from PIL import ImageFile, UnidentifiedImageError
 
 from groundplane.core.errors import MediaError
 from groundplane.core.media import MediaLimits, list_images, read_image
-
-
-def _encoded(picture, format_, **options):
-    stream = io.BytesIO()
-    picture.save(stream, format_, **options)
-    return stream.getvalue()
-
-
-def _chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _png(size, *, depth=8, color=0, raw=b"", extra=b""):
-    """A PNG of given header and raw rows, which need not fit each other."""
-    header = struct.pack(">IIBBBBB", *size, depth, color, 0, 0, 0)
-    body = _chunk(b"IHDR", header) + extra + _chunk(b"IDAT", zlib.compress(raw, 9))
-    return b"\x89PNG\r\n\x1a\n" + body + _chunk(b"IEND", b"")
-
-
-def _refusal(source, **options):
-    """The message with which a source is refused; one line, naming it, with a cause."""
-    with pytest.raises(MediaError) as caught:
-        read_image(source, **options)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert message.isprintable()
-    return message
-
 
 # Limits --------------------------------------------------------------------------------------
 
@@ -63,28 +36,30 @@ def no_decoding(monkeypatch):
 
 def test_the_decoding_alarm_works(no_decoding):
     with pytest.raises(pytest.fail.Exception, match="was decoded"):
-        read_image(_png((2, 2), raw=bytes(6)))
+        read_image(make_png((2, 2), raw=bytes(6)))
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        pytest.param(_png((9400, 9400), depth=1, raw=bytes(9400 * 1176)), "88360000|9400 x 9400"),
-        pytest.param(_png((11000, 11000)), "11000 x 11000"),
-        pytest.param(_png((60000, 60000)), "3600000000 pixels"),
-        pytest.param(_png((1, 100000)), "1 x 100000 pixels are longer than 200 to 1"),
-        pytest.param(_png((100000, 1)), "100000 x 1 pixels are longer"),
+        pytest.param(
+            make_png((9400, 9400), depth=1, raw=bytes(9400 * 1176)), "88360000|9400 x 9400"
+        ),
+        pytest.param(make_png((11000, 11000)), "11000 x 11000"),
+        pytest.param(make_png((60000, 60000)), "3600000000 pixels"),
+        pytest.param(make_png((1, 100000)), "1 x 100000 pixels are longer than 200 to 1"),
+        pytest.param(make_png((100000, 1)), "100000 x 1 pixels are longer"),
     ],
     ids=["9400", "11000", "60000", "tall", "wide"],
 )
 def test_bombs_are_refused_from_the_header(data, message, no_decoding):
-    refusal = _refusal(data, name="bomb.png")
+    refusal = refusal_of(data, name="bomb.png")
     assert any(part in refusal for part in message.split("|"))
     assert "'bomb.png'" in refusal
 
 
 def test_raised_limits_let_a_large_picture_pass(monkeypatch):
-    data = _png((300, 2), raw=bytes(602))
+    data = make_png((300, 2), raw=bytes(602))
     with pytest.raises(MediaError, match="max_pixels"):
         read_image(data, limits=MediaLimits(max_pixels=599))
     # Pillow warns of a bomb from here on; the caller has allowed it.
@@ -94,10 +69,10 @@ def test_raised_limits_let_a_large_picture_pass(monkeypatch):
 
 def test_too_many_bytes_are_refused_unread(tmp_path):
     path = tmp_path / "big.png"
-    path.write_bytes(_png((2, 2), raw=bytes(6)) + bytes(1000))
+    path.write_bytes(make_png((2, 2), raw=bytes(6)) + bytes(1000))
     limits = MediaLimits(max_bytes=500)
-    assert "more than 500 bytes" in _refusal(path, limits=limits)
-    assert "more than 500 bytes" in _refusal(path.read_bytes(), limits=limits)
+    assert "more than 500 bytes" in refusal_of(path, limits=limits)
+    assert "more than 500 bytes" in refusal_of(path.read_bytes(), limits=limits)
 
 
 @pytest.mark.parametrize(
@@ -117,11 +92,11 @@ def test_senseless_limits_are_refused(wrong):
 
 
 def test_the_allowlist_can_be_changed():
-    data = _encoded(PILImage.new("RGB", (2, 2), "red"), "PPM")
-    assert "format PPM is not allowed" in _refusal(data)
+    data = encode_picture(PILImage.new("RGB", (2, 2), "red"), "PPM")
+    assert "format PPM is not allowed" in refusal_of(data)
     assert read_image(data, limits=MediaLimits(formats=("PPM",))).size == (2, 2)
-    png = _png((2, 2), raw=bytes(6))
-    assert "format PNG is not allowed; allowed: PPM" in _refusal(
+    png = make_png((2, 2), raw=bytes(6))
+    assert "format PNG is not allowed; allowed: PPM" in refusal_of(
         png, limits=MediaLimits(formats=("PPM",))
     )
 
@@ -140,30 +115,30 @@ def test_missing_files_folders_and_empty_files_are_refused(tmp_path):
         ("loop.jpg", "symbolic links"),
         ("nul\0.jpg", "malformed"),
     ]:
-        refusal = _refusal(tmp_path / name)
+        refusal = refusal_of(tmp_path / name)
         assert message in refusal
         assert str(tmp_path) not in refusal
-    assert "it is a folder" in _refusal(tmp_path)
+    assert "it is a folder" in refusal_of(tmp_path)
 
 
 def test_a_given_name_stands_in_the_message_and_in_the_image(tmp_path):
-    assert "'upload 7'" in _refusal(tmp_path / "missing.jpg", name="upload 7")
-    assert read_image(_png((2, 2), raw=bytes(6)), name="upload 7").source.name == "upload 7"
+    assert "'upload 7'" in refusal_of(tmp_path / "missing.jpg", name="upload 7")
+    assert read_image(make_png((2, 2), raw=bytes(6)), name="upload 7").source.name == "upload 7"
 
 
 def test_a_name_with_line_breaks_stays_on_one_line():
-    assert r"a\nb\x1b[31m" in _refusal(b"", name="a\nb\x1b[31m")
+    assert r"a\nb\x1b[31m" in refusal_of(b"", name="a\nb\x1b[31m")
 
 
 def test_text_and_short_files_are_no_pictures(tmp_path):
     path = tmp_path / "notes.jpg"
     path.write_text("Not a picture, only a few words.\n")
-    assert "'notes.jpg': it is not a picture of a known format; allowed: JPEG" in _refusal(path)
-    assert "4 bytes are too few" in _refusal(b"\x89PNG")
+    assert "'notes.jpg': it is not a picture of a known format; allowed: JPEG" in refusal_of(path)
+    assert "4 bytes are too few" in refusal_of(b"\x89PNG")
 
 
 def test_errors_are_chained_from_their_cause():
-    data = _encoded(PILImage.effect_noise((64, 64), 50), "JPEG")
+    data = encode_picture(PILImage.effect_noise((64, 64), 50), "JPEG")
     with pytest.raises(MediaError, match="cut off") as caught:
         read_image(data[: len(data) // 2])
     assert isinstance(caught.value.__cause__, OSError)
@@ -184,18 +159,20 @@ def test_a_tiff_whose_directories_run_in_a_circle_is_read():
 
 def _text_bomb(*, chunks):
     packed = b"key\0\0" + zlib.compress(bytes(2**20 if chunks > 1 else 2**24), 9)
-    return _png((2, 2), raw=bytes(6), extra=_chunk(b"zTXt", packed) * chunks)
+    return make_png((2, 2), raw=bytes(6), extra=make_chunk(b"zTXt", packed) * chunks)
 
 
 @pytest.mark.parametrize("chunks", [1, 70])
 def test_png_text_that_swells_is_refused(chunks):
     data = _text_bomb(chunks=chunks)
     assert len(data) < 200_000
-    assert "header is broken (ValueError" in _refusal(data)
+    assert "header is broken (ValueError" in refusal_of(data)
 
 
 def test_broken_exif_leaves_the_picture_upright():
-    data = _encoded(PILImage.new("RGB", (7, 5)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f junk")
+    data = encode_picture(
+        PILImage.new("RGB", (7, 5)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f junk"
+    )
     assert read_image(data).size == (7, 5)
 
 
@@ -211,9 +188,9 @@ def test_pillow_writes_nothing_on_the_terminal(capfd, monkeypatch):
         with pytest.raises(UnidentifiedImageError):
             PILImage.open(io.BytesIO(many_samples), formats=["TIFF"])
         noisy = capfd.readouterr().err
-        assert "its TIFF header is broken" in _refusal(many_samples)
+        assert "its TIFF header is broken" in refusal_of(many_samples)
         monkeypatch.setattr(PILImage, "MAX_IMAGE_PIXELS", 400)
-        read_image(_png((300, 2), raw=bytes(602)))
+        read_image(make_png((300, 2), raw=bytes(602)))
     assert noisy
     assert capfd.readouterr() == ("", "")
 
@@ -238,21 +215,21 @@ def test_other_threads_keep_their_warnings(monkeypatch):
     monkeypatch.setattr(PILImage, "open", slow_open)
     thread = threading.Thread(target=elsewhere)
     thread.start()
-    assert "enough" in _refusal(b"anything")
+    assert "enough" in refusal_of(b"anything")
     thread.join()
     assert caught == [True]
 
 
 def test_warnings_after_a_read_are_seen_again():
-    read_image(_png((2, 2), raw=bytes(6)))
+    read_image(make_png((2, 2), raw=bytes(6)))
     with pytest.warns(UserWarning, match="seen"):
         warnings.warn("seen", stacklevel=1)
 
 
 def test_pillows_settings_are_left_alone():
     before = (PILImage.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
-    read_image(_png((2, 2), raw=bytes(6)))
-    _refusal(_png((9400, 9400)))
+    read_image(make_png((2, 2), raw=bytes(6)))
+    refusal_of(make_png((9400, 9400)))
     assert before == (PILImage.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
 
 
@@ -306,29 +283,29 @@ def _seed_files():
     exif[0x010F] = "maker"
     frames = {"save_all": True, "append_images": [rgb.rotate(90), rgb]}
     yield from (
-        _encoded(rgb, "JPEG", exif=exif),
-        _encoded(rgb, "JPEG", progressive=True, restart_marker_blocks=1),
-        _encoded(rgb.convert("CMYK"), "JPEG"),
-        _encoded(rgb, "PNG", exif=exif),
-        _encoded(palette, "PNG", transparency=3),
-        _encoded(grey, "PNG"),
-        _encoded(rgba, "PNG", **frames),
-        _png((2, 1), depth=2, raw=b"\0\x90", extra=_chunk(b"tRNS", b"\0\2")),
-        _encoded(palette, "GIF", transparency=3),
-        _encoded(rgb, "GIF", **frames),
-        _encoded(rgb, "WEBP", exif=exif),
-        _encoded(rgba, "WEBP", lossless=True),
-        _encoded(rgb, "WEBP", **frames),
-        _encoded(rgb, "BMP"),
-        _encoded(palette, "BMP"),
-        _encoded(rgba, "BMP"),
-        _encoded(rgb, "TIFF", exif=exif),
-        _encoded(grey, "TIFF", compression="tiff_lzw"),
-        _encoded(rgb, "TIFF", compression="jpeg"),
-        _encoded(rgb.convert("1"), "TIFF", compression="group4"),
-        _encoded(rgba, "TIFF", compression="tiff_adobe_deflate", **frames),
-        _encoded(grey.convert("F"), "TIFF"),
-        _encoded(rgb.convert("YCbCr"), "TIFF"),
+        encode_picture(rgb, "JPEG", exif=exif),
+        encode_picture(rgb, "JPEG", progressive=True, restart_marker_blocks=1),
+        encode_picture(rgb.convert("CMYK"), "JPEG"),
+        encode_picture(rgb, "PNG", exif=exif),
+        encode_picture(palette, "PNG", transparency=3),
+        encode_picture(grey, "PNG"),
+        encode_picture(rgba, "PNG", **frames),
+        make_png((2, 1), depth=2, raw=b"\0\x90", extra=make_chunk(b"tRNS", b"\0\2")),
+        encode_picture(palette, "GIF", transparency=3),
+        encode_picture(rgb, "GIF", **frames),
+        encode_picture(rgb, "WEBP", exif=exif),
+        encode_picture(rgba, "WEBP", lossless=True),
+        encode_picture(rgb, "WEBP", **frames),
+        encode_picture(rgb, "BMP"),
+        encode_picture(palette, "BMP"),
+        encode_picture(rgba, "BMP"),
+        encode_picture(rgb, "TIFF", exif=exif),
+        encode_picture(grey, "TIFF", compression="tiff_lzw"),
+        encode_picture(rgb, "TIFF", compression="jpeg"),
+        encode_picture(rgb.convert("1"), "TIFF", compression="group4"),
+        encode_picture(rgba, "TIFF", compression="tiff_adobe_deflate", **frames),
+        encode_picture(grey.convert("F"), "TIFF"),
+        encode_picture(rgb.convert("YCbCr"), "TIFF"),
     )
 
 
@@ -360,7 +337,7 @@ def _fix_png_sums(data):
     fixed, at = bytearray(data[:8]), 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
-        fixed += _chunk(data[at + 4 : at + 8], data[at + 8 : at + 8 + length])
+        fixed += make_chunk(data[at + 4 : at + 8], data[at + 8 : at + 8 + length])
         at += 12 + length
     return bytes(fixed)
 
