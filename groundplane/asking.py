@@ -23,7 +23,7 @@ from groundplane.core.errors import (
 )
 from groundplane.core.host import load
 from groundplane.core.image import Image
-from groundplane.core.media import list_images, read_image
+from groundplane.core.media import is_picture_name, list_images, read_image
 from groundplane.core.orchestrator import Budget, Finished, Orchestrator
 from groundplane.core.regions import Regions
 from groundplane.core.session import LanguageModel, Prompt, Resolved
@@ -41,7 +41,6 @@ __all__ = ["Asker", "Reply", "ask"]
 _BATCH = 256
 # A session of many questions may take longer than one; each request has its own deadline.
 _BUDGET = Budget(seconds=3600)
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,7 +153,8 @@ class Asker:
     Args:
         source: A map, an image, or the path of a scene file (`file.json#scene-id`), a photo or
             a folder of photos.
-        detector: For photos: the expert's name or the expert itself; `opencv` by default.
+        detector: For photos: the expert's name or the expert itself; `opencv` if None. A scene
+            takes none.
         options: Options of the expert; a scene needs no expert and takes none.
         device: Where the expert runs.
         model: The language model's name, or the model itself.
@@ -172,7 +172,7 @@ class Asker:
         self,
         source: CognitiveMap | Image | str | Path,
         *,
-        detector: str | Detector = "opencv",
+        detector: str | Detector | None = None,
         options: Mapping[str, object] | None = None,
         device: str = "auto",
         model: str | LanguageModel = "planner",
@@ -185,16 +185,17 @@ class Asker:
         self._vocabulary: tuple[str, ...] | None = None
         grounding = None
         if self._subject is None or self._subject.image is not None:
+            detector = "opencv" if detector is None else detector
             name = detector if isinstance(detector, str) else type(detector).__name__
             expert = _expert(detector, options or {}, device=device)
             self._vocabulary = _vocabulary(expert, name)
             grounding = GroundingResolver(expert, name=name)
         elif self._subject.scene is not None:
             self._vocabulary = _labels(self._subject.scene)
-        if options and grounding is None:
+        if grounding is None and (options or detector is not None):
+            what = _what(options) if options else "detector"
             raise InputError(
-                f"{_named(source)} is a scene and no expert looks at it; leave out the "
-                f"{_what(options)}"
+                f"{_named(source)} is a scene and no expert looks at it; leave out the {what}"
             )
         language = load("language_models", model, device="cpu") if isinstance(model, str) else model
         resolvers = Resolvers(ground=grounding, query=QueryResolver(distance=distance))
@@ -214,8 +215,12 @@ class Asker:
         """Ask one question of a single scene or photo.
 
         Raises:
-            InputError: If the source is a folder; use `ask_all`.
+            InputError: If the source is a folder (use `ask_all`), or the question is no text.
         """
+        if not isinstance(question, str):
+            raise InputError(f"question: expected text, got {type(question).__name__}")
+        if isinstance(choices, str) or not all(isinstance(choice, str) for choice in choices):
+            raise InputError("choices: expected a list of texts")
         if self._subject is None:
             raise InputError(
                 f"{self._source} is a folder of {len(self._photos or ())} photos; use ask_all"
@@ -287,7 +292,8 @@ def ask(
     question: str,
     *,
     choices: Sequence[str] = (),
-    detector: str | Detector = "opencv",
+    detector: str | Detector | None = None,
+    device: str = "auto",
     **options: object,
 ) -> Reply:
     """Ask one spatial question of a scene or a photo.
@@ -296,7 +302,8 @@ def ask(
         source: A map, an image, or the path of a scene file or a photo.
         question: In English; options may stand behind it (`A. left B. right`).
         choices: The options, if they are given apart.
-        detector: For photos: the expert.
+        detector: For photos: the expert; `opencv` if none is named.
+        device: Where the expert runs.
         **options: Options of the expert, such as `annotations=` of `coco-file`.
 
     Returns:
@@ -311,7 +318,8 @@ def ask(
         >>> ask(scene, "How tall is the chair?").text
         'The chair is 1.00 m tall.'
     """
-    return Asker(source, detector=detector, options=options).ask(question, choices=choices)
+    asker = Asker(source, detector=detector, options=options, device=device)
+    return asker.ask(question, choices=choices)
 
 
 def _photos_of(source: object) -> tuple[Path, ...] | None:
@@ -325,6 +333,8 @@ def _photos_of(source: object) -> tuple[Path, ...] | None:
 def _expert(detector: str | Detector, options: Mapping[str, object], *, device: str) -> Detector:
     if isinstance(detector, str):
         arguments: dict[str, Any] = dict(options)
+        if taken := sorted({"kind", "name", "device", "dtype"} & arguments.keys()):
+            raise InputError(f"detector {detector!r} has no option {taken[0]!r}")
         made: Detector = load("detectors", detector, device=device, **arguments)
         return made
     if not callable(getattr(detector, "detect", None)):
@@ -371,10 +381,15 @@ def _load(source: CognitiveMap | Image | str | Path) -> _Subject:
         return _Subject(name=source.name, scene=source)
     if isinstance(source, Image):
         return _Subject(name=source.source.name, image=source)
+    if not isinstance(source, str | Path):
+        raise InputError(
+            "source: expected a CognitiveMap, an Image (groundplane.read_image makes one of "
+            f"arrays and Pillow pictures) or a path, got {type(source).__name__}"
+        )
     path = str(source)
     if not path.strip():
         raise InputError("the source is empty; name a scene file, a photo or a folder of photos")
-    if path.lower().endswith(_IMAGE_ENDINGS):
+    if is_picture_name(path):
         image = read_image(Path(path))
         return _Subject(name=image.source.name, image=image)
     scene = CognitiveMap.load(path)

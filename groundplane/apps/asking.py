@@ -35,7 +35,7 @@ class Job:
     questions: Path | None
     as_json: bool
     picture: Path | None
-    detector: str
+    detector: str | None
     options: tuple[str, ...]
     device: str
 
@@ -169,7 +169,8 @@ def _folder(asker: Asker, question: str, job: Job) -> int:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
     if counted and not job.as_json:
-        sys.stdout.write(f"All {len(counted)} photos together: {sum(counted):g}\n")
+        who = f"All {total}" if len(counted) == total else f"{len(counted)} of {total}"
+        sys.stdout.write(f"{who} photos together: {sum(counted):g}\n")
     if bad:
         sys.stderr.write(f"groundplane: {bad} of {total} photos gave no answer\n")
     return 1 if bad else 0

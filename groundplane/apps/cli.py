@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import os
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from groundplane import __version__
-from groundplane.core.errors import OutputError
+from groundplane.apps.ending import finish
 
 __all__ = ["app"]
 
@@ -73,7 +67,9 @@ def ask(
         Path | None,
         typer.Option("--map", help="Draw the scene or photo with the evidence: .svg or .png."),
     ] = None,
-    detector: Annotated[str, typer.Option(help="For photos: the expert that looks.")] = "opencv",
+    detector: Annotated[
+        str | None, typer.Option(help="For photos: the expert that looks; opencv if none is named.")
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", help="Option of the expert, key=value; repeat it."),
@@ -89,7 +85,7 @@ def ask(
         source=source, question=question, questions=questions, as_json=as_json, picture=picture,
         detector=detector, options=tuple(option or ()), device=device,
     )  # fmt: skip
-    _exit(lambda: asking.run(job))
+    raise typer.Exit(finish(lambda: asking.run(job)))
 
 
 @app.command()
@@ -102,7 +98,7 @@ def plugins(
     """List the installed plugins: from where, whether they load, what they need."""
     from groundplane.apps import plugins as listed
 
-    _exit(lambda: listed.run(check=check, as_json=as_json))
+    raise typer.Exit(finish(lambda: listed.run(check=check, as_json=as_json)))
 
 
 @app.command()
@@ -112,7 +108,7 @@ def doctor(
     """Look at Python, torch, CUDA and the optional libraries; say what is broken and the fix."""
     from groundplane.apps import doctor as examined
 
-    _exit(lambda: examined.run(as_json=as_json))
+    raise typer.Exit(finish(lambda: examined.run(as_json=as_json)))
 
 
 @evaluate_app.command()
@@ -123,34 +119,15 @@ def vsibench(
     distance: Annotated[
         str, typer.Option(help="'sampled' as the benchmark measures, or 'exact'.")
     ] = "sampled",
-    misses: Annotated[int, typer.Option(help="How many misses of each task to print.")] = 5,
+    misses: Annotated[int, typer.Option(min=0, help="How many misses of each task to print.")] = 5,
 ) -> None:
     """VSI-Bench: the eight spatial tasks on scenes of boxes."""
     from groundplane.apps import evaluating
 
-    _exit(
-        lambda: evaluating.run_vsibench(
-            scenes, questions, out=out, distance=distance, misses=misses
+    raise typer.Exit(
+        finish(
+            lambda: evaluating.run_vsibench(
+                scenes, questions, out=out, distance=distance, misses=misses
+            )
         )
     )
-
-
-def _exit(command: Callable[[], int]) -> NoReturn:
-    """End with a command's exit code, once all that it wrote has gone out."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A file name that is no text, or a terminal without the letter, is no error.
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = command()
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.ENOSPC):
-            raise
-        # What is left in the buffer must not be tried again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno == errno.ENOSPC:
-            raise OutputError(f"stdout cannot be written: {error.strerror}") from error
-        # The reader has gone (`| head`): nothing is left to say, and to nobody.
-        code = 128 + signal.SIGPIPE
-    raise typer.Exit(code)

@@ -23,17 +23,15 @@ def main() -> None:
     except GroundplaneError as error:
         sys.stderr.write(f"groundplane: error: {' '.join(str(error).split())}\n")
         raise SystemExit(2) from None
-    except BrokenPipeError:
-        # The reader has gone (`| head`): nothing is left to say, and to nobody.
-        sys.stderr.close()
-        raise SystemExit(141) from None
 
 
 def _dispatch(arguments: list[str]) -> None:
     if arguments[:1] == ["plugins"] and _LISTING.issuperset(arguments[1:]):
+        from groundplane.apps.ending import finish
         from groundplane.apps.plugins import run
 
-        raise SystemExit(run(check="--check" in arguments, as_json="--json" in arguments))
+        check, as_json = "--check" in arguments, "--json" in arguments
+        raise SystemExit(finish(lambda: run(check=check, as_json=as_json)))
     from groundplane.apps.cli import app
 
     app()

@@ -118,6 +118,12 @@ class Dispatcher:
         resolver = self._resolvers.of(requests[0].event) if requests else None
         if resolver is None:
             return
+        # A resolver may say how many calls it takes at a time, since a deadline is a batch's.
+        most = getattr(resolver, "batch", len(requests))
+        if len(requests) > most:
+            for start in range(0, len(requests), most):
+                self._send(requests[start : start + most])
+            return
         kind = type(requests[0].event).__name__.lower()
         # A resolver may say whom it speaks for, such as the expert that it asks.
         name = getattr(resolver, "who", f"{kind} resolver {type(resolver).__name__!r}")

@@ -341,8 +341,11 @@ def _make_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return str(torch.device(device))
-    except RuntimeError as error:
+        chosen = str(torch.device(device))
+        if chosen.startswith("cuda") and not torch.cuda.is_available():
+            raise InputError(f"device {device!r}: torch finds no CUDA device here; use cpu or auto")
+        return chosen
+    except (RuntimeError, TypeError) as error:
         raise InputError(
             f"unknown device {device!r}; expected auto, cpu, cuda or cuda:0"
         ) from error

@@ -21,6 +21,7 @@ __all__ = [
     "PhraseMatch",
     "canonical",
     "head_of",
+    "is_color",
     "known_nouns",
     "match_phrase",
     "near_labels",
@@ -319,6 +320,24 @@ def _whole_phrase(phrase: str, labels: Sequence[str]) -> PhraseMatch | None:
     ):
         return PhraseMatch(labels=kinds, how="kind")
     return None
+
+
+# The colours that are asked for.
+_COLORS = frozenset(
+    {"black", "white", "gray", "grey", "red", "green", "blue", "yellow", "orange", "brown",
+     "purple", "pink", "beige", "silver", "gold", "cyan", "magenta", "turquoise", "violet",
+     "cream", "tan", "dark", "light"}
+)  # fmt: skip
+
+
+def is_color(words: Iterable[str]) -> bool:
+    """Whether all the words are names of colours.
+
+    Examples:
+        >>> is_color(["dark", "blue"]), is_color(["wooden"])
+        (True, False)
+    """
+    return all(word.lower() in _COLORS for word in words)
 
 
 def surface_share(label: str) -> float:

@@ -36,7 +36,7 @@ from PIL import UnidentifiedImageError
 from groundplane.core.errors import MediaError
 from groundplane.core.image import FrameMap, Image, Source
 
-__all__ = ["MediaLimits", "list_images", "read_image"]
+__all__ = ["MediaLimits", "is_picture_name", "list_images", "read_image"]
 
 _log = logging.getLogger(__name__)
 
@@ -164,6 +164,16 @@ def read_image(
     return _finish(picture, name=label, limits=limits, digest=hashlib.sha256(data).hexdigest())
 
 
+def is_picture_name(path: str | Path) -> bool:
+    """Whether a file's ending says that it is a picture.
+
+    Examples:
+        >>> is_picture_name("a.JPG"), is_picture_name("a.json")
+        (True, False)
+    """
+    return _SUFFIX.fullmatch(os.path.splitext(str(path))[1]) is not None
+
+
 def list_images(folder: str | Path) -> list[Path]:
     """Find the pictures in a folder and below it, by file extension, sorted by path.
 
@@ -186,7 +196,7 @@ def list_images(folder: str | Path) -> list[Path]:
     for root, folders, files in os.walk(top, onerror=fail):
         folders[:] = [entry for entry in folders if not entry.startswith(".")]
         paths = (Path(root, file) for file in files if not file.startswith("."))
-        found += [path for path in paths if _SUFFIX.fullmatch(path.suffix) and path.is_file()]
+        found += [path for path in paths if is_picture_name(path) and path.is_file()]
     if not found:
         raise MediaError(
             f"folder {shown} holds no picture; expected files ending in "

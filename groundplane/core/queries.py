@@ -22,6 +22,7 @@ __all__ = [
     "Route",
     "Sectors",
     "describe",
+    "nodes_of",
     "phrases_of",
     "selects_anything",
 ]
@@ -77,11 +78,11 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compare:
-    """Whether the left value is more than, fewer than or equal to the right one."""
+    """Whether the left value is more than, fewer than or equal to the right one or a number."""
 
     left: Count | Measure
     operator: Operator
-    right: Count | Measure
+    right: Count | Measure | int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,15 +164,15 @@ def describe(node: object) -> str:
     return f"{type(node).__name__.lower()}({', '.join(parts)})"
 
 
-def _nodes(item: object) -> Iterator[object]:
-    """Every node of an expression, parents first."""
+def nodes_of(item: object) -> Iterator[object]:
+    """Every node of an expression, parents first; a viewpoint counts as one."""
     if isinstance(item, tuple):
         for part in item:
-            yield from _nodes(part)
+            yield from nodes_of(part)
     elif dataclasses.is_dataclass(item):
         yield item
         for field in dataclasses.fields(item):
-            yield from _nodes(getattr(item, field.name))
+            yield from nodes_of(getattr(item, field.name))
 
 
 def phrases_of(node: object) -> tuple[str, ...]:
@@ -182,7 +183,7 @@ def phrases_of(node: object) -> tuple[str, ...]:
         >>> phrases_of(Count(Or((Select("cup"), Select("dog"), Select("cup")))))
         ('cup', 'dog')
     """
-    selects = [item for item in _nodes(node) if isinstance(item, Select)]
+    selects = [item for item in nodes_of(node) if isinstance(item, Select)]
     return tuple(dict.fromkeys(item.phrase for item in selects if item.phrase is not None))
 
 
@@ -193,4 +194,4 @@ def selects_anything(node: object) -> bool:
         >>> selects_anything(Count(Select())), selects_anything(Count(Select("cup")))
         (True, False)
     """
-    return any(isinstance(item, Select) and item.phrase is None for item in _nodes(node))
+    return any(isinstance(item, Select) and item.phrase is None for item in nodes_of(node))

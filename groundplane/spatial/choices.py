@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 from groundplane.core.answer import Answer, Value
+from groundplane.core.errors import InputError
 from groundplane.core.lexicon import canonical, normalise
+from groundplane.spatial.questions.text import ALL_UNITS
+from groundplane.spatial.units import convert
 
 __all__ = ["choose"]
+
+# How far off an option may be, as a share of the value. VSI-Bench's wrong options are drawn from
+# 0.25 to 1.75 times the truth and lie 20 % apart.
+_NEAR = 0.25
 
 
 def choose(answer: Answer, choices: Sequence[str]) -> str | None:
     """The letter of the option that an answer is; None where none is, or where two are.
 
-    A number takes the nearest number among the options.
+    A number takes the nearest number among the options, in whatever unit it is written, if it is
+    within a quarter of the value; a count must be met exactly.
 
     Examples:
         >>> choose(Answer(value="front-left"), ["back-left", "front-left"])
@@ -32,7 +41,7 @@ def choose(answer: Answer, choices: Sequence[str]) -> str | None:
         hits = [i for i, choice in enumerate(choices) if same(answer.value, choice)]
         if hits:
             return _letter(hits[0]) if len(hits) == 1 else None
-    return _nearest_number(answer.value, choices)
+    return _nearest_number(answer, choices)
 
 
 def _letter(index: int) -> str:
@@ -58,11 +67,30 @@ def _same_thing(value: Value, choice: str) -> bool:
     return items == parts
 
 
-def _nearest_number(value: Value, choices: Sequence[str]) -> str | None:
+def _nearest_number(answer: Answer, choices: Sequence[str]) -> str | None:
+    """The option nearest to a number, if it is near: a count must be met exactly."""
+    value = answer.value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    numbers = [re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*[\w²]*\s*", choice) for choice in choices]
-    if not all(numbers):
+    numbers = [_number_in(choice, answer.unit) for choice in choices]
+    gaps = [math.inf if number is None else abs(number - value) for number in numbers]
+    least = min(gaps)
+    limit = 0.0 if answer.unit == "count" else _NEAR * abs(value)
+    return _letter(gaps.index(least)) if least <= limit and gaps.count(least) == 1 else None
+
+
+def _number_in(choice: str, unit: str | None) -> float | None:
+    """The number of an option in the answer's unit; None where it has none or another kind."""
+    match = re.fullmatch(r"\s*(?:about |approximately |~)?(-?\d+(?:\.\d+)?)\s*(.*?)\.?\s*", choice)
+    if match is None:
         return None
-    gaps = [abs(float(match[1]) - value) for match in numbers if match is not None]
-    return _letter(gaps.index(min(gaps))) if gaps.count(min(gaps)) == 1 else None
+    number, told = float(match[1]), match[2].lower()
+    if not told or unit is None or unit == "count":
+        return number
+    source = next((name for name, words in ALL_UNITS.items() if re.fullmatch(words, told)), None)
+    if source is None:
+        return None
+    try:
+        return convert(number, source, unit)
+    except InputError:
+        return None

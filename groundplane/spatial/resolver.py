@@ -26,7 +26,12 @@ class QueryResolver:
 
     Args:
         distance: How distances between boxes are measured; see `MapScene`.
+
+    Attributes:
+        batch: Calls taken at a time: few, so that a slow one costs few others their deadline.
     """
+
+    batch = 4
 
     def __init__(self, *, distance: DistanceMethod = "exact") -> None:
         self._distance = distance

@@ -144,6 +144,8 @@ class MapScene:
     kind: Literal["map", "image"] = "map"
 
     def __init__(self, scene: CognitiveMap, *, distance: DistanceMethod = "exact") -> None:
+        if distance not in ("exact", "sampled"):
+            raise InputError(f"distance: expected 'exact' or 'sampled', got {distance!r}")
         self.map = scene
         self.ids = scene.ids
         self.names = scene.ids

@@ -22,7 +22,7 @@ from groundplane.core.expressions import (
     SetExpression,
     Unique,
 )
-from groundplane.core.lexicon import match_phrase, near_labels, normalise
+from groundplane.core.lexicon import is_color, match_phrase, near_labels, normalise
 from groundplane.spatial.found import Found, StopError, View
 from groundplane.spatial.nouns import noun
 from groundplane.spatial.scene import Scene, UnsupportedError
@@ -151,6 +151,8 @@ class SetSolver:
         ]
         if kept:
             return kept
+        if is_color(modifiers) and all("color" in self.scene.attributes(i) for i in rows):
+            return []
         what = self.scene.labels[rows[0]] if rows else phrase
         raise StopError(
             Status.UNKNOWN_OBJECT,
@@ -261,12 +263,18 @@ class SetSolver:
         self, relation: str, source: Found, anchor: Found | None, view: View
     ) -> Bool[Tensor, "a b"]:
         if anchor is None:
-            # What one stands at or looks at fixes the view; it lies on no side of it.
-            fixed = torch.tensor(view.evidence, dtype=torch.long)
+            # What one stands at lies on no side of it, what one looks at neither left nor right.
+            sideways = relation in ("left_of", "right_of")
+            known = view.evidence if sideways else self._stood_at(view)
+            fixed = torch.tensor(known, dtype=torch.long)
             free = ~torch.isin(source.index, fixed)
             points = self.scene.ground(source.index)
             return (view.relation_to_viewer(relation, points) & free)[:, None]
         return self.scene.side(relation, source.index, anchor.index, view.direction)
+
+    def _stood_at(self, view: View) -> tuple[int, ...]:
+        origin = view.frame.origin
+        return () if origin is None else (self.scene.ids.index(origin),)
 
     def _restrict(
         self, node: Relate, source: Found, anchor: Found | None, holds: Bool[Tensor, "a b"]
@@ -330,7 +338,7 @@ class SetSolver:
         """Half of each object's longer horizontal side."""
         if not len(index):
             return torch.zeros(0, dtype=torch.float64)
-        return self.scene.measure("width", index).double() / 2
+        return self.scene.measure("length", index).double() / 2
 
     # -- extreme --------------------------------------------------------------------------
 

@@ -261,9 +261,9 @@ class _Run:
             if len(found) != 1:
                 return self._several(node, found)
             number, measure = self._one(node.name, found), self._measure_words(node.name)
-            if node.name == "size":
-                measure += self._all_sides(found, node.unit)
         value, unit, notes = self._in_unit(number, node.unit)
+        if node.name == "size":
+            measure += self._all_sides(found, unit)
         return Answer(
             value=value,
             unit=unit,
@@ -273,9 +273,8 @@ class _Run:
             note="; ".join(notes),
         )
 
-    def _all_sides(self, found: Found, wanted: str | None) -> str:
+    def _all_sides(self, found: Found, unit: str) -> str:
         """Who asks how big a thing is wants the other sides too."""
-        unit = wanted if wanted is not None and self.scene.unit == "m" else self.scene.unit
         sides = [
             convert(side, self.scene.unit, unit) for side in self.scene.sides(int(found.index[0]))
         ]
@@ -288,10 +287,12 @@ class _Run:
             return convert(number.value, number.unit, wanted), wanted, number.notes
         except InputError as error:
             told = format_number(number.value, number.unit)
+            why = {
+                "px": "a photo alone is measured in pixels",
+                "map_unit": "a scene without scale is measured in its own units",
+            }.get(self.scene.unit, f"{number.unit} and {wanted} measure different things")
             raise StopError(
-                Status.CANNOT_DETECT,
-                f"this source has no {wanted}: a photo alone is measured in pixels, a scene "
-                f"without scale in its own units; there it is {told}",
+                Status.CANNOT_DETECT, f"it cannot be given in {wanted}: {why}; it is {told}"
             ) from error
 
     def _distance_words(self, node: Measure) -> str:
@@ -417,8 +418,10 @@ class _Run:
 
     # -- comparing and ordering -----------------------------------------------------------
 
-    def _numbers(self, node: Count | Measure) -> list[_Number]:
+    def _numbers(self, node: Count | Measure | int) -> list[_Number]:
         """The value of one side; several where a singular fits several objects."""
+        if isinstance(node, int):
+            return [_Number(value=node, unit="count", evidence=())]
         if isinstance(node, Count):
             found = self.finder.find(node.source)
             value = found.stated if found.stated is not None else len(found)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 from groundplane.core.answer import Answer, FrameOfReference, Status
 from groundplane.core.expressions import Extreme, Or, Relate, Select, SetExpression, Unique
@@ -143,7 +144,12 @@ def _exists(node: Exists, answer: Answer) -> tuple[Piece, ...]:
     if isinstance(source, Relate) and isinstance(source.source, Unique):
         rest = noun(source)[len(noun(source.source)) :]
         verb = _be(source.source) + ("" if yes else " not")
-        return (lead, Piece(_the(source.source), answer.evidence[:1]), Piece(f" {verb}{rest}."))
+        seen = _seen_from(answer.frame)
+        return (
+            lead,
+            Piece(_the(source.source), answer.evidence[:1]),
+            Piece(f" {verb}{rest}{seen}."),
+        )
     words = _existing(source, yes=yes, alone=len(answer.evidence) == 1)
     return (lead, Piece(f"there {words}", answer.evidence if yes else ()), Piece("."))
 
@@ -224,7 +230,7 @@ def _distance(node: Measure, answer: Answer, amount: str) -> tuple[Piece, ...]:
 _MORE_WORDS = {
     "distance": ("farther", "closer"), "height": ("taller", "shorter"),
     "size": ("longer", "shorter"), "width": ("wider", "narrower"), "depth": ("deeper", "thinner"),
-    "volume": ("bigger", "smaller"),
+    "volume": ("bigger", "smaller"), "top": ("higher", "lower"), "elevation": ("higher", "lower"),
 }  # fmt: skip
 
 
@@ -237,6 +243,13 @@ def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
         lambda found: format_number(float(found[1]), found[2]),
         answer.measure.rpartition(": ")[2],
     )
+    numbers = [round(float(number)) for number in re.findall(r"[\d.e+-]+", detail)]
+    if isinstance(node.left, Count) and isinstance(node.right, int):
+        counted = replace(answer, value=numbers[0], note="")
+        there, *rest = _count(Count(node.left.source), counted)
+        return (Piece(f"{lead}, {there.text[0].lower()}{there.text[1:]}"), *rest)
+    if isinstance(node.left, Count) and _is_share(node):
+        return _share(cast(Relate, node.left.source), answer, numbers)
     if isinstance(node.left, Count):
         words = {"more": "more", "fewer": "fewer", "equal": "as many"}[node.operator]
         link = "as" if node.operator == "equal" else "than"
@@ -246,6 +259,26 @@ def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
     subject = Piece(_the(node.left.of[0]), answer.evidence[:1])
     said = _compared_words(node.left, node, yes=yes)
     return (Piece(f"{lead}, "), subject, Piece(f" {said}: {detail}."))
+
+
+def _is_share(node: Compare) -> bool:
+    """Whether it is asked if a relation holds for all of a set."""
+    left, right = node.left, node.right
+    return (
+        isinstance(left, Count)
+        and isinstance(right, Count)
+        and isinstance(left.source, Relate)
+        and left.source.source == right.source
+    )
+
+
+def _share(related: Relate, answer: Answer, numbers: list[int]) -> tuple[Piece, ...]:
+    """`No, 3 of 4 chairs are near the table.`"""
+    some, every = numbers
+    rest = noun(related)[len(noun(related.source)) :]
+    be = "is" if some == 1 and not answer.value else "are"
+    lead = f"Yes, all {every}" if answer.value else f"No, {some or 'none'} of {every}"
+    return (Piece(f"{lead} {_many(related.source)} {be}{rest}{_seen_from(answer.frame)}."),)
 
 
 def _compared_words(left: Measure, node: Compare, *, yes: bool) -> str:
@@ -268,7 +301,9 @@ def _compared_words(left: Measure, node: Compare, *, yes: bool) -> str:
     return f"{verb} {word} than {right}"
 
 
-def _compared(node: Count | Measure) -> str:
+def _compared(node: Count | Measure | int) -> str:
+    if isinstance(node, int):
+        return f"{node}"
     return _many(node.source) if isinstance(node, Count) else _the(node.of[0])
 
 
@@ -329,7 +364,8 @@ def _route(node: Route, answer: Answer) -> tuple[Piece, ...]:
 def _attribute(node: Attribute, answer: Answer) -> tuple[Piece, ...]:
     subject = Piece(_capital(_the(node.source)), answer.evidence[:1])
     if isinstance(answer.value, tuple) and node.name == "place":
-        return (Piece("In the picture: "), *_listed(answer.value, answer.evidence), Piece("."))
+        lead = "In the picture: " if answer.frame and answer.frame.kind == "image" else ""
+        return (Piece(lead), *_listed(answer.value, answer.evidence), Piece("."))
     if isinstance(answer.value, tuple):
         return _each(node.name, answer)
     made = "made of " if node.name == "material" else ""

@@ -286,6 +286,15 @@ def test_what_the_model_raises_passes_through():
         run([line])
 
 
+@pytest.fixture
+def interrupts():
+    """Interrupts are heard: a shell starts background jobs with them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_interrupt_while_waiting_passes_through(gate):
     def before(names):
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)

@@ -176,7 +176,7 @@ CHOOSING: tuple[Form, ...] = (
     ),
     make_form(
         "bigger than", "Is the fridge taller than the stove?", _bigger_than,
-        r"(?:is|are) {a} (?P<more><MORE>) (?:than|then) {b}(?: is| are)?(?: tall| wide| long| high)?",
+        r"(?:is|are) {a} (?P<more><MORE>) (?:than|then) {b}(?: is| are)?",
         r"does {a} (?:reach|stand|go|sit) (?P<more><MORE>) than {b}(?: does)?",
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from groundplane.core.expressions import Extreme, Or, Select
 from groundplane.core.queries import Compare, Count, Exists, Expression, Order
 from groundplane.spatial.questions.choosing import read_options
 from groundplane.spatial.questions.form import Context, Form, Slots, make_form
-from groundplane.spatial.questions.phrases import PhraseError, read_phrase
+from groundplane.spatial.questions.phrases import PhraseError, find_relation, read_phrase
 from groundplane.spatial.questions.placing import read_related
 from groundplane.spatial.questions.text import split_list
 
@@ -18,12 +18,43 @@ _REL = (
     r"(?P<r>(?:on|near|next|by|in|left|right|behind|under|underneath|below|above|within|to|at|"
     r"around|beside|between|closer|less|more|farther|touching|inside|over) ?.+?)"
 )
-_ANY = r"(?:also )?(?:any |a |an |some |at least one |one |more than one )?"
+_ANY = r"(?:also )?(?:any |a |an |some |at least one )?"
+_NUMBERS = {
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+    "nine": 9, "ten": 10, "eleven": 11, "twelve": 12,
+}  # fmt: skip
+_NUMBER = rf"(?P<number>{'|'.join(_NUMBERS)}|\d{{1,6}})"
+_BOUND = (
+    r"(?:(?P<bound>exactly|only|just|at least|at most|more than|less than|fewer than|no more than|"
+    r"not more than|a minimum of|a maximum of|over|under) )?"
+)
+
+
+def _as_many(slots: Slots, context: Context) -> Expression:
+    """`are there five chairs`, `at least two`: the count against a number."""
+    source = read_phrase("all " + slots["a"], view=context.viewpoint)
+    if slots.get("r"):
+        source = read_related(source, slots["r"], context)
+    number = _NUMBERS.get(slots["number"]) or int(slots["number"])
+    bound = slots.get("bound", "exactly")
+    if bound in ("more than", "over"):
+        return Compare(left=Count(source), operator="more", right=number)
+    if bound in ("less than", "fewer than", "under"):
+        return Compare(left=Count(source), operator="fewer", right=number)
+    if bound in ("at least", "a minimum of"):
+        return Compare(left=Count(source), operator="more", right=number - 1)
+    if bound in ("at most", "no more than", "not more than", "a maximum of"):
+        return Compare(left=Count(source), operator="fewer", right=number + 1)
+    return Compare(left=Count(source), operator="equal", right=number)
 
 
 def _count(slots: Slots, context: Context) -> Expression:
+    if context.unit is not None or "furniture" in slots["a"]:
+        raise PhraseError("a count has no unit, and what counts as furniture is not known")
     parts = re.split(r" and (?:the )?", slots["a"])
     if len(parts) > 1:
+        if find_relation(slots["a"]) is not None:
+            raise PhraseError("what the relation holds for is not clear")
         # `lamps and plants` are counted together.
         return Count(Or(tuple(read_phrase("all " + part) for part in parts)))
     return Count(read_phrase("all " + slots["a"], view=context.viewpoint))
@@ -106,6 +137,13 @@ ORDERING: tuple[Form, ...] = (
 )  # fmt: skip
 
 COUNTING: tuple[Form, ...] = (
+    make_form(
+        "as many as", "Are there at least two chairs?", _as_many,
+        rf"(?:is|are) there {_BOUND}{_NUMBER} {{a}}<SCOPE>",
+        rf"(?:is|are) there {_BOUND}{_NUMBER} {{a}} {_REL}",
+        rf"(?:do|does|can|did) (?:i|you|we|it|<ROOM>|<PICTURE>) (?:see|have|contain|find|own|show) "
+        rf"{_BOUND}{_NUMBER} {{a}}<SCOPE>",
+    ),
     make_form(
         "more or fewer", "Are there more chairs than tables?", _more_than,
         r"(?:are|is) there (?P<more>more|fewer|less|as many) {a} (?:than|as) (?:there are )?{b}<SCOPE>",

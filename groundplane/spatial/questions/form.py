@@ -18,7 +18,7 @@ Slots = dict[str, str]
 COMPARATIVES: dict[str, tuple[str, bool]] = {
     "bigger": ("volume", True), "larger": ("volume", True), "smaller": ("volume", False),
     "bulkier": ("volume", True), "tinier": ("volume", False), "taller": ("height", True),
-    "higher": ("height", True), "shorter": ("height", False), "lower": ("height", False),
+    "higher": ("top", True), "shorter": ("height", False), "lower": ("elevation", False),
     "longer": ("size", True), "wider": ("width", True), "broader": ("width", True),
     "narrower": ("width", False), "deeper": ("depth", True), "thicker": ("depth", True),
     "thinner": ("depth", False),

@@ -228,6 +228,9 @@ def _nearest(tokens: list[_Token], unit: str | None) -> Expression | None:
     clue = next((i for i, t in enumerate(tokens) if t.thing is None and t.word in NEAREST), None)
     if clue is None or not _explained(tokens, {*NEAREST, *_RANKS}):
         return None
+    clues = [token.word for token in tokens if token.thing is None and token.word in NEAREST]
+    if len(set(clues)) > 1 or "and" in _words(tokens):
+        return None
     behind = [i for i in range(clue, len(tokens)) if tokens[i].thing is not None]
     if not behind or any(word in ("apart", "between") for word in _words(tokens)):
         return None
@@ -283,6 +286,8 @@ def _role(since: list[str], after: list[str], roles: _Roles) -> str:
         return "facing"
     of = since[-2:] in (["of", "the"], ["of", "a"]) or since[-1:] == ["of"]
     if of and {"left", "right", "front"}.intersection(since[-6:]):
+        # `standing on the left of the sofa` is no place that a box gives.
+        roles.spoiled = roles.spoiled or roles.target is None
         return "anchor"
     if "back" in since and {"to", "against"}.intersection(since):
         return "origin" if "against" in since else "facing"
@@ -305,7 +310,7 @@ def _direction(tokens: list[_Token], unit: str | None) -> Expression | None:
     if roles.spoiled or roles.facing is None or not _explained(tokens, clues):
         return None
     view = Viewpoint(origin=roles.origin, facing=roles.facing, turn=roles.turn)
-    words = [word for word in _words(tokens) if word in _SIDES]
+    words = [word for word in _words(tokens) if word in _SIDES or word in ("where", "side")]
     if "back" in words and any(t.word in ("against",) for t in tokens):
         words.remove("back")
     if "with" in _words(tokens) and "ahead" in words:
@@ -340,13 +345,17 @@ def _sectors(words: set[str]) -> Sectors | None:
         return "front_back"
     if {"left", "right", "front", "behind", "back"} & words:
         return None
-    return "compass"
+    return "compass" if {"direction", "way", "where", "side"} & words else None
 
 
 _READERS = (
     _direction, _nearest, _distance, _count, _measure("height"), _measure("width"),
     _measure("depth"), _measure("size"), _room, _outnumber, _exists,
 )  # fmt: skip
+
+
+_TRUTHS = (_direction, _outnumber, _exists)
+_AUXILIARIES = frozenset("is are was were does do did has have can could isn aren".split())
 
 
 def read_loosely(text: str, *, unit: str | None, nouns: Iterable[str] = ()) -> Expression | None:
@@ -368,5 +377,13 @@ def read_loosely(text: str, *, unit: str | None, nouns: Iterable[str] = ()) -> E
     if _UNREAD.search(text):
         return None
     tokens = _tokens(text, frozenset(known))
-    readings = [found for reader in _READERS if (found := reader(tokens, unit)) is not None]
+    first = tokens[0].word if tokens else ""
+    asked = {"how", "what", "which", "where", "many"}.intersection(_words(tokens))
+    # A yes or no is no number: `is the sofa far from the tv` has no answer in metres.
+    yes_or_no = first in _AUXILIARIES and not asked
+    readings = [
+        found
+        for reader in _READERS
+        if (not yes_or_no or reader in _TRUTHS) and (found := reader(tokens, unit)) is not None
+    ]
     return readings[0] if len(readings) == 1 else None

@@ -63,7 +63,10 @@ def _distance(slots: Slots, context: Context) -> Expression:
 
 
 def _size(slots: Slots, context: Context) -> Expression:
-    return _measure(_SIZE_WORDS[slots.get("size", "size")], slots["a"], context=context)
+    name = _SIZE_WORDS[slots.get("size", "size")]
+    if name == "size" and context.unit is not None and context.unit.endswith("2"):
+        name = "floor_area"
+    return _measure(name, slots["a"], context=context)
 
 
 def _floor_space(slots: Slots, context: Context) -> Expression:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundplane.core.errors import InputError
-from groundplane.core.expressions import Select, Unique
-from groundplane.core.queries import Expression, Route
+from groundplane.core.expressions import Extreme, Or, Select, Unique
+from groundplane.core.queries import Expression, Route, nodes_of
 from groundplane.spatial.questions.choosing import CHOOSING, FINDING
 from groundplane.spatial.questions.counting import COUNTING, LISTING, ORDERING
 from groundplane.spatial.questions.form import Context, match_form
@@ -86,7 +86,7 @@ def parse_question(
         raise NotUnderstoodError(_complaint(question, "it is too long for one question"))
     found = _try_forms(cleaned)
     if found is not None:
-        return found
+        return replace(found, expression=_among(found.expression, found.choices))
     several = len([part for part in cleaned.text.split("?") if part.strip()]) > 1
     loose = None if several else read_loosely(cleaned.text, unit=cleaned.unit, nouns=nouns)
     if loose is not None:
@@ -96,6 +96,17 @@ def parse_question(
     if several:
         raise NotUnderstoodError(_complaint(question, "it holds several questions; ask one"))
     raise NotUnderstoodError(_complaint(question, "it has none of the known forms"))
+
+
+def _among(expression: Expression, choices: Sequence[str]) -> Expression:
+    """`which is closest to the door` with options chooses among the options."""
+    inner = expression.source if isinstance(expression, Unique) else expression
+    if len(choices) < 2 or not isinstance(inner, Extreme) or inner.source != Select(None):
+        return expression
+    try:
+        return replace(inner, source=Or(tuple(read_phrase(choice) for choice in choices)))
+    except PhraseError:
+        return expression
 
 
 def _complaint(question: str, why: str) -> str:
@@ -115,7 +126,7 @@ def _try_forms(cleaned: CleanQuestion) -> ParsedQuestion | None:
         for wording in dict.fromkeys((rewrite(_core(text)), _core(text))):
             for form in FORMS:
                 expression = match_form(form, wording, context)
-                if expression is not None:
+                if expression is not None and _uses(expression, context):
                     return ParsedQuestion(
                         expression=expression,
                         form=form.name,
@@ -123,6 +134,15 @@ def _try_forms(cleaned: CleanQuestion) -> ParsedQuestion | None:
                         unit=cleaned.unit,
                     )
     return None
+
+
+def _uses(expression: Expression, context: Context) -> bool:
+    """Whether what was said of a viewpoint has a part in the query; else it was misread."""
+    if context.viewpoint is None and context.origin is None:
+        return True
+    told = (context.viewpoint, context.viewpoint and context.viewpoint.origin, context.origin)
+    parts = list(nodes_of(expression))
+    return any(part is not None and part in parts for part in told)
 
 
 def _core(text: str) -> str:

@@ -36,7 +36,7 @@ RELATIONS: tuple[tuple[str, str], ...] = (
     ("in_front_of", r"(?:directly |right |just )?(?:in front|to the front|at the front) of"),
     ("behind", r"(?:directly |right |just )?(?:behind|in back of|(?:at|to) the (?:back|rear) of)"),
     ("between", r"(?:in )?between"),
-    ("next_to", r"(?:(?:directly|right|just|immediately) )?(?:next to|beside|besides|alongside|"
+    ("next_to", r"(?:(?:directly|right|just|immediately) )?(?:next to|beside|alongside|"
                 r"adjacent to|by the side of|bordering|neighbou?ring)|right by"),
     ("near", r"(?:very |quite )?(?:close to|near to|nearby|near|around|in the vicinity of|by|"
              r"not far from|close by|surrounding)"),
@@ -175,6 +175,8 @@ _WITHIN = re.compile(
     r"more than|farther than|further than|at least|over)\s+(?P<number>\d+(?:\.\d+)?|one|two|three|"
     rf"four|five|half a|one and a half|an?)\s*(?:{_UNIT})\b(?: away)?(?: (?:of|from|to|around))?"
 )
+# Metres; far less than any box is known to.
+_AT_LIMIT = 1e-6
 _METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "ft": 0.3048, "in": 0.0254, "px": 1.0}
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "half a": 0.5,
             "one and a half": 1.5, "a": 1, "an": 1}  # fmt: skip
@@ -215,6 +217,9 @@ def find_relation(text: str) -> FoundRelation | None:
         metres = (_NUMBERS.get(number) or float(number)) * _METRES[unit]
         far = limited["how"] in ("more than", "farther than", "further than", "at least", "over")
         name = "beyond" if far else "within"
+        if limited["how"] in ("at least", "less than", "closer than", "nearer than"):
+            # The limit itself belongs to the other side.
+            metres -= _AT_LIMIT
         return FoundRelation(name=name, start=limited.start(), end=limited.end(), limit=metres)
     if plain is None or plain.lastgroup is None:
         return None
@@ -284,6 +289,8 @@ def _read_words(text: str, *, several: bool) -> SetExpression:
         or _ends_in_verb(words)
         or not _NAME.fullmatch(text)
     )
+    # `chairs face` and `face the tv` are no names, though a face is one.
+    bad = bad or bool({"face", "faces"} & set(words[1:] if len(words) > 1 else ()))
     if len(words) > 7 or bad:
         raise PhraseError(f"{text!r} is no name of an object")
     opening = _RELATION.match(text)

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import re
 
-from groundplane.core.expressions import Relate, Select, SetExpression, Viewpoint
-from groundplane.core.queries import Attribute, Direction, Exists, Expression, Sectors
+from groundplane.core.expressions import (
+    Except,
+    Or,
+    Relate,
+    Select,
+    SetExpression,
+    Unique,
+    Viewpoint,
+)
+from groundplane.core.queries import (
+    Attribute,
+    Compare,
+    Count,
+    Direction,
+    Exists,
+    Expression,
+    Sectors,
+)
 from groundplane.spatial.questions.form import Builder, Context, Form, Slots, make_form
 from groundplane.spatial.questions.phrases import (
     PhraseError,
@@ -14,6 +30,7 @@ from groundplane.spatial.questions.phrases import (
     relate,
     viewer_side,
 )
+from groundplane.spatial.questions.text import split_list
 
 __all__ = ["ATTRIBUTES", "DIRECTIONS", "RELATIONS", "read_related"]
 
@@ -37,6 +54,13 @@ def read_related(subject: SetExpression, text: str, context: Context) -> SetExpr
         PhraseError: If it states none, or what it relates to cannot be read.
     """
     text = re.sub(_PARTICIPLE, "", text)
+    excluded = re.fullmatch(
+        r"(.+?),? (?:except(?: for)?|other than|besides|apart from|excluding|but not) (.+)", text
+    )
+    if excluded:
+        out = [read_phrase(item) for item in split_list(excluded[2])]
+        kept = read_related(subject, excluded[1], context)
+        return Except(kept, out[0] if len(out) == 1 else Or(tuple(out)))
     side = viewer_side(text)
     if side is not None:
         return Relate(source=subject, relation=side, anchor=None, viewpoint=context.viewpoint)
@@ -76,13 +100,22 @@ def _supporting(slots: Slots, context: Context) -> Expression:
     )
 
 
+def _holds_for_all(subject: SetExpression, related: SetExpression) -> Expression:
+    """`are the chairs near the table`: of all that are named; of anything, whether any is."""
+    if subject == Select(None):
+        return Exists(related)
+    return Compare(left=Count(related), operator="equal", right=Count(subject))
+
+
 def _is_related(slots: Slots, context: Context) -> Expression:
     """The subject is the shortest beginning that a relation follows."""
     text = slots["a"]
     for start in (match.end() for match in re.finditer(r" ", text)):
         try:
             subject = read_phrase(text[:start], view=context.viewpoint)
-            return Exists(read_related(subject, text[start:], context))
+            related = read_related(subject, text[start:], context)
+            return Exists(related) if isinstance(subject, Unique) else _holds_for_all(
+                subject, related)  # fmt: skip
         except PhraseError:
             continue
     raise PhraseError("no relation")

@@ -22,8 +22,8 @@ _STAND = (
     r"waiting|being)|am|are|is|were|was) ?"
 )
 _AT = (
-    r"(?:right )?(?:at|by|near|next to|beside|on|in|close to|with|inside|in front of|where|"
-    r"from|against|over by|behind)"
+    r"(?:right )?(?:at|by|near|next to|beside|on|in|close to|with|inside|where|"
+    r"from|against|over by)"
 )
 # A run of joints may be cut in one way only and is short, or `and , and , ...` takes for ever.
 _LOOK = (
