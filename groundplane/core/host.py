@@ -280,9 +280,13 @@ def _resolve(info: PluginInfo) -> Any:
         # Even SystemExit: somebody else's module must not end the user's program.
         raise FaultError(_said(error)) from error
     for part in attribute.split("."):
-        if not hasattr(target, part):
-            raise FaultError(f"{module_name} does not define {attribute!r}")
-        target = getattr(target, part)
+        try:
+            target = getattr(target, part)
+        except AttributeError as error:
+            raise FaultError(f"{module_name} does not define {attribute!r}") from error
+        except (Exception, SystemExit) as error:
+            # A module may make its names on demand, and fail at it.
+            raise FaultError(_said(error)) from error
     if not callable(target):
         raise FaultError(f"{attribute} is a {type(target).__name__}, expected a class")
     fault = _options_fault(target)

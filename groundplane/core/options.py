@@ -76,8 +76,10 @@ def make_options(options_type: type[T], given: Mapping[str, object], *, plugin: 
         return options_type(**values)
     except GroundplaneError:
         raise
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{plugin} refuses these options: {error}") from error
+    except Exception as error:
+        raise InputError(
+            f"{plugin} refuses these options: {error or type(error).__name__}"
+        ) from error
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

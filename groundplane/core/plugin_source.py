@@ -128,7 +128,11 @@ class _Source:
         except SyntaxError as error:
             where = f"syntax error in {path.name}, line {error.lineno}"
             raise FaultError(f"{where}: {error.msg}") from error
-        except (OSError, ValueError, RecursionError) as error:
+        except (RecursionError, MemoryError):
+            # Too deep for the reader here, which says nothing of whether it loads.
+            self.names.add("*")
+            return
+        except (OSError, ValueError) as error:
             raise FaultError(f"{path.name} cannot be read: {error}") from error
         for node, sure, outer in _nodes(tree.body):
             self._note(node, sure=sure, outer=outer)
@@ -150,6 +154,8 @@ class _Source:
                 names = [node.name]
             case ast.Name(id=name, ctx=ast.Store()):
                 names = [name]
+            case ast.Global(names=declared):
+                names = list(declared)
             case ast.Call(func=func):
                 called = ast.unparse(func)
                 ends = called in ("sys.exit", "os._exit", "os.abort", "exit", "quit")

@@ -154,6 +154,18 @@ class DetectorContract:
                     f"{result.outcomes[0]}"
                 )
 
+    def test_it_can_look_for_what_it_says_it_knows(
+        self, detector: Detector, images: list[Image], phrases: tuple[str, ...]
+    ) -> None:
+        known = [phrase for phrase in phrases if phrase in (detector.vocabulary or ())]
+        for result in _over(detector, images, phrases):
+            cannot = [
+                phrase
+                for phrase, outcome in zip(phrases, result.outcomes, strict=True)
+                if outcome is Outcome.CANNOT and phrase in known
+            ]
+            assert not cannot, f"{cannot} are in the vocabulary, but it cannot look for them"
+
     def test_thresholds_are_kept(
         self, detector: Detector, images: list[Image], phrases: tuple[str, ...]
     ) -> None:
