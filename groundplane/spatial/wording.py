@@ -234,6 +234,7 @@ _MORE_WORDS = {
 }  # fmt: skip
 
 
+_NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _AMOUNT = re.compile(r"(\d[\d.e+-]*) (\w+)")
 
 
@@ -243,7 +244,9 @@ def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
         lambda found: format_number(float(found[1]), found[2]),
         answer.measure.rpartition(": ")[2],
     )
-    numbers = [round(float(number)) for number in re.findall(r"[\d.e+-]+", detail)]
+    numbers = [
+        round(float(number)) for number in re.findall(_NUMBER, answer.measure.rpartition(": ")[2])
+    ]
     if isinstance(node.left, Count) and isinstance(node.right, int):
         counted = replace(answer, value=numbers[0], note="")
         there, *rest = _count(Count(node.left.source), counted)
@@ -276,6 +279,11 @@ def _share(related: Relate, answer: Answer, numbers: list[int]) -> tuple[Piece, 
     """`No, 3 of 4 chairs are near the table.`"""
     some, every = numbers
     rest = noun(related)[len(noun(related.source)) :]
+    if every == 1:
+        be = _be(related.source) + ("" if answer.value else " not")
+        lead = "Yes" if answer.value else "No"
+        thing = Piece(f"the {noun(related.source)}", answer.evidence[:1])
+        return (Piece(f"{lead}, "), thing, Piece(f" {be}{rest}{_seen_from(answer.frame)}."))
     be = "is" if some == 1 and not answer.value else "are"
     lead = f"Yes, all {every}" if answer.value else f"No, {some or 'none'} of {every}"
     return (Piece(f"{lead} {_many(related.source)} {be}{rest}{_seen_from(answer.frame)}."),)

@@ -352,12 +352,16 @@ def test_a_wrong_option_is_refused_by_name(site, options, told):
         load("detectors", "good", device="cpu", **options)
 
 
-def test_devices_are_chosen_passed_on_or_refused(site):
+def test_devices_are_chosen_passed_on_or_refused(site, monkeypatch):
     import torch
 
     site.add("gp-good", "good", GOOD)
-    expected = "cuda" if torch.cuda.is_available() else "cpu"
-    assert load("detectors", "good").device == expected
+    for there, expected in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert load("detectors", "good").device == expected
+    with pytest.raises(InputError, match="'cuda:1': torch finds no CUDA device"):
+        load("detectors", "good", device="cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert load("detectors", "good", device="cuda:1").device == "cuda:1"
     with pytest.raises(InputError, match="unknown device 'gpu'"):
         load("detectors", "good", device="gpu")
@@ -367,6 +371,17 @@ def test_a_kind_without_a_protocol_asks_for_construction_only(site):
     site.add("gp-exp", "exp", NO_DETECT, kind="exporters")
     assert check(one("exp", "exporters")) is None
     assert load("exporters", "exp", device="cpu").device == "cpu"
+
+
+def test_a_module_that_fails_to_make_a_name_on_demand_is_named(site):
+    site.add("gp-lazy", "lazy", "def __getattr__(name):\n    import not_there_at_all\n")
+    with pytest.raises(PluginBrokenError, match="'lazy' from gp-lazy"):
+        load("detectors", "lazy", device="cpu")
+
+
+def test_a_file_too_deep_for_the_reader_is_not_called_broken(site):
+    site.add("gp-deep", "deep", GOOD + "\nDEEP = " + " + ".join(["1"] * 3000) + "\n")
+    assert one("deep").status != "broken"
 
 
 def test_kinds_are_one_group_each():

@@ -54,6 +54,11 @@ TABLE = """\
 = extreme(or([<sofa>, <tv>]), 'first_seen', largest=False)
 ? Which of the lamp or the bed comes into view last?
 = extreme(or([<lamp>, <bed>]), 'first_seen', largest=True)
+# as many as
+? Are there at least two chairs?
+= compare(left=count({chairs}), 'more', right=1)
+? Do you see exactly three cups?
+= compare(left=count({cups}), 'equal', right=3)
 # nearest option
 ? Which is closest to the door: the chair, the table or the tv?
 = extreme(or([<chair>, <table>, <tv>]), nearest, to <door>)
@@ -86,7 +91,7 @@ TABLE = """\
 ? Is the fridge taller than the stove?
 = compare(left=measure(height [<fridge>]), 'more', right=measure(height [<stove>]))
 ? Does the lamp stand higher than the table?
-= compare(left=measure(height [<lamp>]), 'more', right=measure(height [<table>]))
+= compare(left=measure(top [<lamp>]), 'more', right=measure(top [<table>]))
 # longest side
 ? What is the longest side of the bed, in cm?
 = measure(size [<bed>], unit='cm')
@@ -256,7 +261,7 @@ TABLE = """\
 ? Is the sofa between the tv and the bed?
 = exists(relate(<sofa>, 'between', to or([<tv>, <bed>])))
 ? Are the chairs next to the table?
-= exists(relate({chairs}, 'next_to', to <table>))
+= compare(left=count(relate({chairs}, 'next_to', to <table>)), 'equal', right=count({chairs}))
 ? The keyboard is on the table, isn't it?
 = exists(relate(<keyboard>, 'on', to <table>))
 ? Is the plant left of the tv when I sit on the sofa facing the tv?
@@ -485,3 +490,67 @@ def test_deep_nesting_ends_before_the_recursion_does():
     assert describe(parse_question(text).expression).count("relate(") == 30
     with pytest.raises(NotUnderstoodError, match="too long"):
         parse_question("how tall is the lamp " + "on the lamp " * 100)
+
+
+MISREAD = [
+    "is the tv closest to the sofa?",
+    "is the refrigerator the tallest object?",
+    "how many chairs are near the dining table and the sofa?",
+    "how many chairs face the table?",
+    "does the sofa face the tv?",
+    "is the sofa far from the tv?",
+    "is there space for a table next to the sofa?",
+    "which chair is closest to the laptop and the cup?",
+    "what is nearest to the sofa and farthest from the tv?",
+    "standing on the left of the sofa facing the tv, is the lamp to my left or right?",
+    "is the sofa taller than the bed is long?",
+    "how many pieces of furniture are there?",
+]
+
+
+@pytest.mark.parametrize("question", MISREAD)
+def test_what_would_be_read_as_another_question_is_refused(question):
+    with pytest.raises(NotUnderstoodError):
+        parse_question(question)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        (
+            "are there five chairs?",
+            "compare(left=count(select('chairs')), operator='equal', right=5)",
+        ),
+        (
+            "are there at least 2 cups?",
+            "compare(left=count(select('cups')), operator='more', right=1)",
+        ),
+        (
+            "is there more than one sofa?",
+            "compare(left=count(select('sofa')), operator='more', right=1)",
+        ),
+        (
+            "are all the chairs near the tv?",
+            (
+                "compare(left=count(relate(source=select('chairs'), relation='near', "
+                "anchor=unique(select('tv')))), operator='equal', right=count(select('chairs')))"
+            ),
+        ),
+        (
+            "what is on the table except the cup?",
+            (
+                "except(relate(source=select(), relation='on', anchor=unique(select('table'))), "
+                "unique(select('cup')))"
+            ),
+        ),
+    ],
+)
+def test_numbers_all_and_exceptions_are_part_of_the_query(question, expected):
+    assert describe(parse_question(question).expression) == expected
+
+
+def test_options_are_what_is_chosen_among():
+    parsed = parse_question("Which is closest to the door? A. chair B. tv")
+    assert (
+        describe(parsed.expression.source) == "or([unique(select('chair')), unique(select('tv'))])"
+    )

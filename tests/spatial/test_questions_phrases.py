@@ -97,7 +97,7 @@ def test_superlatives(text, expected):
          "unique(relate({bookcase}, 'next_to', <window>))"),
         ("the chair standing by the table", "unique(relate({chair}, 'near', <table>))"),
         ("lamps within 2 m of the bed", "relate({lamps}, 'within', <bed>, limit=2.0)"),
-        ("lamps less than 50 cm from the bed", "relate({lamps}, 'within', <bed>, limit=0.5)"),
+        ("lamps at most 50 cm from the bed", "relate({lamps}, 'within', <bed>, limit=0.5)"),
         ("chairs more than half a metre from the bed",
          "relate({chairs}, 'beyond', <bed>, limit=0.5)"),
         ("the chair between the sofa and the tv",
