@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import typer
@@ -22,8 +23,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SOURCES = sorted((ROOT / "groundplane").rglob("*.py"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/**/*.md")])
 GROUPS = PROJECT["project"]["entry-points"]
-INDEX = "https://pypi.org/simple"
-FILES = "https://files.pythonhosted.org/"
+LOCKED = {
+    package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+}
+# Every other package must come from where numpy comes from.
+INDEX = LOCKED["numpy"]["source"]["registry"]
+FILES = urlsplit(LOCKED["numpy"]["wheels"][0]["url"])._replace(path="/", query="").geturl()
 # Code that runs what a file holds, or what somebody else's repository holds.
 FORBIDDEN = {
     "trust_remote_code=True": r"trust_remote_code\s*=\s*True",
@@ -107,6 +112,14 @@ def lock_faults(text):
         files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
         faults += [f"{name}: {file}" for file in files if not file["url"].startswith(FILES)]
     return faults
+
+
+@pytest.mark.parametrize("address", [INDEX, FILES])
+def test_the_index_is_a_public_one(address):
+    parts = urlsplit(address)
+    assert parts.scheme == "https"
+    assert (parts.port, parts.username) == (None, None)
+    assert re.fullmatch(r"[a-z.]+\.(?:org|com|io|dev)", parts.hostname)
 
 
 def test_the_lock_names_the_public_index_only():
