@@ -25,13 +25,12 @@ from groundplane.core.expressions import (
 from groundplane.core.lexicon import is_color, match_phrase, near_labels, normalise
 from groundplane.spatial.found import Found, StopError, View
 from groundplane.spatial.nouns import noun
+from groundplane.spatial.ranking import lies_between, ranked, scores_of, ties_of
 from groundplane.spatial.scene import Scene, UnsupportedError
 from groundplane.spatial.viewing import find_view
 
 __all__ = ["NEEDS_VIDEO", "SetSolver"]
 
-# Two measures closer than this share of the larger count as a tie that a user should hear of.
-_TIE = 1e-3
 _SIDES = ("left_of", "right_of", "in_front_of", "behind")
 
 
@@ -162,7 +161,8 @@ class SetSolver:
 
     def _unknown(self, phrase: str) -> str:
         counts = self.scene.counts
-        have = listing([f"{label} ({counts.get(label, 0)})" for label in self.scene.vocabulary()])
+        labels = [f"{label} ({counts.get(label, 0)})" for label in self.scene.vocabulary()]
+        have = listing(labels, limit=60)
         near = near_labels(phrase, self.scene.vocabulary())
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         return f"no {normalise(phrase)!r} in this scene; it has: {have}.{hint}"
@@ -328,7 +328,7 @@ class SetSolver:
         a, b = (self.scene.ground(group)[0] for group in groups)
         self.basis.update(dict.fromkeys(self._list(ends)))
         index = source.index[~torch.isin(source.index, ends.index)]
-        keep = _lies_between(self.scene.ground(index), a, b, reach=self._reach(index))
+        keep = lies_between(self.scene.ground(index), a, b, reach=self._reach(index))
         return Found(
             index=index[keep], name=noun(node), anchors=tuple(self._list(ends)),
             notes=(*source.notes, *ends.notes), open=source.open or ends.open,
@@ -362,18 +362,18 @@ class SetSolver:
             rows = rows[centers.argsort(stable=True)]
         table = self._values(node, rows, anchor)
         groups = self._groups(source, rows)
-        scores, places = _scores(node, table.amin(dim=1), groups)
+        scores, places = scores_of(node, table.amin(dim=1), groups)
         if not 1 <= node.rank <= len(scores):
             raise StopError(
                 Status.UNKNOWN_OBJECT,
                 f"there are only {len(scores)} {source.name} to rank; none is number {node.rank}",
             )
-        k = _ranked(node, scores)
+        k = ranked(node, scores)
         row = rows[places[k]][None]
         names = [name for name, _ in source.options]
         if names:
             self._compared(node, names, scores)
-        tied = [i for i in _ties(scores, k) if i != k]
+        tied = [i for i in ties_of(scores, k) if i != k]
         words = listing(names[i] for i in tied) if names else self.names(rows[tied].tolist())
         be = "is" if len(tied) == 1 else "are"
         each, differ = self._each_anchor(node, table, groups, anchor, k)
@@ -426,7 +426,7 @@ class SetSolver:
         """Whether another choice wins at another of several anchors; and what to say of it."""
         if anchor is None or not anchor.definite or len(anchor) < 2:
             return (), False
-        winners = {_ranked(node, _scores(node, values, groups)[0]) for values in table.unbind(1)}
+        winners = {ranked(node, scores_of(node, values, groups)[0]) for values in table.unbind(1)}
         several = f"there are {len(anchor)} of {anchor.name!r} ({self.names(self._list(anchor))})"
         if winners == {chosen}:
             return (f"{several}; the same for each",), False
@@ -462,43 +462,3 @@ def _spread(found: Found) -> tuple[str, ...]:
     if not found.definite or len(found) < 2:
         return ()
     return (f"there are {len(found)} of {found.name!r}; took all of them",)
-
-
-def _scores(
-    node: Extreme, values: Float[Tensor, " n"], groups: Sequence[Int[Tensor, " _"]]
-) -> tuple[Float[Tensor, " c"], Int[Tensor, " c"]]:
-    """The score of each choice, and which candidate it is of.
-
-    An option counts by its best object; for a distance, near or far, by its nearest one.
-    """
-    if not groups:
-        return values, torch.arange(len(values))
-    far = node.largest and node.measure != "distance"
-    best = [int(group[values[group].argsort(descending=far, stable=True)[0]]) for group in groups]
-    places = torch.tensor(best, dtype=torch.long)
-    return values[places], places
-
-
-def _ranked(node: Extreme, scores: Float[Tensor, " c"]) -> int:
-    return int(torch.argsort(scores, descending=node.largest, stable=True)[node.rank - 1])
-
-
-def _ties(scores: Float[Tensor, " c"], chosen: int) -> list[int]:
-    """The choices as good as the chosen one, which is one of them."""
-    score = scores[chosen]
-    size = torch.maximum(scores.abs(), score.abs()).clamp(min=1e-9)
-    close = (scores - score).abs() <= _TIE * size
-    rows: list[int] = close.nonzero()[:, 0].tolist()
-    return rows
-
-
-def _lies_between(
-    points: Float[Tensor, "n 2"], a: Float[Tensor, " 2"], b: Float[Tensor, " 2"], *,
-    reach: Float[Tensor, " n"],
-) -> Bool[Tensor, " n"]:  # fmt: skip
-    """Whether the line from a to b passes within `reach` of a point, and the point beside it."""
-    line = b - a
-    length = line.norm().clamp(min=1e-9)
-    along: Float[Tensor, " n"] = (points - a) @ line / length**2
-    across: Float[Tensor, " n"] = ((points - a) @ torch.stack([-line[1], line[0]]) / length).abs()
-    return (along > 0) & (along < 1) & (across <= reach)

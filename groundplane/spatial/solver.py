@@ -7,7 +7,6 @@ result depends on which is meant, the answer is `ambiguous` and lists them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
@@ -34,6 +33,7 @@ from groundplane.spatial.facing import direction_answer
 from groundplane.spatial.found import Found, StopError
 from groundplane.spatial.nouns import noun, relation_words
 from groundplane.spatial.places import attribute_answer
+from groundplane.spatial.ranking import holds_between
 from groundplane.spatial.scene import Scene, UnsupportedError
 from groundplane.spatial.sets import NEEDS_VIDEO, SetSolver
 from groundplane.spatial.units import convert, format_number, power_of, unit_of
@@ -453,7 +453,7 @@ class _Run:
             raise StopError(
                 Status.NOT_UNDERSTOOD, f"{left.unit} and {right.unit} cannot be compared"
             )
-        verdicts = {_holds(node.operator, a.value, b.value) for a, b in pairs}
+        verdicts = {holds_between(node.operator, a.value, b.value) for a, b in pairs}
         is_split = len(verdicts) > 1
         notes = tuple(dict.fromkeys((*left.notes, *right.notes)))
         if len(pairs) > 1:
@@ -492,10 +492,3 @@ class _Run:
             + ", ".join(f"{name} {seconds:.1f} s" for seconds, name, _ in times),
             note="; ".join((*found.notes, *together)),
         )
-
-
-def _holds(operator: str, left: float, right: float) -> bool:
-    """Equal up to rounding is equal, and neither more nor fewer."""
-    if math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-9):
-        return operator == "equal"
-    return {"more": left > right, "fewer": left < right, "equal": False}[operator]

@@ -70,7 +70,7 @@ class TestQuestions:
     def test_an_object_that_is_not_there_tells_what_is(self, refused):
         line = refused("ask", APARTMENT, "How far is the piano from the bed?")
         assert "'piano'" in line
-        for there in ("door (1)", "stove (1)", "chair (4)", "and 13 more"):
+        for there in ("door (1)", "stove (1)", "chair (4)", "shoes (1)"):
             assert there in line
 
     def test_what_is_not_understood_tells_what_is(self, refused):
