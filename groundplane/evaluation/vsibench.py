@@ -22,6 +22,7 @@ from groundplane.evaluation.metrics import accuracy, mean_relative_accuracy
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.questions.parser import NotUnderstoodError, parse_question
 from groundplane.spatial.scene import DistanceMethod
+from groundplane.spatial.scene_files import open_scenes
 
 __all__ = ["TASKS", "Item", "Question", "Result", "evaluate", "read_questions"]
 
@@ -241,7 +242,7 @@ def evaluate(
     by_scene: dict[str, list[Question]] = defaultdict(list)
     for question in asked:
         by_scene[question.scene].append(question)
-    known = set(CognitiveMap.scenes(scenes))
+    known = open_scenes(scenes)
     if missing := [scene for scene in by_scene if scene not in known]:
         raise InputError(
             f"{Path(scenes).name!r} lacks {len(missing)} scenes that questions name: "
@@ -249,7 +250,7 @@ def evaluate(
         )
     done: dict[str, Item] = {}
     for name, group in by_scene.items():
-        scene = CognitiveMap.load(scenes, scene=name)
+        scene = known[name]()
         for question, reply in _answers(scene, group, distance):
             done[question.id] = _score(question, reply, answers[question.id], scene)
     return Result(items=tuple(done[question.id] for question in asked))

@@ -60,12 +60,17 @@ class View:
 
 
 class StopError(Exception):
-    """The question ends here with a typed status; internal to the solver."""
+    """The question ends here with a typed status; internal to the solver.
 
-    def __init__(self, status: Status, note: str) -> None:
+    Attributes:
+        misspelt: A name is unknown, but close to known ones.
+    """
+
+    def __init__(self, status: Status, note: str, *, misspelt: bool = False) -> None:
         super().__init__(note)
         self.status = status
         self.note = note
+        self.misspelt = misspelt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

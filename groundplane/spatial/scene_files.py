@@ -40,7 +40,7 @@ from groundplane.spatial.scene_fields import (
     vectors,
 )
 
-__all__ = ["from_record", "load", "save", "scenes"]
+__all__ = ["from_record", "load", "open_scenes", "save", "scenes"]
 
 FORMAT, VERSION = "groundplane-map", 1
 FILE_LIMIT = 256 * 2**20
@@ -63,9 +63,19 @@ def load(path: str | Path, *, scene: str | None = None) -> CognitiveMap:
 
 def scenes(path: str | Path) -> tuple[str, ...]:
     """The ids of the scenes in a file; see `CognitiveMap.scenes`."""
+    return tuple(open_scenes(path))
+
+
+def open_scenes(path: str | Path) -> Mapping[str, Callable[[], CognitiveMap]]:
+    """Read a file once; each of its scenes is made when it is called for.
+
+    Raises:
+        SceneError: If the file cannot be read or is no scene file; by a call, if that scene is
+            malformed.
+    """
     file = os.fspath(path)
     at = Field(one_line(file))
-    return tuple(_scenes_of(_read(file, at), at, one_line(Path(file).stem)))
+    return _scenes_of(_read(file, at), at, one_line(Path(file).stem))
 
 
 def from_record(record: Mapping[str, object], *, source: str) -> CognitiveMap:

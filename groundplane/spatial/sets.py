@@ -117,7 +117,7 @@ class SetSolver:
         vocabulary = self.scene.vocabulary()
         match = match_phrase(node.phrase, vocabulary)
         if match is None:
-            raise StopError(Status.UNKNOWN_OBJECT, self._unknown(node.phrase))
+            raise self._unknown(node.phrase)
         rows = sorted(i for label in match.labels for i in self.scene.rows(label))
         if match.modifiers:
             rows = self._with_attributes(node.phrase, rows, match.modifiers)
@@ -159,13 +159,14 @@ class SetSolver:
             f"({self.names(rows)}) and does not say which is {' '.join(modifiers)!r}",
         )
 
-    def _unknown(self, phrase: str) -> str:
+    def _unknown(self, phrase: str) -> StopError:
         counts = self.scene.counts
         labels = [f"{label} ({counts.get(label, 0)})" for label in self.scene.vocabulary()]
         have = listing(labels, limit=60)
         near = near_labels(phrase, self.scene.vocabulary())
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        return f"no {normalise(phrase)!r} in this scene; it has: {have}.{hint}"
+        note = f"no {normalise(phrase)!r} in this scene; it has: {have}.{hint}"
+        return StopError(Status.UNKNOWN_OBJECT, note, misspelt=bool(near))
 
     def _filter(self, node: Filter) -> Found:
         source = self.find(node.source)

@@ -110,11 +110,7 @@ class Solver:
         if answer.value is not None:
             evidence = tuple(dict.fromkeys([*evidence, *(self.scene.ids[i] for i in finder.basis)]))
         step = Step(name="answer", detail=f"{answer.status}: {answer.value!r} {answer.unit or ''}")
-        return Answer(
-            value=answer.value, status=answer.status, unit=answer.unit, interval=answer.interval,
-            evidence=evidence, frame=frame, measure=answer.measure, note=answer.note,
-            steps=(*finder.steps, step),
-        )  # fmt: skip
+        return replace(answer, evidence=evidence, frame=frame, steps=(*finder.steps, step))
 
 
 class _Run:
@@ -179,7 +175,7 @@ class _Run:
         try:
             found = self.finder.find(node.source)
         except StopError as stop:
-            if stop.status is not Status.UNKNOWN_OBJECT or "Did you mean" in stop.note:
+            if stop.status is not Status.UNKNOWN_OBJECT or stop.misspelt:
                 raise
             if self.scene.kind == "image" or not self._unheard(node.source):
                 raise
