@@ -115,20 +115,26 @@ class Thresholds:
 THRESHOLDS = Thresholds()
 
 
-def on(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
+def on(
+    subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
+) -> Bool[Tensor, "n m"]:
     """Whether each subject rests on each anchor."""
-    return _on(_overlay(subjects, anchors))
+    return _on(_overlay(subjects, anchors, thresholds))
 
 
 def rests_in(
-    subjects: Boxes3D, anchors: Boxes3D, heights: Float[Tensor, " m"]
+    subjects: Boxes3D,
+    anchors: Boxes3D,
+    heights: Float[Tensor, " m"],
+    *,
+    thresholds: Thresholds = THRESHOLDS,
 ) -> Bool[Tensor, "n m"]:
     """Whether each subject rests on a surface inside each anchor's box.
 
     Args:
         heights: The least height of each anchor's surface, as a share of the anchor's height.
     """
-    pairs = _overlay(subjects, anchors)
+    pairs = _overlay(subjects, anchors, thresholds)
     size = pairs.anchors.top - pairs.anchors.bottom
     bottom = pairs.subjects.bottom[:, None]
     raised = bottom >= pairs.anchors.bottom + heights.to(size) * size
@@ -137,39 +143,53 @@ def rests_in(
     return raised & smaller & pairs.covered()
 
 
-def above(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
+def above(
+    subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
+) -> Bool[Tensor, "n m"]:
     """Whether each subject is over each anchor, on it or free of it."""
-    return _above(_overlay(subjects, anchors))
+    return _above(_overlay(subjects, anchors, thresholds))
 
 
-def below(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
+def below(
+    subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
+) -> Bool[Tensor, "n m"]:
     """Whether each anchor is above each subject."""
-    return _above(_overlay(subjects, anchors).mirrored()).T
+    return _above(_overlay(subjects, anchors, thresholds).mirrored()).T
 
 
-def under(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
+def under(
+    subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
+) -> Bool[Tensor, "n m"]:
     """Whether each subject is below each anchor or tucked in under it."""
-    return _under(_overlay(subjects, anchors))
+    return _under(_overlay(subjects, anchors, thresholds))
 
 
-def inside(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
+def inside(
+    subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
+) -> Bool[Tensor, "n m"]:
     """Whether nearly all of each subject lies in each anchor, the larger of the two."""
-    return _inside(_overlay(subjects, anchors))
+    return _inside(_overlay(subjects, anchors, thresholds))
 
 
-def contains(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
+def contains(
+    subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
+) -> Bool[Tensor, "n m"]:
     """Whether each anchor is inside each subject."""
-    return _inside(_overlay(subjects, anchors).mirrored()).T
+    return _inside(_overlay(subjects, anchors, thresholds).mirrored()).T
 
 
-def touches(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
+def touches(
+    subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
+) -> Bool[Tensor, "n m"]:
     """Whether no visible gap parts each pair."""
-    return within(subjects, anchors, THRESHOLDS.touch_gap)
+    return within(subjects, anchors, thresholds.touch_gap)
 
 
-def near(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
+def near(
+    subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
+) -> Bool[Tensor, "n m"]:
     """Whether each pair is a long step apart at most."""
-    return within(subjects, anchors, THRESHOLDS.near_gap)
+    return within(subjects, anchors, thresholds.near_gap)
 
 
 def within(subjects: Boxes3D, anchors: Boxes3D, limit: float) -> Bool[Tensor, "n m"]:
@@ -183,20 +203,28 @@ def within(subjects: Boxes3D, anchors: Boxes3D, limit: float) -> Bool[Tensor, "n
     return box_gaps(subjects, anchors) <= limit
 
 
-def next_to(subjects: Boxes3D, anchors: Boxes3D) -> Bool[Tensor, "n m"]:
+def next_to(
+    subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
+) -> Bool[Tensor, "n m"]:
     """Whether each pair stands side by side."""
-    pairs = _overlay(subjects, anchors)
+    pairs = _overlay(subjects, anchors, thresholds)
     back = pairs.mirrored()
     low = torch.maximum(pairs.subjects.bottom[:, None], pairs.anchors.bottom)
     high = torch.minimum(pairs.subjects.top[:, None], pairs.anchors.top)
-    level = low <= high + THRESHOLDS.height_noise
+    level = low <= high + thresholds.height_noise
     apart = ~_above(pairs) & ~_above(back).T
-    most = THRESHOLDS.inside_share
+    most = thresholds.inside_share
     apart &= torch.maximum(pairs.prism_share(), back.prism_share().T) < most
     return pairs.beside & level & apart
 
 
-def left_of(subjects: Boxes3D, anchors: Boxes3D, view: Float[Tensor, " 3"]) -> Bool[Tensor, "n m"]:
+def left_of(
+    subjects: Boxes3D,
+    anchors: Boxes3D,
+    view: Float[Tensor, " 3"],
+    *,
+    thresholds: Thresholds = THRESHOLDS,
+) -> Bool[Tensor, "n m"]:
     """Whether each subject is further left than each anchor.
 
     Args:
@@ -208,24 +236,40 @@ def left_of(subjects: Boxes3D, anchors: Boxes3D, view: Float[Tensor, " 3"]) -> B
         ShapeError: If the view is not one vector.
         InputError: If the view has no horizontal part.
     """
-    return _further(subjects, anchors, _left(view))
+    return _further(subjects, anchors, _left(view), thresholds)
 
 
-def right_of(subjects: Boxes3D, anchors: Boxes3D, view: Float[Tensor, " 3"]) -> Bool[Tensor, "n m"]:
+def right_of(
+    subjects: Boxes3D,
+    anchors: Boxes3D,
+    view: Float[Tensor, " 3"],
+    *,
+    thresholds: Thresholds = THRESHOLDS,
+) -> Bool[Tensor, "n m"]:
     """Whether each subject is further right than each anchor; see `left_of`."""
-    return _further(subjects, anchors, -_left(view))
+    return _further(subjects, anchors, -_left(view), thresholds)
 
 
 def in_front_of(
-    subjects: Boxes3D, anchors: Boxes3D, view: Float[Tensor, " 3"]
+    subjects: Boxes3D,
+    anchors: Boxes3D,
+    view: Float[Tensor, " 3"],
+    *,
+    thresholds: Thresholds = THRESHOLDS,
 ) -> Bool[Tensor, "n m"]:
     """Whether each subject is nearer to the viewer than each anchor; see `left_of`."""
-    return _further(subjects, anchors, -_ahead(view))
+    return _further(subjects, anchors, -_ahead(view), thresholds)
 
 
-def behind(subjects: Boxes3D, anchors: Boxes3D, view: Float[Tensor, " 3"]) -> Bool[Tensor, "n m"]:
+def behind(
+    subjects: Boxes3D,
+    anchors: Boxes3D,
+    view: Float[Tensor, " 3"],
+    *,
+    thresholds: Thresholds = THRESHOLDS,
+) -> Bool[Tensor, "n m"]:
     """Whether each subject is further from the viewer than each anchor; see `left_of`."""
-    return _further(subjects, anchors, _ahead(view))
+    return _further(subjects, anchors, _ahead(view), thresholds)
 
 
 def bearing(
@@ -267,16 +311,11 @@ class _Standing:
     bottom: Float[Tensor, " n"]
     top: Float[Tensor, " n"]
     area: Float[Tensor, " n"]
+    noise: Float[Tensor, " n"]  # how far a face may lie from where it was measured
 
     @property
     def middle(self) -> Float[Tensor, " n"]:
         return (self.bottom + self.top) / 2
-
-    @property
-    def noise(self) -> Float[Tensor, " n"]:
-        """How far a face may lie from where it was measured."""
-        share = THRESHOLDS.height_noise_share * (self.top - self.bottom)
-        return share.clamp(min=THRESHOLDS.height_noise)
 
     @property
     def volume(self) -> Float[Tensor, " n"]:
@@ -295,6 +334,7 @@ class _Overlay:
     beside: Bool[Tensor, "n m"]  # footprints within reach of `next_to`
     subject_hung: Bool[Tensor, "n m"]  # flat against a wall, its centre before or behind the anchor
     anchor_hung: Bool[Tensor, "n m"]
+    thresholds: Thresholds
 
     def mirrored(self) -> _Overlay:
         """Anchors laid over subjects."""
@@ -307,6 +347,7 @@ class _Overlay:
             beside=self.beside.T,
             subject_hung=self.anchor_hung.T,
             anchor_hung=self.subject_hung.T,
+            thresholds=self.thresholds,
         )
 
     def share(self) -> Float[Tensor, "n m"]:
@@ -315,7 +356,7 @@ class _Overlay:
 
     def covered(self) -> Bool[Tensor, "n m"]:
         """Whether half of each subject, or its centre, lies over or under each anchor."""
-        return self.subject_centered | (self.share() >= THRESHOLDS.covered_share)
+        return self.subject_centered | (self.share() >= self.thresholds.covered_share)
 
     def prism_share(self) -> Float[Tensor, "n m"]:
         """The part of each subject's prism that lies in each anchor's."""
@@ -325,12 +366,12 @@ class _Overlay:
         return self.share() * (high - low).clamp(min=0) / height
 
 
-def _overlay(subjects: Boxes3D, anchors: Boxes3D) -> _Overlay:
+def _overlay(subjects: Boxes3D, anchors: Boxes3D, thresholds: Thresholds) -> _Overlay:
     """Lay every subject over every anchor; only footprints whose hulls meet are cut."""
-    subjects, anchors = _thickened(subjects), _thickened(anchors)
+    subjects, anchors = (_thickened(boxes, thresholds) for boxes in (subjects, anchors))
     prints, others = subjects.footprints(), anchors.footprints()
     tree = shapely.STRtree(others)
-    rows, columns = tree.query(prints, predicate="dwithin", distance=THRESHOLDS.next_gap)
+    rows, columns = tree.query(prints, predicate="dwithin", distance=thresholds.next_gap)
     shape, device = (len(prints), len(others)), subjects.centers.device
     cut = shapely.intersection(prints[rows], others[columns])
     tables = np.zeros((6, *shape))
@@ -341,23 +382,26 @@ def _overlay(subjects: Boxes3D, anchors: Boxes3D) -> _Overlay:
     ):
         tables[table, rows, columns] = shapely.intersects(outer, shapely.centroid(inner))
     tables[3, rows, columns] = 1
-    tables[4, rows, columns] = _hung(prints[rows], others[columns])
-    tables[5, rows, columns] = _hung(others[columns], prints[rows])
+    tables[4, rows, columns] = _hung(prints[rows], others[columns], thresholds)
+    tables[5, rows, columns] = _hung(others[columns], prints[rows], thresholds)
     shared, subject_centered, anchor_centered, *rest = torch.from_numpy(tables).to(device)
     beside, subject_hung, anchor_hung = (table.bool() for table in rest)
     return _Overlay(
-        subjects=_standing(subjects, shapely.area(prints)),
-        anchors=_standing(anchors, shapely.area(others)),
+        subjects=_standing(subjects, shapely.area(prints), thresholds),
+        anchors=_standing(anchors, shapely.area(others), thresholds),
         shared=shared,
         subject_centered=subject_centered.bool(),
         anchor_centered=anchor_centered.bool(),
         beside=beside,
         subject_hung=subject_hung,
         anchor_hung=anchor_hung,
+        thresholds=thresholds,
     )
 
 
-def _hung(prints: NDArray[np.object_], others: NDArray[np.object_]) -> NDArray[np.bool_]:
+def _hung(
+    prints: NDArray[np.object_], others: NDArray[np.object_], thresholds: Thresholds
+) -> NDArray[np.bool_]:
     """Whether each outline is flat, touches the other and has its middle close to it.
 
     So hangs a window over a radiator, or a picture over a sofa that stands off the wall a little.
@@ -366,21 +410,23 @@ def _hung(prints: NDArray[np.object_], others: NDArray[np.object_]) -> NDArray[n
     half, area = shapely.length(prints) / 2, shapely.area(prints)
     spread = np.sqrt(np.maximum(half**2 - 4 * area, 0))
     thick, wide = (half - spread) / 2, (half + spread) / 2
-    flat = (thick <= THRESHOLDS.hung_thickness) & (wide >= THRESHOLDS.hung_width * thick)
-    close = shapely.distance(shapely.centroid(prints), others) <= THRESHOLDS.hung_reach
-    touching = shapely.distance(prints, others) <= THRESHOLDS.touch_gap
+    flat = (thick <= thresholds.hung_thickness) & (wide >= thresholds.hung_width * thick)
+    close = shapely.distance(shapely.centroid(prints), others) <= thresholds.hung_reach
+    touching = shapely.distance(prints, others) <= thresholds.touch_gap
     return np.asarray(flat & close & touching)
 
 
-def _thickened(boxes: Boxes3D) -> Boxes3D:
-    sizes = boxes.sizes.clamp(min=THRESHOLDS.least_side)
+def _thickened(boxes: Boxes3D, thresholds: Thresholds) -> Boxes3D:
+    sizes = boxes.sizes.clamp(min=thresholds.least_side)
     return Boxes3D(centers=boxes.centers, sizes=sizes, axes=boxes.axes)
 
 
-def _standing(boxes: Boxes3D, areas: np.ndarray) -> _Standing:
+def _standing(boxes: Boxes3D, areas: np.ndarray, thresholds: Thresholds) -> _Standing:
     bottom, top = boxes.vertical()
     area = torch.from_numpy(areas).to(boxes.centers.device)
-    return _Standing(bottom=bottom.double(), top=top.double(), area=area)
+    share = thresholds.height_noise_share * (top - bottom)
+    noise = share.clamp(min=thresholds.height_noise).double()
+    return _Standing(bottom=bottom.double(), top=top.double(), area=area, noise=noise)
 
 
 def _on(pairs: _Overlay) -> Bool[Tensor, "n m"]:
@@ -394,7 +440,7 @@ def _on(pairs: _Overlay) -> Bool[Tensor, "n m"]:
 def _above(pairs: _Overlay) -> Bool[Tensor, "n m"]:
     lift = pairs.subjects.bottom[:, None] - pairs.anchors.top
     smaller = torch.minimum(pairs.subjects.area[:, None], pairs.anchors.area)
-    over = pairs.shared >= THRESHOLDS.above_share * smaller
+    over = pairs.shared >= pairs.thresholds.above_share * smaller
     higher = pairs.subjects.middle[:, None] > pairs.anchors.middle
     over = over | pairs.subject_hung
     return (over & higher & (lift >= -pairs.subjects.noise[:, None])) | _on(pairs)
@@ -411,7 +457,7 @@ def _under(pairs: _Overlay) -> Bool[Tensor, "n m"]:
 
 def _inside(pairs: _Overlay) -> Bool[Tensor, "n m"]:
     smaller = pairs.subjects.volume[:, None] < pairs.anchors.volume
-    return smaller & (pairs.prism_share() >= THRESHOLDS.inside_share)
+    return smaller & (pairs.prism_share() >= pairs.thresholds.inside_share)
 
 
 def _ahead(view: Float[Tensor, " 3"]) -> Float[Tensor, " 3"]:
@@ -434,9 +480,9 @@ def _left(view: Float[Tensor, " 3"]) -> Float[Tensor, " 3"]:
 
 
 def _further(
-    subjects: Boxes3D, anchors: Boxes3D, direction: Float[Tensor, " 3"]
+    subjects: Boxes3D, anchors: Boxes3D, direction: Float[Tensor, " 3"], thresholds: Thresholds
 ) -> Bool[Tensor, "n m"]:
     """Whether each subject's centre lies further along a direction than each anchor's."""
     ahead = (subjects.centers * direction).sum(dim=1)[:, None]
     other = (anchors.centers * direction).sum(dim=1)
-    return ahead - other > THRESHOLDS.side_offset
+    return ahead - other > thresholds.side_offset

@@ -20,6 +20,7 @@ from groundplane.spatial import relations
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.gap import box_gaps
 from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.sampling import sampled_gap
 
 __all__ = ["DistanceMethod", "MapScene", "Scene", "UnsupportedError", "check_pairs"]
@@ -27,9 +28,8 @@ __all__ = ["DistanceMethod", "MapScene", "Scene", "UnsupportedError", "check_pai
 DistanceMethod = Literal["exact", "sampled"]
 # Relations hold about a hundred bytes a pair while they work: this many take about 2 GB.
 _MOST_PAIRS = 20_000_000
-# No relation without a stated distance holds between things further apart, seen from above; a
-# millimetre is more than rounding, and than what gives a flat thing its footprint.
-_REACH = max(relations.THRESHOLDS.next_gap, relations.THRESHOLDS.near_gap) + 1e-3
+# More than rounding, and than what gives a flat thing its footprint; metres.
+_SLACK = 1e-3
 
 
 class UnsupportedError(InputError):
@@ -139,14 +139,19 @@ class MapScene:
         scene: The map.
         distance: `exact`: closest points of the oriented boxes; `sampled`: closest points of
             VSI-Bench's 5 cm grid on them.
+        thresholds: The numbers that its relations turn on.
     """
 
     kind: Literal["map", "image"] = "map"
 
-    def __init__(self, scene: CognitiveMap, *, distance: DistanceMethod = "exact") -> None:
+    def __init__(
+        self, scene: CognitiveMap, *, distance: DistanceMethod = "exact",
+        thresholds: Thresholds = THRESHOLDS,
+    ) -> None:  # fmt: skip
         if distance not in ("exact", "sampled"):
             raise InputError(f"distance: expected 'exact' or 'sampled', got {distance!r}")
         self.map = scene
+        self._thresholds = thresholds
         self.ids = scene.ids
         self.names = scene.ids
         self.labels = scene.labels
@@ -269,8 +274,11 @@ class MapScene:
         check_pairs(len(subjects), len(anchors))
         low, high = self._boxes(subjects).hull()
         start, end = self._boxes(anchors).hull()
-        rows = _meets(low, high, start, end)
-        columns = _meets(start, end, low, high)
+        # No relation without a stated distance holds between things further apart, from above.
+        numbers = self._thresholds
+        reach = max(numbers.next_gap, numbers.near_gap, numbers.hung_reach) + _SLACK
+        rows = _meets(low - reach, high + reach, start, end)
+        columns = _meets(start, end, low - reach, high + reach)
         found = torch.zeros(len(subjects), len(anchors), dtype=torch.bool)
         found[rows[:, None] & columns] = self._close_relation(
             name, subjects[rows], anchors[columns]
@@ -291,7 +299,7 @@ class MapScene:
         holds = getattr(relations, name, None) if name in relations.WORLD_RELATIONS else None
         if holds is None:
             raise UnsupportedError(f"a scene of boxes has no relation {name!r}")
-        found: Bool[Tensor, "a b"] = holds(a, b)
+        found: Bool[Tensor, "a b"] = holds(a, b, thresholds=self._thresholds)
         return found
 
     def _next_to(
@@ -300,9 +308,11 @@ class MapScene:
         """Side by side, or pushed in so far that the box of what is no container holds it."""
         shares = [surface_share(self.labels[i]) for i in rows.tolist()]
         opened = anchors.centers.new_tensor(shares).isfinite()
-        pushed = relations.under(subjects, anchors) & relations.inside(subjects, anchors)
-        beside = relations.next_to(subjects, anchors) | (pushed & opened)
-        return beside & relations.within(subjects, anchors, relations.THRESHOLDS.next_gap)
+        numbers = self._thresholds
+        pushed = relations.under(subjects, anchors, thresholds=numbers)
+        pushed &= relations.inside(subjects, anchors, thresholds=numbers)
+        beside = relations.next_to(subjects, anchors, thresholds=numbers) | (pushed & opened)
+        return beside & relations.within(subjects, anchors, numbers.next_gap)
 
     def _on(
         self, subjects: Boxes3D, anchors: Boxes3D, rows: Int[Tensor, " b"]
@@ -310,7 +320,10 @@ class MapScene:
         """On top of, or on a surface inside the box of what is no container."""
         shares = [surface_share(self.labels[i]) for i in rows.tolist()]
         heights = anchors.centers.new_tensor(shares)
-        return relations.on(subjects, anchors) | relations.rests_in(subjects, anchors, heights)
+        numbers = self._thresholds
+        return relations.on(subjects, anchors, thresholds=numbers) | relations.rests_in(
+            subjects, anchors, heights, thresholds=numbers
+        )
 
     def side(
         self, name: str, subjects: Int[Tensor, " a"], anchors: Int[Tensor, " b"],
@@ -320,7 +333,7 @@ class MapScene:
         check_pairs(len(subjects), len(anchors))
         look = torch.cat([view, view.new_zeros(1)])
         found: Bool[Tensor, "a b"] = getattr(relations, name)(
-            self._boxes(subjects), self._boxes(anchors), look
+            self._boxes(subjects), self._boxes(anchors), look, thresholds=self._thresholds
         )
         return found
 
@@ -359,8 +372,8 @@ def _meets(
     low: Float[Tensor, "n 3"], high: Float[Tensor, "n 3"],
     start: Float[Tensor, "m 3"], end: Float[Tensor, "m 3"],
 ) -> Bool[Tensor, " n"]:  # fmt: skip
-    """Whether each hull lies, seen from above, within reach of the hull round all others."""
+    """Whether each hull meets, seen from above, the hull round all others."""
     if not len(start):
         return torch.zeros(len(low), dtype=torch.bool)
-    before = (high[:, :2] >= start[:, :2].amin(dim=0) - _REACH).all(dim=1)
-    return before & (low[:, :2] <= end[:, :2].amax(dim=0) + _REACH).all(dim=1)
+    before = (high[:, :2] >= start[:, :2].amin(dim=0)).all(dim=1)
+    return before & (low[:, :2] <= end[:, :2].amax(dim=0)).all(dim=1)
