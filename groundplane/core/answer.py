@@ -11,6 +11,7 @@ __all__ = [
     "FrameOfReference",
     "GroundedText",
     "Mention",
+    "RunnerUp",
     "Status",
     "Step",
     "Value",
@@ -24,6 +25,7 @@ class Status(StrEnum):
 
     ANSWERED = "answered"
     AMBIGUOUS = "ambiguous"
+    TOO_CLOSE = "too_close"
     UNKNOWN_OBJECT = "unknown_object"
     NOT_UNDERSTOOD = "not_understood"
     NEEDS_VIDEO = "needs_video"
@@ -66,6 +68,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerUp:
+    """The most probable other value of an uncertain answer.
+
+    Attributes:
+        value: None where there is then no answer at all.
+        probability: In [0, 1].
+    """
+
+    value: Value
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The value of a query on a scene.
 
@@ -75,6 +90,10 @@ class Answer:
         unit: Unit of a numeric value (`m`, `cm`, `m2`, `px`, `count`), or None.
         interval: Where the value lies with 90 % probability, or None where the scene states no
             uncertainty.
+        probability: How probable the value is, in [0, 1]; of a measured number, that it was
+            measured of the right objects. None where the scene states no uncertainty, or the
+            answer does not turn on it.
+        runner_up: The most probable other value, or None where there is none.
         evidence: Ids of the objects or regions that it rests on.
         frame: The frame of reference used, or None where the answer needs none.
         measure: What was measured and how, in words.
@@ -87,6 +106,8 @@ class Answer:
     status: Status = Status.ANSWERED
     unit: str | None = None
     interval: tuple[float, float] | None = None
+    probability: float | None = None
+    runner_up: RunnerUp | None = None
     evidence: tuple[str, ...] = ()
     frame: FrameOfReference | None = None
     measure: str = ""
