@@ -44,6 +44,8 @@ class CognitiveMap:
         floor: z of the floor, metres; None where not stated.
         scale: Whether a unit is a metre or unknown.
         provenance: Object id to the ids of the regions that it was made from.
+        view: Unit vector along which the scene's own camera looks, not straight up or down; None
+            where it has none. It fixes left and right where a question names nobody who looks.
 
     Raises:
         ShapeError: If the columns differ in length.
@@ -64,11 +66,13 @@ class CognitiveMap:
     floor: float | None = None
     scale: Literal["metric", "relative"] = "metric"
     provenance: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    view: Float[Tensor, " 3"] | None = None
 
     def __post_init__(self) -> None:
         self._check_lengths()
         self._check_numbers()
         self._check_room()
+        self._check_view()
         boxes = Counter(self.labels)
         if bad := [label for label, count in self.counts.items() if count < 0]:
             raise InputError(f"map {self.name!r}: the count of {bad[0]!r} is negative")
@@ -137,6 +141,7 @@ class CognitiveMap:
             "name": self.name or None,
             "scale": self.scale,
             "floor": self.floor,
+            "view": None if self.view is None else self.view.tolist(),
             "room": room or None,
             "counts": {k: n for k, n in self.counts.items() if n != boxes.get(k)} or None,
         }
@@ -164,7 +169,29 @@ class CognitiveMap:
             scores=self.scores.to(device),
             fronts=self.fronts.to(device),
             first_seen=self.first_seen.to(device),
+            view=None if self.view is None else self.view.to(device),
         )
+
+    def with_noise(self, sigma: float) -> CognitiveMap:
+        """The same map, its boxes known only up to noise.
+
+        Args:
+            sigma: Standard deviation of every coordinate of every centre and of every side, in
+                the map's unit. It adds to what the boxes carry already.
+
+        Raises:
+            InputError: If `sigma` is negative or not a number.
+        """
+        from groundplane.spatial.scene_noise import isotropic
+
+        if not 0 <= sigma < float("inf"):
+            raise InputError(f"noise: expected a number of metres of at least 0, got {sigma}")
+        if sigma == 0:
+            return self
+        noise = isotropic(sigma, len(self)).to(self.objects.centers)
+        known = self.objects.covariance
+        covariance = noise if known is None else known + noise
+        return replace(self, objects=replace(self.objects, covariance=covariance))
 
     def grid(self, cells: int = 10) -> Grid:
         """The centres of the objects on a square grid; see `Grid`.
@@ -216,6 +243,8 @@ class CognitiveMap:
 
     def _records(self) -> Iterator[dict[str, object]]:
         """Each object as JSON holds it."""
+        from groundplane.spatial.scene_noise import noise_record
+
         boxes = self.objects
         columns = (boxes.centers, boxes.sizes, boxes.axes, self.fronts, self.scores)
         rows = zip(*(column.tolist() for column in (*columns, self.first_seen)), strict=True)
@@ -226,6 +255,8 @@ class CognitiveMap:
                 record["front"] = front
             if not math.isnan(seen):
                 record["first_seen"] = seen
+            if boxes.covariance is not None:
+                record |= noise_record(boxes.covariance[i])
             if self.attributes[i]:
                 record["attributes"] = dict(self.attributes[i])
             if regions := self.provenance.get(self.ids[i]):
@@ -259,7 +290,8 @@ class CognitiveMap:
         eye = torch.eye(3, dtype=boxes.axes.dtype, device=boxes.axes.device)
         skew = (boxes.axes @ boxes.axes.transpose(1, 2) - eye).abs().amax(dim=(1, 2))
         norm = self.fronts.norm(dim=1)
-        return {
+        noise = {} if boxes.covariance is None else _noise_checks(boxes.covariance)
+        return noise | {
             "the center must be finite": boxes.centers.isfinite().all(dim=1),
             "sizes must be finite and positive": (boxes.sizes.isfinite() & (boxes.sizes > 0)).all(
                 dim=1
@@ -290,6 +322,30 @@ class CognitiveMap:
             raise InputError(
                 f"map {self.name!r}: scale must be 'metric' or 'relative', got {self.scale!r}"
             )
+
+    def _check_view(self) -> None:
+        if self.view is None:
+            return
+        length, flat = float(self.view.norm()), float(self.view[:2].norm())
+        if not (abs(length - 1) <= AXES_TOLERANCE and flat > AXES_TOLERANCE):
+            raise InputError(
+                f"map {self.name!r}: the view must be a unit vector with a horizontal part, got "
+                f"{self.view.tolist()}"
+            )
+
+
+def _noise_checks(covariance: Float[Tensor, "n 6 6"]) -> dict[str, Bool[Tensor, " n"]]:
+    finite = covariance.isfinite().all(dim=(1, 2))
+    table = torch.where(finite[:, None, None], covariance, 0.0)
+    least = 1e-5 * table.abs().amax(dim=(1, 2))
+    skew = (table - table.transpose(1, 2)).abs().amax(dim=(1, 2))
+    lowest = torch.linalg.eigvalsh(table).amin(dim=1)
+    return {
+        "the covariance must be finite": finite,
+        "the covariance must be symmetric, without negative variances": (
+            (skew <= least) & (lowest >= -least)
+        ),
+    }
 
 
 def _dump(value: object) -> str:

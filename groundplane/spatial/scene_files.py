@@ -7,6 +7,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -29,6 +30,7 @@ from groundplane.spatial.scene_fields import (
     check_keys,
     check_size,
     counts,
+    direction,
     make_ids,
     mapping,
     number,
@@ -39,6 +41,7 @@ from groundplane.spatial.scene_fields import (
     text,
     vectors,
 )
+from groundplane.spatial.scene_noise import NOISE_KEYS, covariances
 
 __all__ = ["from_record", "load", "open_scenes", "save", "scenes"]
 
@@ -48,10 +51,10 @@ FILE_LIMIT = 256 * 2**20
 RECORD_LIMIT, VALUE_LIMIT = 400_000, 10_000_000
 POLYGON_LIMIT = 10_000
 HEADER_KEYS = frozenset({"format", "version"})
-SCENE_KEYS = frozenset({"name", "scale", "floor", "room", "objects", "counts"})
+SCENE_KEYS = frozenset({"name", "scale", "floor", "view", "room", "objects", "counts"})
 OBJECT_KEYS = frozenset(
     ("id", "label", "center", "size", "axes", "yaw", "front", "score", "attributes", "first_seen")
-) | {"regions"}
+) | {"regions", *NOISE_KEYS}
 
 
 def load(path: str | Path, *, scene: str | None = None) -> CognitiveMap:
@@ -281,11 +284,14 @@ def _own(record: object, at: Field, name: str) -> CognitiveMap:
     return CognitiveMap(
         name=text(record["name"], at["name"]) if "name" in record else name,
         ids=ids,
-        objects=boxes(
-            vectors([item["center"] for item in items], lambda i: row(i)["center"], 3),
-            vectors([item["size"] for item in items], lambda i: row(i)["size"], 3),
-            _axes(items, row),
-            at=row,
+        objects=replace(
+            boxes(
+                vectors([item["center"] for item in items], lambda i: row(i)["center"], 3),
+                vectors([item["size"] for item in items], lambda i: row(i)["size"], 3),
+                _axes(items, row),
+                at=row,
+            ),
+            covariance=covariances(items, row),
         ),
         labels=labels,
         scores=optional(items, row, "score", fill=1.0, most=1.0),
@@ -297,6 +303,7 @@ def _own(record: object, at: Field, name: str) -> CognitiveMap:
         room_area=area,
         floor=number(record["floor"], at["floor"]) if "floor" in record else None,
         scale=_scale(record.get("scale", "metric"), at["scale"]),
+        view=direction(record["view"], at["view"]) if "view" in record else None,
         provenance={key: names for key, names in regions.items() if names},
     )
 
