@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -212,17 +212,26 @@ class CognitiveMap:
         centers = self.objects.centers[:, :2].detach().cpu().numpy()
         return Grid.of(centers, labels=self.labels, bounds=bounds, cells=cells)
 
-    def graph(self, *, limit: float | None = 2.0) -> Any:
-        """The map as a `networkx.MultiDiGraph`; see `views.build_graph`.
+    def graph(
+        self,
+        *,
+        limit: float | None = 2.0,
+        relations: Sequence[str] = ("near",),
+        view: Float[Tensor, " 3"] | None = None,
+    ) -> Any:
+        """The map as a `networkx.MultiDiGraph`; see `graphs.build_graph`.
 
         Args:
             limit: Join two objects whose axis-aligned hulls are at most so many metres apart;
                 None joins all.
+            relations: Kinds of edges, any of `graphs.EDGE_KINDS`.
+            view: Where the viewer looks; the scene's own camera where it is not given.
 
         Raises:
-            InputError: If `limit` is negative, or the graph would have too many edges.
+            InputError: If `limit` is negative, a kind is unknown or needs a view that nobody has,
+                or the graph would have too many edges.
         """
-        from groundplane.spatial.views import build_graph
+        from groundplane.spatial.graphs import build_graph
 
         centers, sizes = self.objects.centers.tolist(), self.objects.sizes.tolist()
         scores, seen = self.scores.tolist(), self.first_seen.tolist()
@@ -238,8 +247,22 @@ class CognitiveMap:
             }
             for i, name in enumerate(self.ids)
         }
-        low, high = (end.detach().cpu().numpy() for end in self.objects.hull())
-        return build_graph(nodes, low=low, high=high, limit=limit)
+        look = self.view if view is None else view
+        return build_graph(nodes, self.objects, limit=limit, relations=relations, view=look)
+
+    def to_text(self, *, budget: int | None = None, view: Float[Tensor, " 3"] | None = None) -> str:
+        """The map in words for a language model's prompt; see `map_text.write_text`.
+
+        Args:
+            budget: Tokens at most, by a cautious estimate; None writes everything.
+            view: Where the viewer looks; the scene's own camera where it is not given.
+
+        Raises:
+            InputError: If the budget does not hold even the heading.
+        """
+        from groundplane.spatial.map_text import write_text
+
+        return write_text(self, budget=budget, view=view)
 
     def _records(self) -> Iterator[dict[str, object]]:
         """Each object as JSON holds it."""

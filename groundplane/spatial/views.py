@@ -1,23 +1,17 @@
-"""Views of a cognitive map: a grid, and a graph of what is near what."""
+"""Views of a cognitive map: a grid."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import shapely
 from jaxtyping import Float, Int
 
 from groundplane.core.errors import InputError
 
-__all__ = ["Grid", "build_graph"]
-
-# Each edge takes some 0.6 kB in networkx.
-EDGE_LIMIT = 2_000_000
+__all__ = ["Grid", "tuple_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +82,7 @@ class Grid:
             >>> grid.to_text()
             '{"chair": [(1, 2)]}'
         """
-        entries = (
-            f"{json.dumps(label, ensure_ascii=False)}: "
-            f"[{', '.join(f'({x}, {y})' for x, y in places)}]"
-            for label, places in self.objects.items()
-        )
-        return "{" + ", ".join(entries) + "}"
+        return tuple_text(self.objects)
 
     def to_json(self) -> str:
         """The grid with its transform, as JSON."""
@@ -106,73 +95,17 @@ class Grid:
         return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
+def tuple_text(objects: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Categories and their cells as a dictionary of lists of tuples."""
+    entries = (
+        f"{json.dumps(label, ensure_ascii=False)}: [{', '.join(f'({x}, {y})' for x, y in places)}]"
+        for label, places in objects.items()
+    )
+    return "{" + ", ".join(entries) + "}"
+
+
 def _to_cells(
     points: Float[np.ndarray, "n 2"], origin: tuple[float, float], side: float, cells: int
 ) -> Int[np.ndarray, "n 2"]:
     unit = (points - np.array(origin)) / side
     return np.asarray(np.clip(np.floor(cells * unit), 0, cells - 1), dtype=np.int64)
-
-
-def build_graph(
-    nodes: Mapping[str, dict[str, Any]],
-    *,
-    low: Float[np.ndarray, "n 3"],
-    high: Float[np.ndarray, "n 3"],
-    limit: float | None,
-) -> Any:
-    """A `networkx.MultiDiGraph` of objects, with an edge each way between near ones.
-
-    Args:
-        nodes: Id to attributes, in the order of the boxes.
-        low: Least corners of the axis-aligned hulls, metres.
-        high: Greatest corners, metres.
-        limit: Greatest distance of two hulls that are joined, metres; None joins all.
-
-    Returns:
-        The graph. Edges have the key `near`, `distance` in metres between the hulls, and
-        `provenance`: the regions that the two objects were made from.
-
-    Raises:
-        InputError: If `limit` is negative, or there would be too many edges.
-    """
-    import networkx
-
-    first, second = _pairs(low, high, limit)
-    gap = np.maximum(low[first] - high[second], low[second] - high[first]).clip(min=0)
-    distance = np.sqrt((gap**2).sum(axis=1))
-    near = distance <= (math.inf if limit is None else limit)
-    names = list(nodes)
-    graph: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
-    graph.add_nodes_from(nodes.items())
-    for i, j, metres in zip(
-        first[near].tolist(), second[near].tolist(), distance[near].tolist(), strict=True
-    ):
-        a, b = names[i], names[j]
-        regions = (*nodes[a].get("provenance", ()), *nodes[b].get("provenance", ()))
-        graph.add_edge(a, b, key="near", distance=metres, provenance=regions)
-    return graph
-
-
-def _pairs(
-    low: Float[np.ndarray, "n 3"], high: Float[np.ndarray, "n 3"], limit: float | None
-) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Ordered pairs of different objects that may be near, by their hulls seen from above."""
-    if limit is not None and not limit >= 0:
-        raise InputError(f"graph: limit must be at least 0 metres or None, got {limit}")
-    n = len(low)
-    if limit is None or not math.isfinite(limit):
-        _check_edges(n * (n - 1))
-        first, second = np.divmod(np.arange(n * n), max(n, 1))
-    else:
-        flat = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
-        first, second = shapely.STRtree(flat).query(flat, predicate="dwithin", distance=limit)
-    different = first != second
-    _check_edges(int(different.sum()))
-    return first[different], second[different]
-
-
-def _check_edges(count: int) -> None:
-    if count > EDGE_LIMIT:
-        raise InputError(
-            f"graph: expected at most {EDGE_LIMIT} edges, got {count}; ask for a smaller limit"
-        )

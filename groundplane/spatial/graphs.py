@@ -1,0 +1,248 @@
+"""A cognitive map as a graph: typed edges between objects that are near each other.
+
+Edges are made for what is asked and for candidates only: pairs whose axis-aligned hulls are within
+the limit, found by a tree over their outlines seen from above. Relations are computed block by
+block over neighbours, so a map of 10,000 objects never needs a table of all pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import shapely
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from groundplane.core.errors import InputError, did_you_mean, listing
+from groundplane.spatial import relations as rel
+from groundplane.spatial.boxes import Boxes3D
+from groundplane.spatial.gap import closest_points
+
+__all__ = ["EDGE_KINDS", "WORLD_FRAME", "build_graph"]
+
+# Each edge takes some 0.6 kB in networkx.
+EDGE_LIMIT = 2_000_000
+# Subjects whose relations are computed together.
+_BLOCK = 256
+WORLD_FRAME = "world, z up"
+
+_World = Callable[[Boxes3D, Boxes3D], Bool[Tensor, "n m"]]
+_WORLD: Mapping[str, _World] = {
+    "on": rel.on,
+    "under": rel.under,
+    "above": rel.above,
+    "below": rel.below,
+    "inside": rel.inside,
+    "contains": rel.contains,
+    "touches": rel.touches,
+    "next_to": rel.next_to,
+}
+_VIEWED: Mapping[str, Callable[..., Bool[Tensor, "n m"]]] = {
+    "left_of": rel.left_of,
+    "right_of": rel.right_of,
+    "in_front_of": rel.in_front_of,
+    "behind": rel.behind,
+}
+# `near` is by the limit and the hulls; `distance` gives the exact gap of the boxes.
+EDGE_KINDS = ("near", "distance", *_WORLD, *_VIEWED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Edges:
+    """Edges of one kind."""
+
+    kind: str
+    first: Int[np.ndarray, " m"]
+    second: Int[np.ndarray, " m"]
+    metres: Float[np.ndarray, " m"] | None  # None for a relation, which just holds
+    frame: str
+
+
+def build_graph(
+    nodes: Mapping[str, dict[str, Any]],
+    boxes: Boxes3D,
+    *,
+    limit: float | None,
+    relations: Sequence[str] = ("near",),
+    view: Float[Tensor, " 3"] | None = None,
+) -> Any:
+    """A `networkx.MultiDiGraph` of objects with an edge for each relation that holds.
+
+    Args:
+        nodes: Id to attributes, in the order of the boxes.
+        boxes: Metres, world frame.
+        limit: Greatest distance of two hulls that edges join, metres; None joins all.
+        relations: Kinds of edges, any of `EDGE_KINDS`.
+        view: Where the viewer looks; the kinds `left_of` to `behind` need it.
+
+    Returns:
+        The graph. The key of an edge is its kind. An edge holds `kind`; `value`, metres for `near`
+        (between the hulls) and `distance` (between the boxes), else True; `distance` for these
+        two, as a weight for paths; `frame`, the frame of reference; and `provenance`, the regions
+        that the two objects were made from.
+
+    Raises:
+        InputError: If `limit` is negative, a kind is unknown, the view is missing where it is
+            needed, or there would be too many edges.
+    """
+    import networkx
+
+    _check_kinds(relations, view)
+    low, high = (end.detach().double().cpu().numpy() for end in boxes.hull())
+    first, second, metres = _candidates(low, high, limit)
+    names = list(nodes)
+    graph: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
+    graph.add_nodes_from(nodes.items())
+    total = 0
+    for edges in _typed(boxes, first, second, metres=metres, kinds=relations, view=view):
+        total += len(edges.first)
+        _check_edges(total)
+        for start, end, attributes in _told(edges):
+            a, b = names[start], names[end]
+            regions = (*nodes[a].get("provenance", ()), *nodes[b].get("provenance", ()))
+            graph.add_edge(a, b, key=edges.kind, **attributes, provenance=regions)
+    return graph
+
+
+def _check_kinds(kinds: Sequence[str], view: Float[Tensor, " 3"] | None) -> None:
+    for kind in kinds:
+        if kind not in EDGE_KINDS:
+            raise InputError(
+                f"graph: there are no edges {kind!r}; there are: "
+                f"{listing(EDGE_KINDS, limit=20)}.{did_you_mean(kind, EDGE_KINDS)}"
+            )
+        if kind in _VIEWED and view is None:
+            raise InputError(
+                f"graph: {kind!r} needs a viewer; give view=(x, y, z), the line of sight"
+            )
+
+
+def _candidates(
+    low: Float[np.ndarray, "n 3"], high: Float[np.ndarray, "n 3"], limit: float | None
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Ordered pairs whose hulls are within the limit, and the distance of the hulls."""
+    first, second = _pairs(low, high, limit)
+    gap = np.maximum(low[first] - high[second], low[second] - high[first]).clip(min=0)
+    distance = np.sqrt((gap**2).sum(axis=1))
+    near = distance <= (math.inf if limit is None else limit)
+    return first[near], second[near], distance[near]
+
+
+def _pairs(
+    low: Float[np.ndarray, "n 3"], high: Float[np.ndarray, "n 3"], limit: float | None
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Ordered pairs of different objects that may be near, by their hulls seen from above."""
+    if limit is not None and not limit >= 0:
+        raise InputError(f"graph: limit must be at least 0 metres or None, got {limit}")
+    n = len(low)
+    if limit is None or not math.isfinite(limit):
+        _check_edges(n * (n - 1))
+        first, second = np.divmod(np.arange(n * n), max(n, 1))
+    else:
+        flat = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
+        first, second = shapely.STRtree(flat).query(flat, predicate="dwithin", distance=limit)
+    different = first != second
+    _check_edges(int(different.sum()))
+    return first[different], second[different]
+
+
+def _check_edges(count: int) -> None:
+    if count > EDGE_LIMIT:
+        raise InputError(
+            f"graph: expected at most {EDGE_LIMIT} edges, got {count}; ask for a smaller limit"
+        )
+
+
+def _typed(
+    boxes: Boxes3D,
+    first: Int[np.ndarray, " m"],
+    second: Int[np.ndarray, " m"],
+    *,
+    metres: Float[np.ndarray, " m"],
+    kinds: Sequence[str],
+    view: Float[Tensor, " 3"] | None,
+) -> Iterator[_Edges]:
+    """The edges of each kind, in the order asked for."""
+    for kind in dict.fromkeys(kinds):
+        frame = WORLD_FRAME
+        if kind == "near":
+            held, gaps = np.ones(len(first), dtype=bool), metres
+        elif kind == "distance":
+            held, gaps = np.ones(len(first), dtype=bool), _exact(boxes, first, second)
+        elif view is not None and kind in _VIEWED:
+            look = view.to(boxes.centers)
+            frame = f"viewer who looks along ({', '.join(f'{part:.2f}' for part in look.tolist())})"
+            held = _holds(boxes, first, second, partial(_VIEWED[kind], view=look))
+            gaps = None
+        else:
+            held, gaps = _holds(boxes, first, second, _WORLD[kind]), None
+        yield _Edges(
+            kind=kind,
+            first=first[held],
+            second=second[held],
+            metres=None if gaps is None else gaps[held],
+            frame=frame,
+        )
+
+
+def _told(edges: _Edges) -> Iterator[tuple[int, int, dict[str, object]]]:
+    """Each edge with its attributes."""
+    same = {"kind": edges.kind, "frame": edges.frame}
+    pairs = zip(edges.first.tolist(), edges.second.tolist(), strict=True)
+    if edges.metres is None:
+        yield from ((start, end, {**same, "value": True}) for start, end in pairs)
+        return
+    for (start, end), metres in zip(pairs, edges.metres.tolist(), strict=True):
+        yield start, end, {**same, "value": metres, "distance": metres}
+
+
+def _exact(
+    boxes: Boxes3D, first: Int[np.ndarray, " m"], second: Int[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
+    """The gap of each pair, metres; each is computed once for both ways."""
+    device = boxes.centers.device
+    ends = np.sort(np.stack([first, second]), axis=0)
+    once, back = np.unique(ends, axis=1, return_inverse=True)
+    a, b = (torch.from_numpy(end).to(device) for end in once)
+    gaps = closest_points(boxes[a], boxes[b])[2].detach().double().cpu().numpy()
+    return np.asarray(gaps[back.reshape(-1)])
+
+
+def _holds(
+    boxes: Boxes3D,
+    first: Int[np.ndarray, " m"],
+    second: Int[np.ndarray, " m"],
+    test: _World,
+) -> Bool[np.ndarray, " m"]:
+    """Whether a relation holds of each candidate pair, block by block of neighbours."""
+    held = np.zeros(len(first), dtype=bool)
+    if not len(first):
+        return held
+    device = boxes.centers.device
+    rank = _neighbourly(boxes)[first] // _BLOCK
+    order = np.argsort(rank, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(rank[order])) + 1):
+        subjects, i = np.unique(first[rows], return_inverse=True)
+        anchors, j = np.unique(second[rows], return_inverse=True)
+        a, b = (boxes[torch.from_numpy(part).to(device)] for part in (subjects, anchors))
+        table = test(a, b)
+        pick = (torch.from_numpy(part.reshape(-1)).to(device) for part in (i, j))
+        held[rows] = table[tuple(pick)].cpu().numpy()
+    return held
+
+
+def _neighbourly(boxes: Boxes3D) -> Int[np.ndarray, " n"]:
+    """A rank for each object by which those of like ranks stand close: stripes, then along them."""
+    centers = boxes.centers[:, :2].detach().double().cpu().numpy()
+    span = float(np.ptp(centers[:, 0]))
+    stripes = max(math.ceil(math.sqrt(len(centers) / _BLOCK)), 1)
+    stripe = np.floor((centers[:, 0] - centers[:, 0].min()) / (span or 1.0) * stripes)
+    rank = np.empty(len(centers), dtype=np.int64)
+    rank[np.lexsort((centers[:, 1], stripe))] = np.arange(len(centers))
+    return rank
