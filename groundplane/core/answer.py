@@ -37,15 +37,16 @@ class FrameOfReference:
     """What left, right, in front, behind and metres refer to.
 
     Attributes:
-        kind: `world` (z up), `viewpoint` (somebody stands and looks), `object` (an object's own
-            front) or `image` (the image plane: the photographer's left and right, pixels).
+        kind: `world` (z up), `viewpoint` (somebody stands and looks), `camera` (the scene's own
+            camera looks), `object` (an object's own front) or `image` (the image plane: the
+            photographer's left and right, pixels).
         origin: Id of the object stood at; None for the middle of the scene.
         facing: Id of the object looked at.
         text: The frame in words.
         turn: Counter-clockwise turn from the object looked at, radians (pi: the back to it).
     """
 
-    kind: Literal["world", "viewpoint", "object", "image"]
+    kind: Literal["world", "viewpoint", "camera", "object", "image"]
     text: str
     origin: str | None = None
     facing: str | None = None

@@ -15,6 +15,7 @@ __all__ = [
     "Filter",
     "Or",
     "Relate",
+    "Same",
     "Select",
     "SetExpression",
     "Unique",
@@ -73,6 +74,21 @@ class Relate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Same:
+    """Those of `source` that share an attribute with the anchor, which is left out.
+
+    Attributes:
+        source: The candidates.
+        attribute: What is shared: `size`, `color`, `material`, `shape`, ...
+        anchor: What they are like.
+    """
+
+    source: SetExpression
+    attribute: str
+    anchor: SetExpression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extreme:
     """The one of `source` with the smallest or largest measure.
 
@@ -120,4 +136,4 @@ class Except:
     excluded: SetExpression
 
 
-SetExpression = Select | Filter | Relate | Extreme | Unique | And | Or | Except
+SetExpression = Select | Filter | Relate | Same | Extreme | Unique | And | Or | Except

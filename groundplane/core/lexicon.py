@@ -21,7 +21,6 @@ __all__ = [
     "PhraseMatch",
     "canonical",
     "head_of",
-    "is_color",
     "known_nouns",
     "match_phrase",
     "near_labels",
@@ -118,6 +117,9 @@ _SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("face", "frontal face", "human face"),
     ("eye", "human eye"),
 )
+
+# Shapes that scenes of plain solids use as labels, by the name of a thing of that shape.
+_SHAPES = {"ball": "sphere", "block": "cube"}
 
 # The last word of these compounds is not what the thing is a kind of.
 _NOT_KINDS = frozenset({"hot dog", "teddy bear", "computer mouse", "stop light", "fire place"})
@@ -319,25 +321,11 @@ def _whole_phrase(phrase: str, labels: Sequence[str]) -> PhraseMatch | None:
         label for label in labels if any(_is_kind_of(normalise(label), w) for w in (text, name))
     ):
         return PhraseMatch(labels=kinds, how="kind")
+    # A ball is a sports ball where there is one, and else what has that shape.
+    shape = _SHAPES.get(text)
+    if shape is not None and (shaped := tuple(k for k in labels if normalise(k) == shape)):
+        return PhraseMatch(labels=shaped, how="synonym")
     return None
-
-
-# The colours that are asked for.
-_COLORS = frozenset(
-    {"black", "white", "gray", "grey", "red", "green", "blue", "yellow", "orange", "brown",
-     "purple", "pink", "beige", "silver", "gold", "cyan", "magenta", "turquoise", "violet",
-     "cream", "tan", "dark", "light"}
-)  # fmt: skip
-
-
-def is_color(words: Iterable[str]) -> bool:
-    """Whether all the words are names of colours.
-
-    Examples:
-        >>> is_color(["dark", "blue"]), is_color(["wooden"])
-        (True, False)
-    """
-    return all(word.lower() in _COLORS for word in words)
 
 
 def surface_share(label: str) -> float:

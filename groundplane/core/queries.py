@@ -77,20 +77,34 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compare:
-    """Whether the left value is more than, fewer than or equal to the right one or a number."""
-
-    left: Count | Measure
-    operator: Operator
-    right: Count | Measure | int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
     """An attribute of the one object that the source names (`label`, `color`, ...)."""
 
     source: SetExpression
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """Whether the left value is more than, fewer than or equal to the right one or a number.
+
+    Attributes have no order: they are equal or not, and only to another attribute of that name.
+
+    Raises:
+        InputError: If an attribute is compared in any other way.
+    """
+
+    left: Count | Measure | Attribute
+    operator: Operator
+    right: Count | Measure | Attribute | int
+
+    def __post_init__(self) -> None:
+        names = {side.name for side in (self.left, self.right) if isinstance(side, Attribute)}
+        both = isinstance(self.left, Attribute) and isinstance(self.right, Attribute)
+        if names and not (both and len(names) == 1 and self.operator == "equal"):
+            raise InputError(
+                f"compare: expected two values of one attribute and 'equal', got {describe(self)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from groundplane.core.expressions import (
     Filter,
     Or,
     Relate,
+    Same,
     Select,
     SetExpression,
     Unique,
@@ -48,7 +49,7 @@ def ordinal(rank: int) -> str:
 
 def base_of(node: SetExpression) -> SetExpression:
     """What a set is a part of: chairs, for `chairs near the table`."""
-    while isinstance(node, Relate | Unique | Except | And):
+    while isinstance(node, Relate | Same | Unique | Except | And):
         node = node.sources[0] if isinstance(node, And) else node.source
     return node
 
@@ -112,6 +113,8 @@ def noun(node: SetExpression, *, article: bool = False) -> str:
             return f"{node.value} {noun(node.source)}"
         case Relate():
             return _related(node)
+        case Same():
+            return f"{noun(node.source)} of the same {node.attribute} as {_definite(node.anchor)}"
         case Extreme():
             return the + _extreme(node)
         case Or():

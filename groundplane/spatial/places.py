@@ -12,7 +12,7 @@ from groundplane.spatial.sets import SetSolver
 from groundplane.spatial.units import UNIT_WORDS
 from groundplane.spatial.viewing import IMAGE_FRAME
 
-__all__ = ["attribute_answer"]
+__all__ = ["attribute_answer", "attribute_of"]
 
 # The places of so many objects are listed; of more, one has to be named.
 _LISTED = 20
@@ -32,7 +32,7 @@ def attribute_answer(finder: SetSolver, node: Attribute) -> Answer:
     if node.name == "place":
         return _place(finder, found)
     rows = found.index.tolist()
-    values = [_stated(finder, i, node.name) for i in rows]
+    values = attribute_of(finder, found, node.name)
     stated = [value for value in values if value is not None]
     if not stated:
         raise StopError(
@@ -59,8 +59,12 @@ def attribute_answer(finder: SetSolver, node: Attribute) -> Answer:
     )
 
 
-def _stated(finder: SetSolver, row: int, name: str) -> str | None:
-    return finder.scene.labels[row] if name == "label" else finder.scene.attributes(row).get(name)
+def attribute_of(finder: SetSolver, found: Found, name: str) -> list[str | None]:
+    """What the source states of each object; None where it does not."""
+    rows = found.index.tolist()
+    if name == "label":
+        return [finder.scene.labels[row] for row in rows]
+    return [finder.scene.attributes(row).get(name) for row in rows]
 
 
 def _place(finder: SetSolver, found: Found) -> Answer:

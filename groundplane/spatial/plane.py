@@ -187,6 +187,10 @@ class PlaneScene:
         width, height = self.regions.image_size
         return self._boxes.new_tensor([width / 2, height / 2])
 
+    def view(self) -> Float[Tensor, " 2"] | None:
+        """A photo is the view itself: nothing in it looks along the ground."""
+        return None
+
     def first_seen(self, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """A photo has no time."""
         return self._boxes.new_full((len(index),), torch.nan)

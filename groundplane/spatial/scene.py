@@ -127,6 +127,10 @@ class Scene(Protocol):
         """The middle of the scene on the ground."""
         ...
 
+    def view(self) -> Float[Tensor, " 2"] | None:
+        """Horizontal direction in which the scene's own camera looks; None where it has none."""
+        ...
+
     def first_seen(self, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Seconds, NaN where unknown."""
         ...
@@ -362,6 +366,14 @@ class MapScene:
             outline = shapely.LineString(corners.double().cpu().numpy()).convex_hull
         middle = outline.centroid
         return self.map.objects.centers.new_tensor([middle.x, middle.y])
+
+    def view(self) -> Float[Tensor, " 2"] | None:
+        """Horizontal unit direction in which the scene's own camera looks, if it has one."""
+        if self.map.view is None:
+            return None
+        looks: Float[Tensor, " 2"] = self.map.view[:2]
+        unit: Float[Tensor, " 2"] = looks / looks.norm()
+        return unit
 
     def first_seen(self, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Seconds since the start of the video; NaN where unknown."""

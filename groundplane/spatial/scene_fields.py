@@ -24,6 +24,7 @@ __all__ = [
     "check_keys",
     "check_size",
     "counts",
+    "direction",
     "make_ids",
     "mapping",
     "number",
@@ -184,6 +185,15 @@ def vectors(values: Sequence[object], at: Rows, width: int) -> Float[np.ndarray,
             raise at(i).error(f"a list of {width} numbers", value)
         flat += value
     return numbers(flat, lambda k: at(k // width)[k % width]).reshape(-1, width)
+
+
+def direction(value: object, at: Field) -> Float[torch.Tensor, " 3"]:
+    """The value as a unit vector; it must point neither nowhere nor straight up or down."""
+    vector = torch.from_numpy(vectors([value], lambda _: at, 3)[0])
+    if float(vector[:2].norm()) <= AXES_TOLERANCE * float(vector.norm()):
+        raise at.error("a direction [x, y, z] that is not straight up or down", value)
+    unit: Float[torch.Tensor, " 3"] = vector / vector.norm()
+    return unit
 
 
 def optional(

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundplane.core.answer import Status, Step
+from groundplane.core.attributes import same_value
 from groundplane.core.errors import listing
 from groundplane.core.expressions import (
     And,
@@ -18,15 +19,16 @@ from groundplane.core.expressions import (
     Filter,
     Or,
     Relate,
+    Same,
     Select,
     SetExpression,
     Unique,
 )
-from groundplane.core.lexicon import is_color, match_phrase, near_labels, normalise
 from groundplane.spatial.found import Found, StopError, View
 from groundplane.spatial.nouns import noun
 from groundplane.spatial.ranking import lies_between, ranked, scores_of, ties_of
 from groundplane.spatial.scene import Scene, UnsupportedError
+from groundplane.spatial.selecting import select_phrase
 from groundplane.spatial.viewing import find_view
 
 __all__ = ["NEEDS_VIDEO", "SetSolver"]
@@ -43,12 +45,14 @@ class SetSolver:
         steps: What was done, in order.
         views: The viewpoints that were used, the last one last.
         basis: Every object that a relation or a viewpoint rested on.
+        known: What was found already: an expression that stands twice is solved once.
     """
 
     scene: Scene
     steps: list[Step] = field(default_factory=list)
     views: list[View] = field(default_factory=list)
     basis: dict[int, None] = field(default_factory=dict)
+    known: dict[SetExpression, Found] = field(default_factory=dict)
 
     def find(self, node: SetExpression) -> Found:
         """The objects that an expression names.
@@ -56,10 +60,13 @@ class SetSolver:
         Raises:
             StopError: If a phrase names nothing in the scene, or the scene cannot tell.
         """
+        if node in self.known:
+            return self.known[node]
         try:
             found = self._dispatch(node)
         except UnsupportedError as error:
             raise StopError(Status.CANNOT_DETECT, str(error)) from error
+        self.known[node] = found
         if not isinstance(node, Unique):
             self._note(node, found)
         return found
@@ -67,12 +74,14 @@ class SetSolver:
     def _dispatch(self, node: SetExpression) -> Found:
         match node:
             case Select():
-                return self._select(node)
+                return select_phrase(self.scene, node)
             case Unique():
                 inner = self.find(node.source)
                 return replace(inner, definite=True)
             case Relate():
                 return self._relate(node)
+            case Same():
+                return self._same(node)
             case Extreme():
                 return self._extreme(node)
             case Filter():
@@ -101,90 +110,57 @@ class SetSolver:
         """Names of objects for a message."""
         return listing([self.scene.names[i] for i in rows], limit=limit)
 
+    def ids(self, rows: Sequence[int]) -> tuple[str, ...]:
+        """Ids for the evidence, each once."""
+        return tuple(self.scene.ids[i] for i in dict.fromkeys(rows))
+
+    def evidence(self, found: Found) -> tuple[str, ...]:
+        """Ids of the objects found, of what they were found by, and of what fixed the view."""
+        view = found.view.evidence if found.view is not None else ()
+        return self.ids([*self._list(found), *found.anchors, *view])
+
     def _note(self, node: SetExpression, found: Found) -> None:
         name = type(node).__name__.lower()
         self.steps.append(Step(name=name, detail=f"{found.name}: {self.names(self._list(found))}"))
 
-    # -- select ---------------------------------------------------------------------------
-
-    def _select(self, node: Select) -> Found:
-        if node.phrase is None:
-            return Found(index=torch.arange(len(self.scene.ids)), name="objects")
-        name = noun(node)
-        named = self._by_id(node.phrase)
-        if named is not None:
-            return Found(index=self.index([named]), name=name)
-        vocabulary = self.scene.vocabulary()
-        match = match_phrase(node.phrase, vocabulary)
-        if match is None:
-            raise self._unknown(node.phrase)
-        rows = sorted(i for label in match.labels for i in self.scene.rows(label))
-        if match.modifiers:
-            rows = self._with_attributes(node.phrase, rows, match.modifiers)
-        stated = sum(self.scene.counts.get(label, 0) for label in match.labels)
-        notes: tuple[str, ...] = ()
-        if match.how == "kind":
-            notes = (f"took {listing(match.labels)} as {normalise(node.phrase)!r}",)
-        found = Found(index=self.index(rows), name=name, notes=notes)
-        return found if match.modifiers or stated == len(rows) else replace(found, stated=stated)
-
-    def _by_id(self, phrase: str) -> int | None:
-        text = normalise(phrase)
-        if not text[-1:].isdigit():
-            return None
-        wanted = text.replace("#", " ").split()
-        for i, name in enumerate(self.scene.names):
-            if name.lower().replace("-", " ").replace("_", " ").split() == wanted:
-                return i
-        return None
-
-    def _with_attributes(
-        self, phrase: str, rows: list[int], modifiers: tuple[str, ...]
-    ) -> list[int]:
-        """Those whose attributes hold every modifier; none is an unknown object."""
-        kept = [
-            i
-            for i in rows
-            if {m.lower() for m in modifiers}
-            <= {word for v in self.scene.attributes(i).values() for word in v.lower().split()}
-        ]
-        if kept:
-            return kept
-        if is_color(modifiers) and all("color" in self.scene.attributes(i) for i in rows):
-            return []
-        what = self.scene.labels[rows[0]] if rows else phrase
-        raise StopError(
-            Status.UNKNOWN_OBJECT,
-            f"no {normalise(phrase)!r} in this scene: it has {len(rows)} of {what!r} "
-            f"({self.names(rows)}) and does not say which is {' '.join(modifiers)!r}",
-        )
-
-    def _unknown(self, phrase: str) -> StopError:
-        counts = self.scene.counts
-        labels = [f"{label} ({counts.get(label, 0)})" for label in self.scene.vocabulary()]
-        have = listing(labels, limit=60)
-        near = near_labels(phrase, self.scene.vocabulary())
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        note = f"no {normalise(phrase)!r} in this scene; it has: {have}.{hint}"
-        return StopError(Status.UNKNOWN_OBJECT, note, misspelt=bool(near))
+    # -- by what is stated ----------------------------------------------------------------
 
     def _filter(self, node: Filter) -> Found:
         source = self.find(node.source)
-        stated = [self.scene.attributes(i).get(node.attribute) for i in self._list(source)]
-        unstated = stated.count(None)
-        if stated and unstated == len(stated):
+        stated = self._stated(source, node.attribute)
+        kept = torch.tensor(
+            [value is not None and same_value(value, node.value) for value in stated],
+            dtype=torch.bool,
+        )
+        return replace(
+            source.keep(kept), name=noun(node),
+            notes=(*source.notes, *_unstated(stated, node.attribute)),
+        )  # fmt: skip
+
+    def _stated(self, found: Found, attribute: str) -> list[str | None]:
+        """An attribute of each object; a source that states it of none cannot tell."""
+        stated = [self.scene.attributes(i).get(attribute) for i in self._list(found)]
+        if stated and all(value is None for value in stated):
             raise StopError(
                 Status.CANNOT_DETECT,
-                f"nothing here tells the {node.attribute} of {source.name}: the source does not "
-                "state it",
+                f"nothing here tells the {attribute} of {found.name}: the source does not state it",
             )
-        kept = torch.tensor(
-            [(value or "").lower() == node.value.lower() for value in stated], dtype=torch.bool
-        )
-        notes = source.notes
-        if unstated:
-            notes = (*notes, f"the {node.attribute} of {unstated} of them is not stated")
-        return replace(source.keep(kept), name=noun(node), notes=notes)
+        return stated
+
+    def _same(self, node: Same) -> Found:
+        """What shares an attribute with the anchor; the anchor is not like itself."""
+        source, anchor = self.find(node.source), self.find(node.anchor)
+        if not len(anchor):
+            raise anchor.missing()
+        told = self._stated(anchor, node.attribute)
+        stated = self._stated(source, node.attribute)
+        holds = torch.tensor(
+            [[a is not None and b is not None and same_value(a, b) for b in told] for a in stated],
+            dtype=torch.bool,
+        ).reshape(len(stated), len(told))
+        self.basis.update(dict.fromkeys(self._list(anchor)))
+        found = self._restrict(node, source, anchor, holds)
+        return replace(found, notes=(*found.notes, *_unstated(stated, node.attribute)))
 
     def _or(self, node: Or) -> Found:
         parts = [self.find(source) for source in node.sources]
@@ -278,7 +254,7 @@ class SetSolver:
         return () if origin is None else (self.scene.ids.index(origin),)
 
     def _restrict(
-        self, node: Relate, source: Found, anchor: Found | None, holds: Bool[Tensor, "a b"]
+        self, node: Relate | Same, source: Found, anchor: Found | None, holds: Bool[Tensor, "a b"]
     ) -> Found:
         """Keep what holds for any anchor; an open anchor that matters leaves the set open."""
         if anchor is not None:
@@ -456,6 +432,12 @@ class SetSolver:
 
 
 NEEDS_VIDEO = "cannot be told from boxes: needs the video"
+
+
+def _unstated(stated: Sequence[str | None], attribute: str) -> tuple[str, ...]:
+    """What to say where a source states an attribute of some objects only."""
+    missing = stated.count(None)
+    return (f"the {attribute} of {missing} of them is not stated",) if missing else ()
 
 
 def _spread(found: Found) -> tuple[str, ...]:

@@ -20,11 +20,19 @@ from groundplane.core.errors import listing
 from groundplane.core.expressions import Viewpoint
 from groundplane.spatial.found import Finder, Found, StopError, View
 
-__all__ = ["IMAGE_FRAME", "WORLD_FRAME", "describe_viewpoint", "find_view", "stand_and_look"]
+__all__ = [
+    "CAMERA_FRAME",
+    "IMAGE_FRAME",
+    "WORLD_FRAME",
+    "describe_viewpoint",
+    "find_view",
+    "stand_and_look",
+]
 
 # A viewpoint that fits more places than this is left open without trying each.
 _MOST_READINGS = 64
 WORLD_FRAME = FrameOfReference(kind="world", text="world, z up; needs no viewer")
+CAMERA_FRAME = FrameOfReference(kind="camera", text="seen by the scene's camera")
 IMAGE_FRAME = FrameOfReference(
     kind="image", text="image plane: left, right, above and below as the photographer saw them"
 )
@@ -59,6 +67,9 @@ def find_view(
 ) -> View:
     """Resolve who looks, before anything is compared.
 
+    A stated viewpoint comes first, then the scene's own camera, then the anchor's own front, then
+    the middle of the scene.
+
     Args:
         solver: Finds the objects that the viewpoint names.
         viewpoint: As stated in the question, or None.
@@ -78,6 +89,9 @@ def find_view(
             "left, right, in front and behind depend on where you stand: say 'when I stand at A "
             "facing B'",
         )
+    looks = solver.scene.view()
+    if looks is not None:
+        return _from_the_camera(solver, looks)
     front = solver.scene.fronts(anchor.index[:1])[0]
     name = solver.scene.names[int(anchor.index[0])]
     if len(anchor) == 1 and not bool(front.isnan().any()):
@@ -88,6 +102,11 @@ def find_view(
         here = solver.scene.ground(anchor.index)[0] + front
         return View(direction=-front, origin=here, frame=frame, evidence=(int(anchor.index[0]),))
     return _from_the_middle(solver, anchor.index[:1], name)
+
+
+def _from_the_camera(solver: Finder, looks: Float[Tensor, " 2"]) -> View:
+    """Nobody was named, and the scene says from where it was seen."""
+    return View(direction=looks, origin=solver.scene.middle(), frame=CAMERA_FRAME)
 
 
 def _from_the_middle(solver: Finder, facing: Int[Tensor, " 1"], name: str) -> View:

@@ -176,7 +176,7 @@ _EACH = {
     "height": "Heights", "width": "Widths", "depth": "Depths", "length": "Lengths",
     "size": "Longest sides", "volume": "Volumes", "floor_area": "Floor areas",
     "elevation": "Bottoms above the floor", "top": "Tops above the floor", "color": "Colours",
-    "material": "Materials",
+    "material": "Materials", "shape": "Shapes",
 }  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def _measure(node: Measure, answer: Answer) -> tuple[Piece, ...]:
     if isinstance(answer.value, tuple):
         return _each(node.name, answer)
     if not isinstance(answer.value, int | float):
-        return (Piece(f"{_capital(str(answer.value))}."),)
+        return _attribute(Attribute(source=node.of[0], name=node.name), answer)
     amount = format_number(float(answer.value), answer.unit)
     if node.name == "room_area":
         return (Piece(f"The room has a floor area of {amount}."),)
@@ -240,6 +240,8 @@ _AMOUNT = re.compile(r"(\d[\d.e+-]*) (\w+)")
 
 def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
     lead, yes = "Yes" if answer.value else "No", bool(answer.value)
+    if isinstance(node.left, Attribute) and isinstance(node.right, Attribute):
+        return _alike(node.left, node.right, answer)
     detail = _AMOUNT.sub(
         lambda found: format_number(float(found[1]), found[2]),
         answer.measure.rpartition(": ")[2],
@@ -259,9 +261,22 @@ def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
         verb = "are" if yes else "are not"
         left, right = _many(node.left.source), _compared(node.right)
         return (Piece(f"{lead}, there {verb} {words} {left} {link} {right}: {detail}."),)
-    subject = Piece(_the(node.left.of[0]), answer.evidence[:1])
-    said = _compared_words(node.left, node, yes=yes)
+    measured = cast(Measure, node.left)
+    subject = Piece(_the(measured.of[0]), answer.evidence[:1])
+    said = _compared_words(measured, node, yes=yes)
     return (Piece(f"{lead}, "), subject, Piece(f" {said}: {detail}."))
+
+
+def _alike(left: Attribute, right: Attribute, answer: Answer) -> tuple[Piece, ...]:
+    """`Yes, the cube is of the same color as the ball: red.`"""
+    said = f"{_be(left.source)}{'' if answer.value else ' not'} of the same {left.name} as "
+    told = answer.measure.rpartition(": ")[2].replace(" against ", " and ")
+    told = told.partition(" and ")[0] if answer.value else told
+    ids = answer.evidence
+    return (
+        Piece(f"{'Yes' if answer.value else 'No'}, "), Piece(_the(left.source), ids[:1]),
+        Piece(f" {said}"), Piece(_the(right.source), ids[1:2]), Piece(f": {told}."),
+    )  # fmt: skip
 
 
 def _is_share(node: Compare) -> bool:
@@ -309,10 +324,12 @@ def _compared_words(left: Measure, node: Compare, *, yes: bool) -> str:
     return f"{verb} {word} than {right}"
 
 
-def _compared(node: Count | Measure | int) -> str:
+def _compared(node: Count | Measure | Attribute | int) -> str:
     if isinstance(node, int):
         return f"{node}"
-    return _many(node.source) if isinstance(node, Count) else _the(node.of[0])
+    if isinstance(node, Measure):
+        return _the(node.of[0])
+    return _many(node.source) if isinstance(node, Count) else _the(node.source)
 
 
 def _direction(node: Direction, answer: Answer) -> tuple[Piece, ...]:

@@ -30,7 +30,7 @@ class SceneBuilder:
 
         Args:
             name: Name of the scene.
-            details: Any of `floor`, `scale` and `counts`, as in the file format.
+            details: Any of `floor`, `scale`, `view` and `counts`, as in the file format.
         """
         self._record: dict[str, object] = {"name": name, **details}
         self._objects: list[dict[str, object]] = []
@@ -95,4 +95,5 @@ def _emptied(scene: CognitiveMap) -> CognitiveMap:
         room_area=scene.room_area,
         floor=scene.floor,
         scale=scene.scale,
+        view=scene.view,
     )
