@@ -1,6 +1,7 @@
 """The exact gap against a quadratic program, and what must hold of any distance."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy.optimize import lsq_linear
 from groundplane.core.errors import ShapeError
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.gap import box_gaps, closest_points, overlaps, points_to_boxes
+from groundplane.spatial.map import CognitiveMap
 
 SEEDS = st.integers(0, 2**31)
 # float64 against the quadratic program: both are exact up to rounding of lengths of some metres.
@@ -297,6 +299,38 @@ def test_float32_is_near_float64(build):
     extent = torch.cdist(a.centers, b.centers).max() + a.sizes.sum(1).max() + b.sizes.sum(1).max()
     rounding = 8 * torch.finfo(torch.float32).eps * extent.item()
     torch.testing.assert_close(gaps.double(), box_gaps(a, b), rtol=1e-4, atol=rounding)
+
+
+def test_float32_is_as_good_far_from_the_origin():
+    a, b = random_boxes(200, seed=3), random_boxes(200, seed=4)
+    # A whole number of steps of float32 at 500 m (2^-15 m): the shift itself rounds nothing.
+    a, b = (changed(x, centers=x.centers.mul(2**10).round() / 2**10) for x in (a, b))
+
+    far_a, far_b = (
+        Boxes3D(centers=(x.centers + 500).float(), sizes=x.sizes.float(), axes=x.axes.float())
+        for x in (a, b)
+    )
+
+    error = (box_gaps(far_a, far_b).double() - box_gaps(a, b)).abs().max().item()
+    assert error < 1e-5  # metres: that of a room at the origin
+
+
+def test_gaps_of_the_scenes_equal_the_quadratic_program(data_dir):
+    path = data_dir / "vsi" / "scenes.json"
+    if not path.is_file():
+        pytest.skip("needs vsi/scenes.json, which is not here")
+    names = CognitiveMap.scenes(path)
+    some = names if "GROUNDPLANE_FUZZ" in os.environ else names[::11]
+    for name in some:
+        objects = CognitiveMap.load(path, scene=name).objects
+        row, column = torch.randint(
+            len(objects), (2, 60), generator=torch.Generator().manual_seed(len(objects))
+        )
+        a, b = objects[row], objects[column]
+        # The scenes' axes are given to so many digits: the solver and we round them differently.
+        torch.testing.assert_close(
+            box_gaps(a, b).diagonal().double(), reference_gap(a, b), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_many_boxes_give_what_each_gives_alone():
