@@ -1,0 +1,358 @@
+"""Stories: sentences that say where things are, composed into answers.
+
+A story is text alone, with no coordinates: `A is to the left of B. C is above B.` Each sentence is
+read as plain English into a typed statement; a question is answered along the statements that tie
+the two things together, and the answer names them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from groundplane.core.answer import Answer, Status, Step
+from groundplane.core.errors import InputError, did_you_mean, listing
+from groundplane.spatial.stories_chains import (
+    Chain,
+    Contradiction,
+    Places,
+    Statement,
+    direction_of,
+    in_steps,
+)
+from groundplane.spatial.stories_grammar import read_tokens
+from groundplane.spatial.stories_questions import (
+    StoryQuestion,
+    read_story_question,
+    relation_in_words,
+    word_story_answer,
+)
+from groundplane.spatial.stories_words import UnreadError, plain, tokens_of
+
+__all__ = ["MAX_CHARACTERS", "Story", "UnreadSentence"]
+
+MAX_CHARACTERS = 2**20
+_MAX_SENTENCE = 1_000
+_ENDS = re.compile(r"(?<=[.!?;])\s+|\n+")
+_NUMBERED = re.compile(r"^\s*\d+[.):]\s+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadSentence:
+    """A sentence of which nothing is used.
+
+    Attributes:
+        number: Which sentence, from 1.
+        text: As written.
+        reason: Why it cannot be used.
+    """
+
+    number: int
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Story:
+    """Statements of where things are, and what could not be read.
+
+    Attributes:
+        statements: What the sentences say, in order.
+        unread: The sentences that are not used, each with the reason.
+        names: The things, as first written, by their key.
+        source: Name of the text.
+    """
+
+    statements: tuple[Statement, ...]
+    unread: tuple[UnreadSentence, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    source: str = "story"
+    _places: Places = field(init=False, repr=False)
+    _insides: tuple[Statement, ...] = field(init=False, repr=False)
+    _wrong: tuple[Contradiction, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        places = Places(s for s in self.statements if s.kind == "place")
+        insides = tuple(s for s in self.statements if s.kind == "inside")
+        object.__setattr__(self, "_places", places)
+        object.__setattr__(self, "_insides", insides)
+        object.__setattr__(self, "_wrong", (*_circles(insides), *places.contradictions()))
+
+    @classmethod
+    def read(cls, text: str | Sequence[str], *, source: str = "story") -> Story:
+        """Read a story; a sentence that cannot be read is kept in `unread`.
+
+        Args:
+            text: The story, or its sentences.
+            source: What to call it.
+
+        Raises:
+            InputError: If it is no text, holds no sentence, or is longer than `MAX_CHARACTERS`.
+
+        Examples:
+            >>> story = Story.read("The lamp is above the table. The cat is left of the table.")
+            >>> story.ask("Where is the lamp relative to the cat?").value
+            'upper-right'
+            >>> Story.read("It rains.").unread[0].reason
+            "expected a name, got 'It'"
+        """
+        statements: list[Statement] = []
+        unread: list[UnreadSentence] = []
+        names: dict[str, str] = {}
+        for number, sentence in enumerate(_sentences(text), start=1):
+            try:
+                statements += _read_sentence(number, sentence, names)
+            except UnreadError as error:
+                unread.append(UnreadSentence(number=number, text=sentence, reason=str(error)))
+        return cls(
+            statements=tuple(statements), unread=tuple(unread), names=names, source=source
+        )  # fmt: skip
+
+    @classmethod
+    def load(cls, path: str | Path) -> Story:
+        """Read a story from a text file, UTF-8.
+
+        Raises:
+            InputError: If the file cannot be read or is no story.
+        """
+        name = Path(path).name
+        try:
+            with Path(path).open("rb") as file:
+                content = file.read(4 * MAX_CHARACTERS + 1)
+        except OSError as error:
+            raise InputError(f"story {name!r}: cannot be read: {error.strerror}") from error
+        try:
+            return cls.read(content.decode("utf-8-sig"), source=name)
+        except UnicodeDecodeError as error:
+            raise InputError(f"story {name!r}: not UTF-8 at byte {error.start}") from error
+
+    def contradictions(self) -> tuple[Contradiction, ...]:
+        """What in the story cannot all be true, the shortest circles first."""
+        return self._wrong
+
+    def ask(self, question: str) -> Answer:
+        """Answer a question about two things; see `tell` for the sentence."""
+        return self.tell(question)[0]
+
+    def tell(self, question: str) -> tuple[Answer, str]:
+        """Answer a question about two things, and word the answer.
+
+        Returns:
+            The answer and its sentence. A relation has the values `left`, `right`, `above`,
+            `below`, `upper-left`, `upper-right`, `lower-left`, `lower-right`, `overlap`,
+            `in front`, `behind`, `inside`, `contains`; a question for yes or no a truth value.
+            `evidence` holds the sentences used, `steps` how they add up, `note` what contradicts.
+            The status is `ambiguous` where chains of statements disagree (the value is then that
+            of the shortest one) or where nothing ties the two things together (no value).
+        """
+        try:
+            asked = read_story_question(question)
+        except InputError as error:
+            note = str(error)
+            return Answer(value=None, status=Status.NOT_UNDERSTOOD, note=note), note
+        answer = self._solve(asked)
+        return answer, word_story_answer(asked, answer)
+
+    def relation(self, subject: str, anchor: str) -> Answer:
+        """Where one thing lies from another; names as in the story.
+
+        Examples:
+            >>> Story.read("A is left of B. C is left of B.").relation("A", "C").value
+            'overlap'
+        """
+        return self._solve(StoryQuestion(subject=subject, anchor=anchor))
+
+    def _solve(self, asked: StoryQuestion) -> Answer:
+        keys = tuple(_key(name) for name in (asked.subject, asked.anchor))
+        for key, name in zip(keys, (asked.subject, asked.anchor), strict=True):
+            if key not in self.names:
+                known = tuple(self.names.values())
+                note = (
+                    f"the story does not speak of {name!r}; it speaks of {listing(known)}."
+                    f"{did_you_mean(name, known)}"
+                )
+                note = self._noted(note)
+                return Answer(value=None, status=Status.UNKNOWN_OBJECT, note=note)
+        first, last = keys
+        if first == last:
+            answer = Answer(value="overlap", note="both names are those of one thing")
+        else:
+            answer = self._inside(first, last) or self._placed(first, last)
+        return self._confirmed(asked, answer)
+
+    def _inside(self, first: str, last: str) -> Answer | None:
+        """Inside what is inside another is inside that other."""
+        for value, inner, outer in (("inside", first, last), ("contains", last, first)):
+            said = _outward(inner, self._insides).get(outer)
+            if said is not None:
+                return self._answer(value, said, "inside a thing is inside all that it is inside")
+        return None
+
+    def _placed(self, first: str, last: str) -> Answer:
+        """The chain between the two, or between things that they are inside."""
+        inner, outer = _outward(first, self._insides), _outward(last, self._insides)
+        pairs = [(a, b) for a in inner for b in outer if a != b]
+        pairs.sort(key=lambda pair: len(inner[pair[0]]) + len(outer[pair[1]]))
+        for a, b in pairs:
+            chains = self._places.shortest(a, b)
+            held = (*inner[a], *outer[b])
+            if chains and not (held and chains[0].direction == "overlap"):
+                return self._chained(chains, held)
+        return self._untied(first, last, common=bool(inner.keys() & outer.keys()))
+
+    def _untied(self, first: str, last: str, *, common: bool) -> Answer:
+        a, b = self.names[first], self.names[last]
+        note = f"the story does not say how {a!r} lies to {b!r}"
+        if common:
+            note += "; both are inside one thing, which says nothing of their places in it"
+        return Answer(value=None, status=Status.AMBIGUOUS, note=self._noted(note))
+
+    def _chained(self, shortest: Sequence[Chain], held: tuple[Statement, ...]) -> Answer:
+        """What the shortest chain says, once all others have been compared with it."""
+        chain = shortest[0]
+        how = "the same for steps of any length" if chain.any_length else "it rests on equal steps"
+        measure = f"{in_steps(chain.offset)}, each statement one step; {how}"
+        answer = self._answer(chain.direction, (*held, *chain.statements), measure, chain=chain)
+        if not self._places.disputed(chain.names[0], chain.names[-1]):
+            return answer
+        others, complete = self._places.chains(chain.names[0], chain.names[-1])
+        values = dict.fromkeys(other.direction for other in (*shortest, *others))
+        if complete and len(values) == 1:
+            return answer
+        taken = "the earliest of the shortest" if len(shortest) > 1 else "the shortest"
+        note = (
+            f"the chains between them disagree: {listing(values)}"
+            f"{'' if complete else f' (more than {len(others)} chains)'}; {taken} was taken"
+        )
+        return replace(answer, status=Status.AMBIGUOUS, note=self._noted(note))
+
+    def _answer(
+        self, value: str, said: Sequence[Statement], measure: str, *, chain: Chain | None = None
+    ) -> Answer:
+        steps = [Step(name="read", detail=self._told(statement)) for statement in said]
+        if chain is not None:
+            legs = [
+                f"{self.names[name]} from {self.names[after]}: {in_steps(step)} ({statement.id})"
+                for name, after, (statement, step) in zip(
+                    chain.names, chain.names[1:], chain.legs(), strict=False
+                )
+            ]
+            total = f"in all {in_steps(chain.offset)}: {value}"
+            steps.append(Step(name="compose", detail="; ".join([*legs, total])))
+        return Answer(
+            value=value,
+            evidence=tuple(dict.fromkeys(statement.id for statement in said)),
+            measure=measure,
+            note=self._noted(""),
+            steps=tuple(steps),
+        )
+
+    def _told(self, statement: Statement) -> str:
+        a, b = self.names[statement.subject], self.names[statement.anchor]
+        where = "inside" if statement.kind == "inside" else f"{in_steps(statement.offset)} of"
+        return f"{statement.id} {statement.text!r}: {a} is {where} {b}"
+
+    def _noted(self, note: str) -> str:
+        """The note with what contradicts and what was not read."""
+        parts = [note] if note else []
+        if self._wrong:
+            more = f" (and {len(self._wrong) - 1} more)" if len(self._wrong) > 1 else ""
+            parts.append(f"{self._wrong[0].describe()}{more}")
+        if self.unread:
+            shown = f"s{self.unread[0].number} {self.unread[0].text!r}: {self.unread[0].reason}"
+            more = f"; and {len(self.unread) - 1} more" if len(self.unread) > 1 else ""
+            parts.append(f"not used: {shown}{more}")
+        return "; ".join(parts)
+
+    def _confirmed(self, asked: StoryQuestion, answer: Answer) -> Answer:
+        """Yes or no, where that was asked."""
+        claim = asked.claim
+        if claim is None or not isinstance(answer.value, str):
+            return answer
+        found = answer.value
+        if claim.kind == "inside":
+            value = found == "inside"
+        else:
+            value = _agrees(claim.offset, found, exactly=asked.exactly)
+        told = f"{asked.subject} is {relation_in_words(found, asked.anchor)}"
+        return replace(answer, value=value, measure=f"{told}; {answer.measure}")
+
+
+def _agrees(wanted: tuple[int, int, int], found: str, *, exactly: bool) -> bool:
+    """Whether a direction is one that was asked for: the upper left is also to the left."""
+    asked = direction_of(wanted)
+    if exactly or asked == "overlap":
+        return asked == found
+    return _parts(asked) <= _parts(found)
+
+
+def _parts(direction: str) -> set[str]:
+    """`upper-left, behind` is above, left and behind."""
+    words = direction.replace("upper-", "above, ").replace("lower-", "below, ")
+    return set(words.split(", "))
+
+
+def _key(name: str) -> str:
+    """Names are one whatever their case, article and spaces."""
+    words = plain(name).casefold().split()
+    return " ".join(words[1:] if len(words) > 1 and words[0] in ("the", "a", "an") else words)
+
+
+def _sentences(text: str | Sequence[str]) -> Iterator[str]:
+    parts = [text] if isinstance(text, str) else list(text)
+    if not all(isinstance(part, str) for part in parts):
+        raise InputError("story: expected text or a list of sentences")
+    if sum(map(len, parts)) > MAX_CHARACTERS:
+        raise InputError(f"story: more than {MAX_CHARACTERS} characters; give it in parts")
+    found = [_NUMBERED.sub("", part).strip() for whole in parts for part in _ENDS.split(whole)]
+    if not any(found):
+        raise InputError("story: there is no sentence in it")
+    return (part for part in found if part)
+
+
+def _read_sentence(number: int, sentence: str, names: dict[str, str]) -> list[Statement]:
+    """The statements of a sentence; its names are noted even where it states nothing."""
+    if len(sentence) > _MAX_SENTENCE:
+        raise UnreadError(f"it has more than {_MAX_SENTENCE} characters")
+    if sentence.endswith("?"):
+        raise UnreadError("it is a question")
+    tokens = tokens_of(plain(sentence))
+    readings = read_tokens(tokens)
+    for token in tokens:
+        if token.kind == "name":
+            names.setdefault(_key(token.text), token.text)
+    for reading in readings:
+        if _key(reading.subject) == _key(reading.anchor):
+            raise UnreadError(f"{reading.subject!r} cannot lie beside itself")
+    return [
+        Statement(
+            number=number, text=sentence, subject=_key(reading.subject), anchor=_key(reading.anchor),
+            kind=reading.kind, offset=reading.offset,
+        )
+        for reading in readings
+    ]  # fmt: skip
+
+
+def _outward(start: str, insides: Sequence[Statement]) -> dict[str, tuple[Statement, ...]]:
+    """All that a thing is inside, itself included, each with the statements that lead there."""
+    found: dict[str, tuple[Statement, ...]] = {start: ()}
+    queue = [start]
+    for name in queue:
+        for statement in insides:
+            if statement.subject == name and statement.anchor not in found:
+                found[statement.anchor] = (*found[name], statement)
+                queue.append(statement.anchor)
+    return found
+
+
+def _circles(insides: Sequence[Statement]) -> Iterator[Contradiction]:
+    """Things inside each other in a circle, each circle once."""
+    seen: set[frozenset[str]] = set()
+    for statement in insides:
+        back = _outward(statement.anchor, insides).get(statement.subject)
+        names = frozenset(s.subject for s in (statement, *(back or ())))
+        if back is not None and names not in seen:
+            seen.add(names)
+            yield Contradiction(statements=(statement, *back), names=tuple(sorted(names)))
