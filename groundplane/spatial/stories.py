@@ -328,8 +328,8 @@ def _read_sentence(number: int, sentence: str, names: dict[str, str]) -> list[St
             raise UnreadError(f"{reading.subject!r} cannot lie beside itself")
     return [
         Statement(
-            number=number, text=sentence, subject=_key(reading.subject), anchor=_key(reading.anchor),
-            kind=reading.kind, offset=reading.offset,
+            number=number, text=sentence, kind=reading.kind, offset=reading.offset,
+            subject=_key(reading.subject), anchor=_key(reading.anchor),
         )
         for reading in readings
     ]  # fmt: skip

@@ -28,20 +28,13 @@ _LINK = (
     r"(?:relative to|in relation to|with respect to|compared (?:to|with)|(?:as )?seen from|from)"
 )
 _PUT = r"(?: (?:located|placed|positioned|situated|standing|sitting))?"
+_ASK = r"(?:in (?:which|what) direction|where|how)"
+_KIN = "relation(?:ship)? (?:of|between)"
 _HOW = (
-    rf"(?:in (?:which|what) direction|where|how) (?:is|are) (?P<a>.+?){_PUT} {_LINK} (?P<b>.+)",
-    (
-        rf"(?:in (?:which|what) direction|where|how) (?:does|do) (?P<a>.+?) (?:lie|stand|sit) {_LINK} "
-        r"(?P<b>.+)"
-    ),
-    (
-        r"what is the (?:spatial )?relation(?:ship)? (?:of|between) (?P<a>.+?) "
-        r"(?:to|and|with(?: respect to)?|relative to|from) (?P<b>.+)"
-    ),
-    (
-        rf"what is the (?:relative )?(?:position|place|location|direction) of (?P<a>.+?) (?:{_LINK}|to) "
-        r"(?P<b>.+)"
-    ),
+    rf"{_ASK} (?:is|are) (?P<a>.+?){_PUT} {_LINK} (?P<b>.+)",
+    rf"{_ASK} (?:does|do) (?P<a>.+?) (?:lie|stand|sit) {_LINK} (?P<b>.+)",
+    rf"what is the (?:spatial )?{_KIN} (?P<a>.+?) (?:to|and|with|{_LINK}) (?P<b>.+)",
+    rf"what is the (?:relative )?(?:position|place|direction) of (?P<a>.+?) (?:to|{_LINK}) (?P<b>.+)",
     rf"(?:on|to|at) (?:which|what) side of (?P<b>.+?) {_BE} (?P<a>.+)",
     rf"which side of (?P<b>.+?) {_BE} (?P<a>.+?)(?: on| at)?",
 )

@@ -71,8 +71,8 @@ _ADVERBS = (
 _PARTS = r"sides?|corners?|positions?|directions?|parts?|edges?|areas?|hand"
 _HOUR = r"1[0-2]|[1-9]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _HOURS = {
-    word: number for number, word in enumerate(
-        "one two three four five six seven eight nine ten eleven twelve".split(), start=1)
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+    "nine": 9, "ten": 10, "eleven": 11, "twelve": 12,
 }  # fmt: skip
 _FACE = r"(?: (?:of|on) (?:a|the) clock(?: face)?)"
 _CLOCK = re.compile(
