@@ -10,13 +10,14 @@ from groundplane.core.answer import Answer, Status
 from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.errors import InputError
 from groundplane.core.lexicon import canonical
-from groundplane.core.queries import phrases_of
+from groundplane.core.queries import Expression, phrases_of
 from groundplane.core.session import Failed, Query
 from groundplane.core.workers import Call
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.plane import PlaneScene
 from groundplane.spatial.scene import DistanceMethod, MapScene
 from groundplane.spatial.solver import Solver
+from groundplane.spatial.worlds import Caution, weigh
 
 __all__ = ["QueryResolver"]
 
@@ -26,6 +27,7 @@ class QueryResolver:
 
     Args:
         distance: How distances between boxes are measured; see `MapScene`.
+        caution: When an answer on a map with error bars is too close to call.
 
     Attributes:
         batch: Calls taken at a time: few, so that a slow one costs few others their deadline.
@@ -33,8 +35,11 @@ class QueryResolver:
 
     batch = 4
 
-    def __init__(self, *, distance: DistanceMethod = "exact") -> None:
+    def __init__(
+        self, *, distance: DistanceMethod = "exact", caution: Caution | None = None
+    ) -> None:
         self._distance = distance
+        self._caution = Caution() if caution is None else caution
         self._lock = threading.Lock()
         self._last: tuple[CognitiveMap, MapScene] | None = None
 
@@ -53,10 +58,21 @@ class QueryResolver:
             raise InputError(f"the query resolver cannot answer {type(call.event).__name__}")
         scene = call.prompt.scene
         if isinstance(scene, CognitiveMap):
-            return Solver(self._scene_of(scene)).solve(call.event.expression)
+            return self.solve(scene, call.event.expression)
         if scene is not None:
             raise InputError(f"the scene is a {type(scene).__name__}, not a CognitiveMap")
         return _on_regions(call.event, call.inputs)
+
+    def solve(self, scene: CognitiveMap, expression: Expression) -> Answer:
+        """Answer a query on a map; with its error bars, where the map carries any."""
+        answer = Solver(self._scene_of(scene)).solve(expression)
+        if scene.objects.covariance is None:
+            return answer
+        return weigh(scene, expression, answer, solve=self.solve_once, caution=self._caution)
+
+    def solve_once(self, scene: CognitiveMap, expression: Expression) -> Answer:
+        """Answer a query on the boxes as they are, whatever their error bars."""
+        return Solver(MapScene(scene, distance=self._distance)).solve(expression)
 
     def _scene_of(self, scene: CognitiveMap) -> MapScene:
         """The last map's scene is kept: questions come many to a map."""

@@ -71,10 +71,11 @@ def noise_record(covariance: Float[Tensor, "6 6"]) -> dict[str, object]:
 
 def _sigmas(value: object, at: Field) -> Float[np.ndarray, " 6"]:
     """One number for all six, or six: of the centre's x, y and z, and of the three sides."""
-    if isinstance(value, list | tuple):
-        sigmas = vectors([value], lambda _: at, 6)[0]
-    else:
-        sigmas = np.full(6, number(value, at))
+    sigmas: Float[np.ndarray, " 6"] = (
+        vectors([value], lambda _: at, 6)[0]
+        if isinstance(value, list | tuple)
+        else np.full(6, number(value, at))
+    )
     if (sigmas < 0).any():
         raise at.error("a number of at least 0, or six of them", value)
     return sigmas
@@ -87,4 +88,4 @@ def _covariance(value: object, at: Field) -> Float[np.ndarray, "6 6"]:
         raise at.error("a symmetric matrix", value)
     if np.linalg.eigvalsh(rows).min() < -least:
         raise at.error("a covariance, which has no negative variance in any direction", value)
-    return np.asarray(rows)
+    return rows

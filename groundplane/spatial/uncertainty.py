@@ -1,4 +1,4 @@
-"""Error bars of boxes that are known up to noise.
+"""Error bars of numbers measured on boxes that are known up to noise.
 
 Boxes may carry the covariance of (center, size). It is read as what was observed, scattered about
 the truth; with no other knowledge the truth then lies about what was observed in the same way.
@@ -9,16 +9,10 @@ biased: distances and longest sides are norms and maxima, which noise lengthens,
 observed hold that noise once already (docs/error-bars.md has the comparison). The gradient of a
 gap is exact: with u the direction between the closest points, it is u for a centre, and minus half
 of |u| along each of the box's own axes for a side.
-
-Relations get a probability. `CLOSED_FORMS` have one, since they compare a linear form of the boxes
-with a number. All others are the share of `SAMPLES` sampled worlds in which they hold. Sampled
-worlds come one after another from one generator on the CPU, so that neither the device nor the
-number of worlds taken at a time changes any of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,35 +20,26 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundplane.core.errors import InputError, ShapeError
-from groundplane.spatial import relations
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.gap import closest_points
-from groundplane.spatial.relations import THRESHOLDS, Thresholds
+from groundplane.spatial.relations import THRESHOLDS
 from groundplane.spatial.scene import check_pairs
 
 __all__ = [
-    "CLOSED_FORMS",
     "LEVEL",
-    "SAMPLES",
-    "SEED",
     "Interval",
     "bearing_interval",
     "center_distance_interval",
+    "covariance_of",
     "distance_interval",
     "paired_distance_interval",
-    "relation_probability",
-    "sampled_worlds",
+    "quantile",
     "size_interval",
+    "variance_of",
 ]
 
 LEVEL = 0.9
-# A share of 200 worlds is off by 0.035 at most: one standard deviation, at a probability of half.
-SAMPLES = 200
-SEED = 0
-# What these compare is linear in the boxes: centres along a direction.
-CLOSED_FORMS = relations.VIEWER_RELATIONS
-# A sampled side is never shorter than this, metres: the truth is positive.
-_LEAST_SIDE = 1e-3
+# Shorter than this a way has no direction that its digits tell.
 _TINY = 1e-12
 
 
@@ -75,36 +60,6 @@ class Interval:
     def holds(self, truth: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
         """Whether each interval contains a number."""
         return (truth >= self.low) & (truth <= self.high)
-
-
-def sampled_worlds(
-    boxes: Boxes3D, *, samples: int = SAMPLES, seed: int = SEED
-) -> Iterator[Boxes3D]:
-    """The boxes as they may truly be, world after world.
-
-    Args:
-        boxes: n boxes; without covariance every world is as they are.
-        samples: How many worlds.
-        seed: Of the generator; the same seed gives the same worlds on every device.
-
-    Yields:
-        n boxes without covariance. Sides stay at least a millimetre long.
-
-    Raises:
-        InputError: If there are less than one samples.
-    """
-    if samples < 1:
-        raise InputError(f"samples: expected at least 1, got {samples}")
-    generator = torch.Generator().manual_seed(seed)
-    root = _root(boxes)
-    for _ in range(samples):
-        noise = torch.randn(len(boxes), 6, 1, generator=generator, dtype=torch.float64)
-        shift = (root @ noise.to(root))[..., 0]
-        yield Boxes3D(
-            centers=boxes.centers + shift[:, :3],
-            sizes=(boxes.sizes + shift[:, 3:]).clamp(min=_LEAST_SIDE),
-            axes=boxes.axes,
-        )
 
 
 def distance_interval(a: Boxes3D, b: Boxes3D, *, level: float = LEVEL) -> Interval:
@@ -160,8 +115,8 @@ def paired_distance_interval(a: Boxes3D, b: Boxes3D, *, level: float = LEVEL) ->
     apart = (gap > 0)[:, None]
     along = torch.where(apart, way / gap.clamp(min=_TINY)[:, None], inward)
     signed = torch.where(gap > 0, gap, -deep)
-    spread = (_variance(a, _slope(a, -along)) + _variance(b, _slope(b, along))).sqrt()
-    reach = _quantile(level) * spread
+    spread = (variance_of(a, _slope(a, -along)) + variance_of(b, _slope(b, along))).sqrt()
+    reach = quantile(level) * spread
     return Interval(
         value=gap, low=(signed - reach).clamp(min=0), high=(signed + reach).clamp(min=0)
     )
@@ -179,11 +134,11 @@ def center_distance_interval(a: Boxes3D, b: Boxes3D, *, level: float = LEVEL) ->
     _check_paired(a, b)
     way = b.centers - a.centers
     length = way.norm(dim=1)
-    both = _covariance(a)[:, :3, :3] + _covariance(b)[:, :3, :3]
+    both = covariance_of(a)[:, :3, :3] + covariance_of(b)[:, :3, :3]
     along = torch.einsum("ni,nij,nj->n", way, both, way) / length.clamp(min=_TINY).square()
     widest = torch.linalg.eigvalsh(both)[:, -1]
     spread = torch.where(length > _TINY, along, widest).clamp(min=0).sqrt()
-    reach = _quantile(level) * spread
+    reach = quantile(level) * spread
     return Interval(value=length, low=(length - reach).clamp(min=0), high=length + reach)
 
 
@@ -204,7 +159,7 @@ def size_interval(boxes: Boxes3D, *, level: float = LEVEL) -> Interval:
     """
     value, longest = boxes.sizes.max(dim=1)
     slope = torch.cat([torch.zeros_like(boxes.sizes), _one_hot(longest, boxes.sizes)], dim=1)
-    reach = _quantile(level) * _variance(boxes, slope).sqrt()
+    reach = quantile(level) * variance_of(boxes, slope).sqrt()
     return Interval(value=value, low=(value - reach).clamp(min=0), high=value + reach)
 
 
@@ -230,84 +185,16 @@ def bearing_interval(
     value = torch.where(angle < 0, angle + 360, angle)
     sight, look = _turning(sight_line), _turning(way)
     variance = sum(
-        torch.einsum("ni,nij,nj->n", slope, _covariance(boxes)[:, :2, :2], slope)
+        torch.einsum("ni,nij,nj->n", slope, covariance_of(boxes)[:, :2, :2], slope)
         for boxes, slope in ((targets, look), (facing, -sight), (origins, sight - look))
     )
-    reach = torch.rad2deg(_quantile(level) * torch.as_tensor(variance).clamp(min=0).sqrt())
+    reach = torch.rad2deg(quantile(level) * torch.as_tensor(variance).clamp(min=0).sqrt())
     reach = torch.where(_known(sight_line) & _known(way), reach.clamp(max=180.0), torch.nan)
     value = value + 0 * reach
     return Interval(value=value, low=value - reach, high=value + reach)
 
 
-def relation_probability(
-    name: str, subjects: Boxes3D, anchors: Boxes3D, *, view: Float[Tensor, " 3"] | None = None,
-    thresholds: Thresholds = THRESHOLDS, samples: int = SAMPLES, seed: int = SEED,
-) -> Float[Tensor, "n m"]:  # fmt: skip
-    """How probable it is that a relation holds of each subject and each anchor.
-
-    Args:
-        name: A relation of `WORLD_RELATIONS`, or of `VIEWER_RELATIONS`.
-        subjects: n boxes, each with an error of its own.
-        anchors: m boxes. A pair of a box and itself has no meaning here.
-        view: Where the viewer looks, world frame; for the relations of the viewer.
-        thresholds: Every number that a relation turns on.
-        samples: Worlds to sample for a relation without a closed form.
-        seed: Of the generator.
-
-    Raises:
-        InputError: If there is no such relation, or a view is missing or out of place.
-
-    Examples:
-        >>> box = Boxes3D(
-        ...     centers=torch.zeros(1, 3), sizes=torch.ones(1, 3), axes=torch.eye(3)[None],
-        ...     covariance=0.1**2 * torch.eye(6)[None],
-        ... )
-        >>> right = Boxes3D(
-        ...     centers=torch.tensor([[0.2, 0, 0]]), sizes=torch.ones(1, 3), axes=box.axes
-        ... )
-        >>> ahead = torch.tensor([0.0, 1.0, 0.0])
-        >>> round(float(relation_probability("left_of", box, right, view=ahead)), 2)
-        0.84
-    """
-    needs_view = name in relations.VIEWER_RELATIONS
-    if not needs_view and name not in relations.WORLD_RELATIONS:
-        known = ", ".join((*relations.WORLD_RELATIONS, *relations.VIEWER_RELATIONS))
-        raise InputError(f"relation: expected one of {known}; got {name!r}")
-    if needs_view != (view is not None):
-        need = "needs a view" if needs_view else "takes no view"
-        raise InputError(f"relation {name!r} {need}; it is where the viewer looks")
-    if view is not None:
-        return _side_probability(name, subjects, anchors, view, thresholds.side_offset)
-    check_pairs(len(subjects), len(anchors))
-    holds = getattr(relations, name)
-    both, n = _joined(subjects, anchors), len(subjects)
-    total = subjects.centers.new_zeros(n, len(anchors))
-    for world in sampled_worlds(both, samples=samples, seed=seed):
-        total += holds(_part(world, slice(0, n)), _part(world, slice(n, None)),
-                       thresholds=thresholds)  # fmt: skip
-    return total / samples
-
-
-def _side_probability(
-    name: str, subjects: Boxes3D, anchors: Boxes3D, view: Float[Tensor, " 3"], offset: float
-) -> Float[Tensor, "n m"]:
-    """The chance that the difference of the centres along a direction exceeds the offset."""
-    flat = torch.stack([view[0], view[1], torch.zeros_like(view[0])])
-    ahead = flat / flat.norm()
-    left = torch.stack([-ahead[1], ahead[0], ahead[2]])
-    way = {"left_of": left, "right_of": -left, "in_front_of": -ahead, "behind": ahead}[name]
-    way = way.to(subjects.centers)
-    lead = (subjects.centers @ way)[:, None] - anchors.centers @ way
-    slope = torch.cat([way, torch.zeros_like(way)])
-    variance = _variance(subjects, slope.expand(len(subjects), 6))[:, None] + _variance(
-        anchors, slope.expand(len(anchors), 6)
-    )
-    sure = (lead > offset).to(lead)
-    chance = torch.special.ndtr((lead - offset) / variance.sqrt().clamp(min=_TINY))
-    return torch.where(variance > 0, chance, sure)
-
-
-def _quantile(level: float) -> float:
+def quantile(level: float) -> float:
     """How many standard deviations to either side hold so much of a normal distribution."""
     if not 0 < level < 1:
         raise InputError(f"level: expected a probability between 0 and 1, got {level}")
@@ -320,21 +207,15 @@ def _check_paired(a: Boxes3D, b: Boxes3D) -> None:
         raise ShapeError(f"box i of one goes with box i of the other, got {len(a)} and {len(b)}")
 
 
-def _covariance(boxes: Boxes3D) -> Float[Tensor, "n 6 6"]:
+def covariance_of(boxes: Boxes3D) -> Float[Tensor, "n 6 6"]:
     if boxes.covariance is not None:
         return boxes.covariance
     return boxes.centers.new_zeros(len(boxes), 6, 6)
 
 
-def _root(boxes: Boxes3D) -> Float[Tensor, "n 6 6"]:
-    """What turns independent noise into the boxes' own; a covariance may be singular."""
-    values, vectors = torch.linalg.eigh(_covariance(boxes))
-    return torch.mul(vectors, values.clamp(min=0).sqrt()[:, None])
-
-
-def _variance(boxes: Boxes3D, slope: Float[Tensor, "n 6"]) -> Float[Tensor, " n"]:
+def variance_of(boxes: Boxes3D, slope: Float[Tensor, "n 6"]) -> Float[Tensor, " n"]:
     """The variance of a linear form of (center, size) of each box."""
-    found: Float[Tensor, " n"] = torch.einsum("ni,nij,nj->n", slope, _covariance(boxes), slope)
+    found: Float[Tensor, " n"] = torch.einsum("ni,nij,nj->n", slope, covariance_of(boxes), slope)
     return found.clamp(min=0)
 
 
@@ -385,16 +266,3 @@ def _turning(way: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
 def _known(way: Float[Tensor, "n 2"]) -> Bool[Tensor, " n"]:
     """Whether a way has a direction."""
     return torch.gt(way.norm(dim=1), THRESHOLDS.least_ray)
-
-
-def _joined(a: Boxes3D, b: Boxes3D) -> Boxes3D:
-    return Boxes3D(
-        centers=torch.cat([a.centers, b.centers]),
-        sizes=torch.cat([a.sizes, b.sizes]),
-        axes=torch.cat([a.axes, b.axes]),
-        covariance=torch.cat([_covariance(a), _covariance(b)]),
-    )
-
-
-def _part(boxes: Boxes3D, rows: slice) -> Boxes3D:
-    return Boxes3D(centers=boxes.centers[rows], sizes=boxes.sizes[rows], axes=boxes.axes[rows])

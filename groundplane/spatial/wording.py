@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 from groundplane.core.answer import Answer, FrameOfReference, Status
@@ -22,20 +22,13 @@ from groundplane.core.queries import (
     Order,
     Route,
 )
+from groundplane.spatial.hedging import Piece, hedged
 from groundplane.spatial.nouns import base_of, is_plural, noun, ordinal, relation_words
 from groundplane.spatial.units import format_number
 
 __all__ = ["Piece", "word_answer"]
 
 _LISTED = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of a sentence; `refers` are the objects it speaks of."""
-
-    text: str
-    refers: tuple[str, ...] = ()
 
 
 def word_answer(expression: Expression, answer: Answer) -> tuple[Piece, ...]:
@@ -48,7 +41,7 @@ def word_answer(expression: Expression, answer: Answer) -> tuple[Piece, ...]:
     """
     if answer.value is None:
         return (Piece(_note_sentence(expression, answer)),)
-    pieces = _sentence(expression, answer)
+    pieces = hedged(_sentence(expression, answer), answer)
     if not answer.note:
         return pieces
     note = answer.note if answer.status is Status.AMBIGUOUS else _sentence_of(answer.note)
