@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from groundplane.core.errors import SceneError, did_you_mean, listing
 from groundplane.core.files import one_line, write_whole
-from groundplane.spatial import scene_vsi
+from groundplane.spatial import scene_clevr, scene_vsi
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.scene_fields import (
     OBJECT_LIMIT,
@@ -217,6 +217,13 @@ def _scenes_of(document: object, at: Field, name: str) -> dict[str, Callable[[],
         at = at["scenes"]
         own = mapping(document["scenes"], at, "scenes by id")
         return {text(key, at): partial(_own, own[key], at[key], key) for key in own}
+    if scene_clevr.is_file(document):
+        at = at["scenes"]
+        listed = array(document["scenes"], at, None)
+        names = enumerate(scene_clevr.names_of(listed, at))
+        return {key: partial(scene_clevr.parse, listed[i], at[i], key) for i, key in names}
+    if scene_clevr.is_scene(document):
+        return {name: lambda: scene_clevr.parse(document, at, name)}
     if scene_vsi.is_scene(document):
         return {name: lambda: scene_vsi.parse(document, at, name)}
     if any(map(scene_vsi.is_scene, document.values())):
@@ -226,8 +233,9 @@ def _scenes_of(document: object, at: Field, name: str) -> dict[str, Callable[[],
         (f" Is {key!r} 'format'?" for key in document if did_you_mean(key, ["format"])), ""
     )
     raise SceneError(
-        f"{at.source}: expected a scene with 'format': {FORMAT!r}, or VSI-Bench scenes with "
-        f"'object_bbox', got the keys {listing(map(shown, document), limit=5)}.{meant}"
+        f"{at.source}: expected a scene with 'format': {FORMAT!r}, VSI-Bench scenes with "
+        "'object_bbox' or CLEVR scenes with '3d_coords', got the keys "
+        f"{listing(map(shown, document), limit=5)}.{meant}"
     )
 
 

@@ -55,8 +55,9 @@ def read(text):
         ("a piece of furniture", "*"),
         ("a piece of cake", "<piece of cake>"),
         ("things stand", "*"),
-        ("wooden furniture", "{wooden}"),
-        ("red things", "{red}"),
+        ("wooden furniture", "{wooden things}"),
+        ("red things", "{red things}"),
+        ("the big red object", "<big red object>"),
     ],
 )
 def test_plain_names(text, expected):

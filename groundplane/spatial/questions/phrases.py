@@ -298,7 +298,11 @@ def _read_words(text: str, *, several: bool) -> SetExpression:
         raise PhraseError(f"{text!r} is a place, not an object")
     if words[-1] in ("furniture", "else") or singular(words[-1]) in ANYTHING:
         modifiers = [w for w in words[:-1] if w not in ("of", "piece", "pieces")]
-        return Select(" ".join(modifiers)) if modifiers else Select(None)
+        if not modifiers:
+            return Select(None)
+        thing = words[-1] if singular(words[-1]) in ANYTHING else "things"
+        what = Select(" ".join([*modifiers, thing]))
+        return Unique(what) if thing == singular(thing) and not several else what
     number = re.fullmatch(r"(?:two|three|four|five|six|\d{1,2}) (.+)", text)
     if number:
         if re.fullmatch("|".join(ALL_UNITS.values()), number[1]):
