@@ -131,3 +131,17 @@ def vsibench(
             )
         )
     )
+
+
+@evaluate_app.command()
+def stepgame(
+    questions: Annotated[Path, typer.Option(help="Stories with their questions, JSON lines.")],
+    out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
+    misses: Annotated[
+        int, typer.Option(min=0, help="How many disagreements to print with their derivation.")
+    ] = 5,
+) -> None:
+    """StepGame: relations of two agents from stories of stated places."""
+    from groundplane.apps import evaluating_stories
+
+    raise typer.Exit(finish(lambda: evaluating_stories.run(questions, out=out, misses=misses)))

@@ -12,7 +12,7 @@ from groundplane.core.errors import InputError, OutputError
 from groundplane.core.files import write_whole
 from groundplane.evaluation.vsibench import Item, Result, evaluate
 
-__all__ = ["run_vsibench"]
+__all__ = ["check_out", "run_vsibench"]
 
 
 def run_vsibench(
@@ -27,7 +27,7 @@ def run_vsibench(
     if distance not in ("sampled", "exact"):
         raise InputError(f"--distance: expected 'sampled' or 'exact', got {distance!r}")
     if out is not None:
-        _check_out(out)
+        check_out(out)
     result = evaluate(scenes, questions, distance=distance)  # type: ignore[arg-type]
     if out is not None:
         write_whole(out, (json.dumps(result.record(), indent=1) + "\n").encode())
@@ -35,8 +35,12 @@ def run_vsibench(
     return 0
 
 
-def _check_out(path: Path) -> None:
-    """Before any work: the file can be written at all."""
+def check_out(path: Path) -> None:
+    """Before any work: the file can be written at all.
+
+    Raises:
+        OutputError: If it cannot.
+    """
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise OutputError(f"--json {str(path)!r}: there is no such folder")

@@ -26,7 +26,7 @@ from groundplane.spatial.stories_grammar import read_tokens
 from groundplane.spatial.stories_questions import (
     StoryQuestion,
     read_story_question,
-    relation_in_words,
+    told_relation,
     word_story_answer,
 )
 from groundplane.spatial.stories_words import UnreadError, plain, tokens_of
@@ -169,10 +169,8 @@ class Story:
         for key, name in zip(keys, (asked.subject, asked.anchor), strict=True):
             if key not in self.names:
                 known = tuple(self.names.values())
-                note = (
-                    f"the story does not speak of {name!r}; it speaks of {listing(known)}."
-                    f"{did_you_mean(name, known)}"
-                )
+                note = f"the story does not speak of {name!r}; it speaks of {listing(known)}"
+                note += f".{near}" if (near := did_you_mean(name, known)) else ""
                 note = self._noted(note)
                 return Answer(value=None, status=Status.UNKNOWN_OBJECT, note=note)
         first, last = keys
@@ -276,8 +274,8 @@ class Story:
             value = found == "inside"
         else:
             value = _agrees(claim.offset, found, exactly=asked.exactly)
-        told = f"{asked.subject} is {relation_in_words(found, asked.anchor)}"
-        return replace(answer, value=value, measure=f"{told}; {answer.measure}")
+        measure = f"{told_relation(asked, found)}; {answer.measure}"
+        return replace(answer, value=value, measure=measure)
 
 
 def _agrees(wanted: tuple[int, int, int], found: str, *, exactly: bool) -> bool:

@@ -14,7 +14,7 @@ __all__ = [
     "EXAMPLES",
     "StoryQuestion",
     "read_story_question",
-    "relation_in_words",
+    "told_relation",
     "word_story_answer",
 ]
 
@@ -30,11 +30,12 @@ _LINK = (
 _PUT = r"(?: (?:located|placed|positioned|situated|standing|sitting))?"
 _ASK = r"(?:in (?:which|what) direction|where|how)"
 _KIN = "relation(?:ship)? (?:of|between)"
+_SPOT = "(?:position|place|location|direction)"
 _HOW = (
     rf"{_ASK} (?:is|are) (?P<a>.+?){_PUT} {_LINK} (?P<b>.+)",
     rf"{_ASK} (?:does|do) (?P<a>.+?) (?:lie|stand|sit) {_LINK} (?P<b>.+)",
     rf"what is the (?:spatial )?{_KIN} (?P<a>.+?) (?:to|and|with|{_LINK}) (?P<b>.+)",
-    rf"what is the (?:relative )?(?:position|place|direction) of (?P<a>.+?) (?:to|{_LINK}) (?P<b>.+)",
+    rf"what is the (?:relative )?{_SPOT} of (?P<a>.+?) (?:to|{_LINK}) (?P<b>.+)",
     rf"(?:on|to|at) (?:which|what) side of (?P<b>.+?) {_BE} (?P<a>.+)",
     rf"which side of (?P<b>.+?) {_BE} (?P<a>.+?)(?: on| at)?",
 )
@@ -72,7 +73,7 @@ def read_story_question(question: str) -> StoryQuestion:
         >>> read_story_question("Is the lamp to the left of the sofa?").claim.offset
         (-1, 0, 0)
     """
-    text = plain(question)
+    text = re.sub(r"^(where|what)'s\b", r"\1 is", plain(question), flags=re.I)
     for pattern in _PATTERNS:
         match = pattern.fullmatch(text)
         if match is None:
@@ -142,24 +143,28 @@ def word_story_answer(asked: StoryQuestion, answer: Answer) -> str:
     if isinstance(answer.value, bool):
         told = f"{'Yes' if answer.value else 'No'}: {answer.measure.partition(';')[0]}."
     else:
-        told = f"{_capital(asked.subject)} is {relation_in_words(str(answer.value), asked.anchor)}."
+        told = f"{told_relation(asked, str(answer.value))}."
     lead = "This is open: " if answer.status is Status.AMBIGUOUS else ""
     return f"{told} {lead}{note}".strip()
 
 
-def relation_in_words(value: str, anchor: str) -> str:
-    """A relation to a thing; a second direction is joined by `and`.
+def told_relation(asked: StoryQuestion, value: str) -> str:
+    """A relation of the two things asked for, as a clause; a second direction is joined by `and`.
 
     Examples:
-        >>> relation_in_words("upper-left", "B"), relation_in_words("left, behind", "lamp")
-        ('to the upper left of B', 'to the left and behind the lamp')
+        >>> told_relation(StoryQuestion(subject="A", anchor="B"), "upper-left")
+        'A is to the upper left of B'
+        >>> told_relation(StoryQuestion(subject="cat", anchor="lamp"), "left, behind")
+        'The cat is to the left and behind the lamp'
     """
     plane, _, depth = value.partition(", ")
-    words = (
-        _WORDS[plane] if not depth else f"{_WORDS[plane].removesuffix(' of')} and {_WORDS[depth]}"
-    )
-    return f"{words} {anchor if len(anchor) < 2 or anchor[0].isupper() else 'the ' + anchor}"
+    words = _WORDS[plane]
+    if depth:
+        words = f"{words.removesuffix(' of')} and {_WORDS[depth]}"
+    subject = re.sub("^the ", "The ", _the(asked.subject))
+    return f"{subject} is {words} {_the(asked.anchor)}"
 
 
-def _capital(name: str) -> str:
-    return name if len(name) < 2 or name[0].isupper() else f"The {name}"
+def _the(name: str) -> str:
+    """Names of persons and letters take no article."""
+    return name if len(name) < 2 or name[0].isupper() else f"the {name}"
