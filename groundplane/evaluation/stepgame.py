@@ -142,7 +142,7 @@ def _pattern(sentence: str) -> str:
     def rename(found: re.Match[str]) -> str:
         return names.setdefault(found[0], "XYZ"[min(len(names), 2)])
 
-    return re.sub(r"(?<![\w'’])[A-Z](?!\w)", rename, sentence)
+    return re.sub(r"(?<![\w'\u2019])[A-Z](?!\w)", rename, sentence)
 
 
 def evaluate_stepgame(questions: str | Path) -> StepGameResult:
@@ -180,7 +180,7 @@ class _Row:
     id: str
     family: str
     hops: int
-    story: str | list[str]
+    story: list[str]
     question: str
     label: str
 
@@ -193,7 +193,7 @@ def _row(line: str, where: str, number: int) -> _Row:
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected an object, got {type(row).__name__}")
     story = row.get("story")
-    sentences = story if isinstance(story, list) else [story]
+    sentences: list[Any] = story if isinstance(story, list) else [story]
     if not sentences or not all(isinstance(part, str) and part.strip() for part in sentences):
         raise InputError(f"{where}: 'story' must be a text or a list of sentences")
     for key in ("question", "label"):
