@@ -101,6 +101,7 @@ class Answer:
         note: What the reader must know: which of several objects was taken and why, what is
             missing, what to ask instead. One line.
         steps: How the value came about.
+        path: For a way: the polyline of the walker's centre, x and y, metres; else empty.
     """
 
     value: Value
@@ -114,6 +115,7 @@ class Answer:
     measure: str = ""
     note: str = ""
     steps: tuple[Step, ...] = field(default=())
+    path: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

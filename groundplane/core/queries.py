@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,7 @@ __all__ = [
     "Order",
     "Route",
     "Sectors",
+    "Way",
     "describe",
     "nodes_of",
     "phrases_of",
@@ -151,8 +153,34 @@ class Route:
     turns: tuple[str | None, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The shortest walkable way from one thing to another.
+
+    Attributes:
+        start: Where the walk begins.
+        goal: Where it ends.
+        tell: What is asked: its `length`, its `steps`, or whether there is one (`possible`).
+        unit: The unit that the length is wanted in; None for metres.
+        width: How wide the walker is, metres; None for a person.
+
+    Raises:
+        InputError: If the width is not a positive length.
+    """
+
+    start: SetExpression
+    goal: SetExpression
+    tell: Literal["length", "steps", "possible"] = "length"
+    unit: str | None = None
+    width: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.width is not None and not 0 < self.width < math.inf:
+            raise InputError(f"way: expected a walker with a width in metres, got {self.width}")
+
+
 Expression = (
-    SetExpression | Count | Exists | Measure | Compare | Attribute | Direction | Order | Route
+    SetExpression | Count | Exists | Measure | Compare | Attribute | Direction | Order | Route | Way
 )
 
 

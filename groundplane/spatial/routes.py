@@ -27,7 +27,7 @@ from groundplane.core.errors import InputError
 from groundplane.spatial.free_space import FreeSpace, Place, Walker, free_space
 from groundplane.spatial.map import CognitiveMap
 
-__all__ = ["Blocked", "Way", "WayFinder", "shortest_way", "way_finder"]
+__all__ = ["Blocked", "RouteFinder", "Walk", "route_finder", "shortest_walk"]
 
 Points = Float[np.ndarray, "k 2"]
 
@@ -41,7 +41,7 @@ _MOST_CORNERS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Way:
+class Walk:
     """A shortest way.
 
     Attributes:
@@ -110,7 +110,7 @@ class _Links:
     spots: Float[np.ndarray, "m 2"]
 
 
-class WayFinder:
+class RouteFinder:
     """Finds shortest ways on one free space; the graph is built on the first question.
 
     Args:
@@ -121,10 +121,10 @@ class WayFinder:
         >>> room = SceneBuilder().room([(0, 0), (6, 0), (6, 4), (0, 4)])
         >>> _ = room.add("sofa", at=(1, 2, 0.4), size=(1, 2, 0.8))
         >>> _ = room.add("tv", at=(5.9, 2, 1), size=(0.1, 1, 0.6))
-        >>> finder = WayFinder(free_space(room.build(), Walker()))
-        >>> round(finder.way(0, 1).length, 2)
+        >>> finder = RouteFinder(free_space(room.build(), Walker()))
+        >>> round(finder.walk(0, 1).length, 2)
         3.75
-        >>> finder.ways([])
+        >>> finder.walks([])
         []
     """
 
@@ -133,25 +133,25 @@ class WayFinder:
         self._lock = threading.Lock()
         self._links: dict[int, _Links] = {}
 
-    def way(self, start: Place, goal: Place) -> Way | Blocked:
+    def walk(self, start: Place, goal: Place) -> Walk | Blocked:
         """The shortest way between two places.
 
         Raises:
             InputError: If the map has no such object, a point is not finite, or the free space
                 has more than 20,000 corners.
         """
-        return self.ways([(start, goal)])[0]
+        return self.walks([(start, goal)])[0]
 
-    def ways(self, pairs: Sequence[tuple[Place, Place]]) -> list[Way | Blocked]:
+    def walks(self, pairs: Sequence[tuple[Place, Place]]) -> list[Walk | Blocked]:
         """The shortest way of each pair, in order; pairs with one start are searched together.
 
         Raises:
-            InputError: As for `way`.
+            InputError: As for `walk`.
         """
         by_start: dict[Place, list[int]] = defaultdict(list)
         for i, (start, _) in enumerate(pairs):
             by_start[start].append(i)
-        found: list[Way | Blocked | None] = [None] * len(pairs)
+        found: list[Walk | Blocked | None] = [None] * len(pairs)
         with self._lock:
             for start, rows in by_start.items():
                 for i, way in zip(
@@ -160,7 +160,7 @@ class WayFinder:
                     found[i] = way
         return [way for way in found if way is not None]
 
-    def _from(self, start: Place, goals: Sequence[Place]) -> Iterator[Way | Blocked]:
+    def _from(self, start: Place, goals: Sequence[Place]) -> Iterator[Walk | Blocked]:
         """The ways from one start: one search of the graph serves all goals."""
         links = self._linked(start)
         source = "start"
@@ -181,7 +181,7 @@ class WayFinder:
     def _best(
         self, start: Place, goal: Place, links: _Links, search: tuple[dict[object, list[object]],
         dict[object, float]],
-    ) -> Way | Blocked:  # fmt: skip
+    ) -> Walk | Blocked:  # fmt: skip
         """The shorter of the straight way and the best one round a corner."""
         parents, lengths = search
         direct = self._straight(start, goal)
@@ -201,7 +201,7 @@ class WayFinder:
         if points is None:
             return Blocked(start=start, goal=goal, space=self.space)
         points = _distinct(points)
-        return Way(
+        return Walk(
             start=start, goal=goal, points=points, length=_length(points),
             clearance=self._clearance(points),
         )  # fmt: skip
@@ -364,7 +364,7 @@ def _distinct(points: Points) -> Points:
 
 
 @functools.lru_cache(maxsize=8)
-def way_finder(scene: CognitiveMap, walker: Walker) -> WayFinder:
+def route_finder(scene: CognitiveMap, walker: Walker) -> RouteFinder:
     """The way finder of a map; kept for the last eight.
 
     Raises:
@@ -373,15 +373,15 @@ def way_finder(scene: CognitiveMap, walker: Walker) -> WayFinder:
     Examples:
         >>> from groundplane.testing.scenes import SceneBuilder
         >>> scene = SceneBuilder().build()
-        >>> way_finder(scene, Walker()) is way_finder(scene, Walker())
+        >>> route_finder(scene, Walker()) is route_finder(scene, Walker())
         True
     """
-    return WayFinder(free_space(scene, walker))
+    return RouteFinder(free_space(scene, walker))
 
 
-def shortest_way(
+def shortest_walk(
     scene: CognitiveMap, start: Place, goal: Place, *, walker: Walker | None = None
-) -> Way | Blocked:
+) -> Walk | Blocked:
     """The shortest walkable way between two objects or points of a map.
 
     Args:
@@ -404,8 +404,8 @@ def shortest_way(
         >>> from groundplane.testing.scenes import SceneBuilder
         >>> room = SceneBuilder().room([(0, 0), (6, 0), (6, 4), (0, 4)])
         >>> _ = room.add("wall", at=(3, 2, 1), size=(0.2, 4, 2)).add("cup", at=(1, 2, 0))
-        >>> blocked = shortest_way(room.build(), (1.0, 1.0), (5.0, 1.0))
+        >>> blocked = shortest_walk(room.build(), (1.0, 1.0), (5.0, 1.0))
         >>> blocked.width, blocked.blockers
         (0.0, (0,))
     """
-    return way_finder(scene, walker or Walker()).way(start, goal)
+    return route_finder(scene, walker or Walker()).walk(start, goal)
