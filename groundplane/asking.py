@@ -32,8 +32,10 @@ from groundplane.grounding.router import GroundingResolver
 from groundplane.spatial.choices import choose
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.questions.text import split_options, strip_letter
+from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.resolver import QueryResolver
 from groundplane.spatial.scene import DistanceMethod
+from groundplane.spatial.stories import Story
 
 __all__ = ["Asker", "Reply", "ask"]
 
@@ -140,25 +142,27 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Subject:
-    """One thing to ask about: a scene, or a photo."""
+    """One thing to ask about: a scene, a photo, or a story."""
 
     name: str
     scene: CognitiveMap | None = None
     image: Image | None = None
+    story: Story | None = None
 
 
 class Asker:
     """Asks questions of one source, which is loaded once.
 
     Args:
-        source: A map, an image, or the path of a scene file (`file.json#scene-id`), a photo or
-            a folder of photos.
+        source: A map, an image, a story, or the path of a scene file (`file.json#scene-id`), a
+            photo, a folder of photos or a story (`file.txt`).
         detector: For photos: the expert's name or the expert itself; `opencv` if None. A scene
             takes none.
         options: Options of the expert; a scene needs no expert and takes none.
         device: Where the expert runs.
         model: The language model's name, or the model itself.
         distance: `exact`, or `sampled` as VSI-Bench measures.
+        thresholds: The numbers that relations turn on, such as how far left is left.
         budget: What a batch of up to 256 questions may use. Its `deadline` is the seconds that
             the expert may take for one look.
 
@@ -170,13 +174,14 @@ class Asker:
 
     def __init__(
         self,
-        source: CognitiveMap | Image | str | Path,
+        source: CognitiveMap | Image | Story | str | Path,
         *,
         detector: str | Detector | None = None,
         options: Mapping[str, object] | None = None,
         device: str = "auto",
         model: str | LanguageModel = "planner",
         distance: DistanceMethod = "exact",
+        thresholds: Thresholds = THRESHOLDS,
         budget: Budget = _BUDGET,
     ) -> None:
         self._source = source
@@ -194,11 +199,14 @@ class Asker:
             self._vocabulary = _labels(self._subject.scene)
         if grounding is None and (options or detector is not None):
             what = _what(options) if options else "detector"
+            kind = "scene" if self._subject is None or self._subject.story is None else "story"
             raise InputError(
-                f"{_named(source)} is a scene and no expert looks at it; leave out the {what}"
+                f"{_named(source)} is a {kind} and no expert looks at it; leave out the {what}"
             )
         language = load("language_models", model, device="cpu") if isinstance(model, str) else model
-        resolvers = Resolvers(ground=grounding, query=QueryResolver(distance=distance))
+        resolvers = Resolvers(
+            ground=grounding, query=QueryResolver(distance=distance, thresholds=thresholds)
+        )
         self._orchestrator = Orchestrator(language, resolvers=resolvers, budget=budget)
 
     @property
@@ -212,7 +220,7 @@ class Asker:
         return self._subject.image if self._subject is not None else None
 
     def ask(self, question: str, *, choices: Sequence[str] = ()) -> Reply:
-        """Ask one question of a single scene or photo.
+        """Ask one question of a single scene, photo or story.
 
         Raises:
             InputError: If the source is a folder (use `ask_all`), or the question is no text.
@@ -265,6 +273,9 @@ class Asker:
             yield next(self._run([(subject, question, ())]))
 
     def _run(self, asked: Sequence[tuple[_Subject, str, tuple[str, ...]]]) -> Iterator[Reply]:
+        if asked and asked[0][0].story is not None:
+            yield from (_from_story(*one) for one in asked)
+            return
         prompts = [
             Prompt(
                 text=question,
@@ -288,7 +299,7 @@ class Asker:
 
 
 def ask(
-    source: CognitiveMap | Image | str | Path,
+    source: CognitiveMap | Image | Story | str | Path,
     question: str,
     *,
     choices: Sequence[str] = (),
@@ -299,7 +310,8 @@ def ask(
     """Ask one spatial question of a scene or a photo.
 
     Args:
-        source: A map, an image, or the path of a scene file or a photo.
+        source: A map, an image, a story, or the path of a scene file, a photo or a story
+            (`file.txt`).
         question: In English; options may stand behind it (`A. left B. right`).
         choices: The options, if they are given apart.
         detector: For photos: the expert; `opencv` if none is named.
@@ -376,11 +388,13 @@ def _vocabulary(expert: Detector, name: str) -> tuple[str, ...] | None:
     return words
 
 
-def _load(source: CognitiveMap | Image | str | Path) -> _Subject:
+def _load(source: CognitiveMap | Image | Story | str | Path) -> _Subject:
     if isinstance(source, CognitiveMap):
         return _Subject(name=source.name, scene=source)
     if isinstance(source, Image):
         return _Subject(name=source.source.name, image=source)
+    if isinstance(source, Story):
+        return _Subject(name=source.source, story=source)
     if not isinstance(source, str | Path):
         raise InputError(
             "source: expected a CognitiveMap, an Image (groundplane.read_image makes one of "
@@ -389,6 +403,9 @@ def _load(source: CognitiveMap | Image | str | Path) -> _Subject:
     path = str(source)
     if not path.strip():
         raise InputError("the source is empty; name a scene file, a photo or a folder of photos")
+    if path.lower().endswith(".txt"):
+        story = Story.load(path)
+        return _Subject(name=story.source, story=story)
     if is_picture_name(path):
         image = read_image(Path(path))
         return _Subject(name=image.source.name, image=image)
@@ -410,6 +427,18 @@ def _reply(
         mentions=result.mentions,
         trace=_woven(result.trace, answer.steps),
     )
+
+
+def _from_story(subject: _Subject, question: str, choices: tuple[str, ...]) -> Reply:
+    """A story is text: no model and no expert is needed to compose what it says."""
+    assert subject.story is not None
+    stem, found = split_options(question)
+    answer, text = subject.story.tell(stem)
+    options = tuple(strip_letter(choice) for choice in choices) or found
+    return Reply(
+        question=question, source=subject.name, text=text, answer=answer,
+        choice=choose(answer, options), trace=answer.steps,
+    )  # fmt: skip
 
 
 def _labels(scene: CognitiveMap) -> tuple[str, ...]:

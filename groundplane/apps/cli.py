@@ -50,7 +50,8 @@ def ask(
     source: Annotated[
         str,
         typer.Argument(
-            help="Scene file (file.json, file.json#scene-id), photo, or folder of photos."
+            help="Scene file (file.json, file.json#scene-id), photo, folder of photos, or story "
+            "(file.txt)."
         ),
     ],
     question: Annotated[str | None, typer.Argument(help="One question.")] = None,
@@ -129,6 +130,27 @@ def vsibench(
             lambda: evaluating.run_vsibench(
                 scenes, questions, out=out, distance=distance, misses=misses
             )
+        )
+    )
+
+
+@evaluate_app.command()
+def clevr(
+    scenes: Annotated[Path, typer.Option(help="CLEVR scenes, JSON.")],
+    questions: Annotated[Path, typer.Option(help="CLEVR questions, JSON.")],
+    reading: Annotated[
+        str,
+        typer.Option("--from", help="'text': the English alone; 'program': every step of it."),
+    ] = "text",
+    out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
+    misses: Annotated[int, typer.Option(min=0, help="How many misses to print.")] = 5,
+) -> None:
+    """CLEVR: compositional questions on scenes of plain solids."""
+    from groundplane.apps import evaluating_clevr
+
+    raise typer.Exit(
+        finish(
+            lambda: evaluating_clevr.run(scenes, questions, reading=reading, out=out, misses=misses)
         )
     )
 

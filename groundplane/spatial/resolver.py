@@ -15,6 +15,7 @@ from groundplane.core.session import Failed, Query
 from groundplane.core.workers import Call
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.plane import PlaneScene
+from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.scene import DistanceMethod, MapScene
 from groundplane.spatial.solver import Solver
 from groundplane.spatial.worlds import Caution, weigh
@@ -28,6 +29,7 @@ class QueryResolver:
     Args:
         distance: How distances between boxes are measured; see `MapScene`.
         caution: When an answer on a map with error bars is too close to call.
+        thresholds: The numbers that relations turn on.
 
     Attributes:
         batch: Calls taken at a time: few, so that a slow one costs few others their deadline.
@@ -36,9 +38,14 @@ class QueryResolver:
     batch = 4
 
     def __init__(
-        self, *, distance: DistanceMethod = "exact", caution: Caution | None = None
+        self,
+        *,
+        distance: DistanceMethod = "exact",
+        caution: Caution | None = None,
+        thresholds: Thresholds = THRESHOLDS,
     ) -> None:
         self._distance = distance
+        self._thresholds = thresholds
         self._caution = Caution() if caution is None else caution
         self._lock = threading.Lock()
         self._last: tuple[CognitiveMap, MapScene] | None = None
@@ -72,13 +79,16 @@ class QueryResolver:
 
     def solve_once(self, scene: CognitiveMap, expression: Expression) -> Answer:
         """Answer a query on the boxes as they are, whatever their error bars."""
-        return Solver(MapScene(scene, distance=self._distance)).solve(expression)
+        return Solver(self._made(scene)).solve(expression)
+
+    def _made(self, scene: CognitiveMap) -> MapScene:
+        return MapScene(scene, distance=self._distance, thresholds=self._thresholds)
 
     def _scene_of(self, scene: CognitiveMap) -> MapScene:
         """The last map's scene is kept: questions come many to a map."""
         with self._lock:
             if self._last is None or self._last[0] is not scene:
-                self._last = (scene, MapScene(scene, distance=self._distance))
+                self._last = (scene, self._made(scene))
             return self._last[1]
 
 
