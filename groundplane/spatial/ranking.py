@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundplane.core.expressions import Extreme
+from groundplane.spatial.sides import between_points
 
 __all__ = ["holds_between", "lies_between", "ranked", "scores_of", "ties_of"]
 
@@ -51,11 +52,7 @@ def lies_between(
     reach: Float[Tensor, " n"],
 ) -> Bool[Tensor, " n"]:  # fmt: skip
     """Whether the line from a to b passes within `reach` of a point, and the point beside it."""
-    line = b - a
-    length = line.norm().clamp(min=1e-9)
-    along: Float[Tensor, " n"] = (points - a) @ line / length**2
-    across: Float[Tensor, " n"] = ((points - a) @ torch.stack([-line[1], line[0]]) / length).abs()
-    return (along > 0) & (along < 1) & (across <= reach)
+    return between_points(points, a[None], b[None], reach=reach)[:, 0, 0]
 
 
 def holds_between(operator: str, left: float, right: float) -> bool:
