@@ -58,6 +58,7 @@ class Reply:
         mentions: Which stretch of the text speaks of which objects.
         trace: Every step, from the question to the sentence.
         regions: For a photo: the regions that the expert found; None for a scene.
+        what_if: What changes of the evidence do to the answer; None where it was not asked for.
     """
 
     question: str
@@ -68,6 +69,7 @@ class Reply:
     mentions: tuple[Mention, ...] = ()
     trace: tuple[Step, ...] = ()
     regions: Regions | None = None
+    what_if: tuple[Flip, ...] | None = None
 
     @property
     def status(self) -> Status:
@@ -102,20 +104,22 @@ class Reply:
     def record(self) -> dict[str, Any]:
         """The reply as plain JSON values."""
         answer = self.answer
-        value = list(answer.value) if isinstance(answer.value, tuple) else answer.value
         return {
             "question": self.question,
             "source": self.source,
             "status": answer.status.value,
             "text": self.text,
-            "value": value,
+            "value": plain(answer.value),
             "unit": answer.unit,
             "choice": self.choice,
             "interval": list(answer.interval) if answer.interval is not None else None,
+            "probability": answer.probability,
+            "runner_up": answer.runner_up and answer.runner_up.record(),
             "frame": self.frame,
             "measure": answer.measure,
             "evidence": list(answer.evidence),
             "regions": self._region_records(),
+            "what_if": self.what_if and [flip.record() for flip in self.what_if],
             "trace": [
                 {"name": step.name, "detail": step.detail, "seconds": step.seconds}
                 for step in self.trace
@@ -163,6 +167,9 @@ class Asker:
         model: The language model's name, or the model itself.
         distance: `exact`, or `sampled` as VSI-Bench measures.
         thresholds: The numbers that relations turn on, such as how far left is left.
+        noise: Standard deviation of every centre and side of the scene's boxes, metres, beside what
+            the scene states itself; see `CognitiveMap.with_noise`.
+        caution: When an answer with error bars is too close to call.
         budget: What a batch of up to 256 questions may use. Its `deadline` is the seconds that
             the expert may take for one look.
 
@@ -172,7 +179,7 @@ class Asker:
         DetectorError: If the expert cannot say what it knows.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every choice of a run stands here, each by its name
         self,
         source: CognitiveMap | Image | Story | str | Path,
         *,
@@ -182,11 +189,16 @@ class Asker:
         model: str | LanguageModel = "planner",
         distance: DistanceMethod = "exact",
         thresholds: Thresholds = THRESHOLDS,
+        noise: float = 0.0,
+        caution: Caution | None = None,
         budget: Budget = _BUDGET,
     ) -> None:
         self._source = source
         self._photos = _photos_of(source)
         self._subject = _load(source) if self._photos is None else None
+        if noise:
+            scene = _scene_of(self._subject, "noise").with_noise(noise)
+            self._subject = _Subject(name=scene.name, scene=scene)
         self._vocabulary: tuple[str, ...] | None = None
         grounding = None
         if self._subject is None or self._subject.image is not None:
@@ -204,9 +216,8 @@ class Asker:
                 f"{_named(source)} is a {kind} and no expert looks at it; leave out the {what}"
             )
         language = load("language_models", model, device="cpu") if isinstance(model, str) else model
-        resolvers = Resolvers(
-            ground=grounding, query=QueryResolver(distance=distance, thresholds=thresholds)
-        )
+        self._queries = QueryResolver(distance=distance, thresholds=thresholds, caution=caution)
+        resolvers = Resolvers(ground=grounding, query=self._queries)
         self._orchestrator = Orchestrator(language, resolvers=resolvers, budget=budget)
 
     @property
@@ -219,11 +230,17 @@ class Asker:
         """The photo, if the source is one photo."""
         return self._subject.image if self._subject is not None else None
 
-    def ask(self, question: str, *, choices: Sequence[str] = ()) -> Reply:
+    def ask(self, question: str, *, choices: Sequence[str] = (), what_if: bool = False) -> Reply:
         """Ask one question of a single scene, photo or story.
 
+        Args:
+            question: In English; options may stand behind it.
+            choices: The options, if they are given apart.
+            what_if: Of a scene: change the evidence and tell which changes flip the answer.
+
         Raises:
-            InputError: If the source is a folder (use `ask_all`), or the question is no text.
+            InputError: If the source is a folder (use `ask_all`), the question is no text, or
+                `what_if` is asked of anything but a scene.
         """
         if not isinstance(question, str):
             raise InputError(f"question: expected text, got {type(question).__name__}")
@@ -233,7 +250,8 @@ class Asker:
             raise InputError(
                 f"{self._source} is a folder of {len(self._photos or ())} photos; use ask_all"
             )
-        return next(self._run([(self._subject, question, tuple(choices))]))
+        reply = next(self._run([(self._subject, question, tuple(choices))]))
+        return self._tested(reply) if what_if else reply
 
     def ask_many(self, questions: Iterable[str | tuple[str, Sequence[str]]]) -> Iterator[Reply]:
         """Ask many questions of a single scene or photo; replies come in order.

@@ -59,6 +59,8 @@ def run(job: Job) -> int:
         _check_picture(job.picture, single=job.questions is None and not folder)
     options = _options(job.options)
     asker = Asker(job.source, detector=job.detector, options=options, device=job.device)
+    if job.picture is not None and not folder and asker.scene is None and asker.image is None:
+        raise InputError("--map: a story has no coordinates to draw; leave it out")
     if job.questions is not None:
         return _many(asker, job.questions)
     question = job.question or ""
