@@ -24,7 +24,7 @@ from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.scene_fields import make_ids
 from groundplane.spatial.views import Grid, tuple_text
 
-__all__ = ["GridMap", "GridReading", "cells_of", "point_map", "read_grid"]
+__all__ = ["GridMap", "GridReading", "cells_of", "label_of", "point_map", "read_grid"]
 
 Cell = tuple[float, float]
 # Keys that hold the whole map, not one category; beside them stands only what is about the map.
@@ -35,6 +35,8 @@ _PLACES = (
     "coordinates", "coordinate", "coords", "cell", "cells", "point", "points", "xy",
 )  # fmt: skip
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{0,9})?")
+# No category is longer; what is, is a sentence in the wrong place.
+_LONGEST = 100
 # Far beyond any grid, and small enough that squares stay finite.
 _FARTHEST = 1e6
 
@@ -191,6 +193,17 @@ def cells_of(value: object, problems: Problems, *, at: int = 0) -> list[Cell]:
     return [cell for item in value for cell in cells_of(item, problems, at=at)]
 
 
+def label_of(words: str) -> str:
+    """A category as written: printable, single spaces; empty where it is none.
+
+    Examples:
+        >>> label_of(" coffee\\ttable"), label_of("x" * 101)
+        ('coffee table', '')
+    """
+    label = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+    return label if len(label) <= _LONGEST else ""
+
+
 def point_map(
     *,
     name: str,
@@ -227,12 +240,12 @@ def _rows(root: Entries, problems: Problems) -> list[tuple[str, Cell]]:
     if wrapper is not None:
         return _listed(fields[wrapper], problems, root.at)
     name = _name(root)
-    if name is not None:
+    if name:
         return [(name, cell) for cell in _placed(root, problems)]
     rows: list[tuple[str, Cell]] = []
     seen: set[str] = set()
     for key, value in root.pairs:
-        label = " ".join(key.split())
+        label = label_of(key)
         cells = cells_of(value, problems, at=root.at)
         if label in seen:
             problems.note("duplicate", root.at, f"{label[:40]!r} is there twice; both were kept")
@@ -244,7 +257,8 @@ def _rows(root: Entries, problems: Problems) -> list[tuple[str, Cell]]:
         elif isinstance(value, Entries):
             rows += _rows(value, problems)
         elif value != []:  # an empty list says that there is none
-            problems.note("dropped", root.at, f"{label[:40]!r} has no place", lost=True)
+            told = f"{label[:40]!r} has no place" if label else "places without a category"
+            problems.note("dropped", root.at, told, lost=True)
     return rows
 
 
@@ -273,7 +287,7 @@ def _name(record: Entries) -> str | None:
     if not _is_placed(fields):
         return None
     names = (fields[key] for key in _NAMES if key in fields)
-    return next((" ".join(name.split()) for name in names if isinstance(name, str) and name), None)
+    return next((label_of(name) for name in names if isinstance(name, str) and name), None)
 
 
 def _is_placed(fields: Mapping[str, object]) -> bool:

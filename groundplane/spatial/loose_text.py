@@ -35,9 +35,11 @@ _TOKEN = re.compile(
   | (?P<comma>[,;\uff0c\uff1b\u3001])
   | (?P<colon>[:=\uff1a])
   | (?P<number>[+\-\u2212]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,4})?)
-  | (?P<double>["\uff02\u201c\u201d](?:[^"\uff02\u201c\u201d\\\n]|\\.){0,200}["\uff02\u201c\u201d]?)
-  | (?P<single>['\u2018](?:[^'\u2019\\\n]|\\.|['\u2019](?!\s{0,8}(?:[:,\])}\uff1a\uff0c]|$))){0,200}
-        ['\u2019]?)
+  | (?P<double>"(?:[^"\\\n]|\\.){0,200}"?)
+  | (?P<curly>[\uff02\u201c\u201d](?:[^"\uff02\u201c\u201d\\\n]|\\.){0,200}["\uff02\u201c\u201d]?)
+  | (?P<single>'(?:[^'\\\n]|\\.|'(?!\s{0,8}(?:[:,\])}\uff1a\uff0c]|$))){0,200}'?)
+  | (?P<bent>[\u2018\u2019](?:[^\u2019\\\n]|\\.|\u2019(?!\s{0,8}(?:[:,\])}\uff1a\uff0c]|$))){0,200}
+        \u2019?)
   | (?P<word>[^\W\d_][\w\-./&']{0,60}(?:[ ][^\W\d_][\w\-./&']{0,60}){0,6})
   | (?P<junk>.)
     """,
@@ -222,7 +224,7 @@ class _Reader:
             if kind in ("space", "junk"):
                 continue
             self.left -= 1
-            if kind in ("double", "single"):
+            if kind in ("double", "curly", "single", "bent"):
                 at = self._string(found.group(), start)
             elif kind in ("number", "word") and at == size:
                 break  # it may go on beyond the end
@@ -299,6 +301,8 @@ class _Reader:
 
     def _pop(self) -> None:
         frame = self._stack.pop()
+        if isinstance(frame, _Dict):
+            self._forget(frame)
         value: object = (
             frame.items
             if isinstance(frame, _List)
@@ -312,12 +316,16 @@ class _Reader:
     # What stands between brackets.
 
     def _comma(self, _: str, __: int) -> None:
-        if self._stack and isinstance(top := self._stack[-1], _Dict):
-            if top.key is not None or top.pieces:
-                named = top.key if top.key is not None else " ".join(top.pieces)
-                self._problems.note("dropped", top.at, f"{named!r} has no value", lost=True)
-            top.key, top.pieces = None, []
+        if not self._sunk and isinstance(top := self._stack[-1], _Dict):
+            self._forget(top)
         self._after_comma = True
+
+    def _forget(self, top: _Dict) -> None:
+        """Drop a key that never got a value."""
+        if top.key is not None or top.pieces:
+            named = top.key if top.key is not None else " ".join(top.pieces)
+            self._problems.note("dropped", top.at, f"{named[:40]!r} has no value", lost=True)
+        top.key, top.pieces = None, []
 
     def _colon(self, _: str, at: int) -> None:
         if self._sunk:
@@ -358,7 +366,7 @@ class _Reader:
             body, end = body[:-1], start + len(token)
         else:
             cut = re.split(r"[:,\[({]", body, maxsplit=1)[0]
-            body, end = cut, start + 1 + len(cut)
+            body, end = cut.rstrip("'\"\u201c\u201d\u2019"), start + 1 + len(cut)
             self._problems.note("quotes", start, f"{body[:40]!r} has no closing quote")
             if end >= len(self._text):
                 return end  # a text that breaks off is no name
