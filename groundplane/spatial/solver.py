@@ -24,6 +24,7 @@ from groundplane.core.queries import (
     Measure,
     Order,
     Route,
+    Way,
     describe,
 )
 from groundplane.spatial.comparing import compare_answer, order_answer
@@ -36,6 +37,7 @@ from groundplane.spatial.scene import Scene, UnsupportedError
 from groundplane.spatial.sets import SetSolver
 from groundplane.spatial.viewing import IMAGE_FRAME, WORLD_FRAME
 from groundplane.spatial.walking import route_answer
+from groundplane.spatial.ways import way_answer
 
 __all__ = ["Solver", "answer_with"]
 
@@ -114,6 +116,8 @@ class _Run:
                 return order_answer(self.finder, node)
             case Route():
                 return route_answer(self.finder, node)
+            case Way():
+                return way_answer(self.finder, node)
             case _:
                 return self._objects(node)
 

@@ -21,10 +21,12 @@ from groundplane.core.queries import (
     Measure,
     Order,
     Route,
+    Way,
 )
 from groundplane.spatial.hedging import Piece, hedged
 from groundplane.spatial.nouns import base_of, is_plural, noun, ordinal, relation_words
 from groundplane.spatial.units import format_number
+from groundplane.spatial.way_words import way_pieces
 
 __all__ = ["Piece", "word_answer"]
 
@@ -74,6 +76,7 @@ def _sentence(node: Expression, answer: Answer) -> tuple[Piece, ...]:
     makers: dict[type, Callable[..., tuple[Piece, ...]]] = {
         Count: _count, Exists: _exists, Measure: _measure, Compare: _compare,
         Direction: _direction, Order: _order, Route: _route, Attribute: _attribute,
+        Way: way_pieces,
     }  # fmt: skip
     return makers.get(type(node), _objects)(node, answer)
 

@@ -17,12 +17,13 @@ from groundplane.spatial.questions.measuring import MEASURING
 from groundplane.spatial.questions.phrases import PhraseError, read_phrase
 from groundplane.spatial.questions.placing import ATTRIBUTES, DIRECTIONS, RELATIONS
 from groundplane.spatial.questions.rewriting import rewrite
+from groundplane.spatial.questions.routing import ROUTING
 from groundplane.spatial.questions.text import CleanQuestion, clean
 from groundplane.spatial.questions.viewpoints import take_viewpoint
 
 # From the particular to the general: the first form whose phrases can be read wins.
 FORMS = (
-    *ORDERING, *CHOOSING, *MEASURING, *COUNTING, *DIRECTIONS, *FINDING, *ATTRIBUTES, *LISTING,
+    *ORDERING, *CHOOSING, *ROUTING, *MEASURING, *COUNTING, *DIRECTIONS, *FINDING, *ATTRIBUTES, *LISTING,
     *RELATIONS,
 )  # fmt: skip
 

@@ -1,0 +1,109 @@
+"""Forms that ask for a way: how one gets somewhere, how far one walks, whether one can."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from groundplane.core.expressions import SetExpression
+from groundplane.core.queries import Expression, Way
+from groundplane.spatial.questions.form import Context, Form, Slots, make_form
+from groundplane.spatial.questions.phrases import PhraseError, read_phrase
+from groundplane.spatial.questions.text import ALL_UNITS
+from groundplane.spatial.units import convert
+
+__all__ = ["ROUTING"]
+
+_WHO = r"(?:i|we|you|one|it|somebody|someone|people|a person|a robot|the robot)"
+_LENGTHS = ("mm", "cm", "m", "ft", "in")
+_WIDE = (
+    r"(?:somebody|someone|a person|a robot|the robot|a walker|a wheelchair|a cart|a trolley|i)"
+    r"(?: that is| who is| am)? (?P<width>\d+(?:\.\d+)?) ?"
+    rf"(?P<unit>{'|'.join(ALL_UNITS[unit] for unit in _LENGTHS)}) wide"
+)
+_GO = r"(?:get|walk|go|move|travel|come|drive|navigate|pass|make it|find (?:my|the|a) way)"
+_WAY = r"(?:way|route|path|walk|walkway|walking route|walking path|walking way|passage)"
+_SHORT = r"(?:the |a )?(?:(?:shortest|quickest|best|fastest|direct|walkable|free) )*"
+_FROM = r"(?:from|between|for|of) {a} (?:to|and|till|until|over to) {b}"
+
+
+def _width(slots: Slots) -> float | None:
+    """How wide the walker is, metres, where that is said."""
+    if "width" not in slots:
+        return None
+    unit = next(unit for unit in _LENGTHS if re.fullmatch(ALL_UNITS[unit], slots["unit"]))
+    width = convert(float(slots["width"]), unit, "m")
+    if width <= 0:
+        raise PhraseError("nobody has no width")
+    return width
+
+
+def _place(text: str, context: Context) -> SetExpression:
+    """A place; `here` is where the asker stands, if that is said."""
+    if text in ("here", "me", "my place", "where i am", "where i stand"):
+        if context.place is None:
+            raise PhraseError("it is not said where the asker is")
+        return context.place
+    return read_phrase(text)
+
+
+def _way(
+    tell: Literal["length", "steps", "possible"], slots: Slots, context: Context
+) -> Expression:
+    return Way(
+        start=_place(slots.get("a", "here"), context),
+        goal=_place(slots["b"], context),
+        tell=tell,
+        unit=context.unit if tell == "length" else None,
+        width=_width(slots),
+    )
+
+
+def _steps(slots: Slots, context: Context) -> Expression:
+    """`What is the shortest way` with a unit asks for its length."""
+    return _way("steps" if context.unit is None else "length", slots, context)
+
+
+def _length(slots: Slots, context: Context) -> Expression:
+    return _way("length", slots, context)
+
+
+def _possible(slots: Slots, context: Context) -> Expression:
+    return _way("possible", slots, context)
+
+
+ROUTING: tuple[Form, ...] = (
+    make_form(
+        "walking distance", "How far do I have to walk from the sofa to the door?", _length,
+        rf"how far (?:do|does|must|should|would|will|is it for) {_WHO}(?: (?:have to|need to|got "
+        rf"to|to))* {_GO}(?: from {{a}})? to (?:get to |reach )?{{b}}",
+        rf"how (?:far|long|many steps) is (?:it|the way|the walk)? ?(?:to walk|to go on foot|on foot|"
+        rf"walking) {_FROM}",
+        rf"how far is (?:it|the way) {_FROM} (?:on foot|walking|if i walk|when walking)",
+        r"how far is {b} from {a} (?:on foot|walking|if i walk|when walking)",
+        rf"how (?:long|far) (?:is |does )?{_SHORT}{_WAY}(?: be)? {_FROM}(?: take)?",
+        rf"(?:what is )?(?:the )?(?:length of {_SHORT}{_WAY}|walking distance|distance on foot|"
+        rf"(?:shortest )?path length|(?:shortest )?route length) {_FROM}",
+        rf"what is (?:the )?(?:distance|length) {_FROM} (?:on foot|walking)",
+    ),
+    make_form(
+        "way possible", "Can I get from the sofa to the door?", _possible,
+        rf"(?:can|could|may|is it possible for|would|will) (?:{_WIDE}|{_WHO})(?: be able)?"
+        rf"(?: to)? {_GO}(?: from {{a}})? to {{b}}",
+        rf"(?:can|could) (?:{_WIDE}|{_WHO}) reach {{b}} from {{a}}",
+        rf"is it possible to {_GO} from {{a}} to {{b}}",
+        rf"is there {_SHORT}{_WAY}(?: for (?:{_WIDE}|{_WHO}))? {_FROM}",
+        r"is {b} (?:reachable|accessible)(?: on foot)? from {a}",
+        rf"is {_SHORT}{_WAY} {_FROM} (?:free|clear|open|blocked|passable)",
+    ),
+    make_form(
+        "way", "How do I get from the sofa to the door?", _steps,
+        rf"how (?:do|does|can|could|should|would|must|to) ?(?:{_WIDE}|{_WHO})? ?(?:best )?{_GO}"
+        rf"(?: from {{a}})? to {{b}}",
+        rf"how to {_GO} from {{a}} to {{b}}",
+        rf"(?:what is |which is |show me |find |plan |tell me |describe |give me )?{_SHORT}{_WAY} {_FROM}",
+        rf"(?:give me |show me |tell me |what are )?(?:the )?(?:walking )?directions {_FROM}",
+        r"(?:guide|lead|take|navigate|route|walk|bring) (?:me|us)? ?from {a} to {b}",
+        rf"(?:which|what) {_WAY} (?:leads|goes|should i take|do i take|is (?:the )?shortest) {_FROM}",
+    ),
+)  # fmt: skip

@@ -1,0 +1,194 @@
+"""Ways as answers: how far one walks, how one gets there, and whether one can at all."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+from groundplane.core.answer import Answer, FrameOfReference, Status, Step, Value
+from groundplane.core.errors import InputError
+from groundplane.core.queries import Way
+from groundplane.spatial.found import Found, StopError
+from groundplane.spatial.free_space import FreeSpace, Walker
+from groundplane.spatial.guidance import Directions, directions_of, passed_by, told
+from groundplane.spatial.routes import Blocked, RouteFinder, Walk, route_finder
+from groundplane.spatial.scene import MapScene, UnsupportedError
+from groundplane.spatial.sets import SetSolver
+from groundplane.spatial.units import convert
+
+__all__ = ["NO_WAY", "way_answer"]
+
+NO_WAY = "no way"
+
+# So many pairs are tried where names fit several objects.
+_MOST_PAIRS = 400
+
+
+def way_answer(finder: SetSolver, node: Way) -> Answer:
+    """Solve a `Way`.
+
+    Where a name fits several objects, the nearest on foot are taken, and the answer says so.
+
+    Raises:
+        StopError: If a place is not in the scene, or both are the same.
+        UnsupportedError: If the source is a photo, or a scene without metres.
+    """
+    places = _finder_of(finder, node)
+    start, goal = (finder.find(part) for part in (node.start, node.goal))
+    for found in (start, goal):
+        if not len(found):
+            raise found.missing()
+    pairs = [(a, b) for a, b in product(start.index.tolist(), goal.index.tolist()) if a != b]
+    if not pairs:
+        raise StopError(
+            Status.AMBIGUOUS, f"{start.name} and {goal.name} are the same object; name two"
+        )
+    if len(pairs) > _MOST_PAIRS:
+        raise StopError(
+            Status.AMBIGUOUS,
+            f"there are {len(start)} of {start.name!r} and {len(goal)} of {goal.name!r}, so "
+            f"{len(pairs)} ways; say which",
+        )
+    ways = places.walks(pairs)
+    walks = [way for way in ways if isinstance(way, Walk)]
+    notes = [*start.notes, *goal.notes]
+    open_ = start.open or goal.open
+    if not walks:
+        return _no_way(finder, node, ways[0], notes=notes, open_=open_)
+    walk = min(walks, key=lambda way: way.length)
+    notes += _taken(finder, (start, goal), walk)
+    return _answer(finder, node, walk, places.space, notes=notes, open_=open_)
+
+
+def _finder_of(finder: SetSolver, node: Way) -> RouteFinder:
+    if not isinstance(finder.scene, MapScene):
+        raise UnsupportedError(
+            "a photo alone shows no floor to walk on; give a scene with 3-D boxes"
+        )
+    try:
+        walker = Walker() if node.width is None else Walker(radius=node.width / 2)
+        return route_finder(finder.scene.map, walker)
+    except InputError as error:
+        raise UnsupportedError(str(error)) from error
+
+
+def _taken(finder: SetSolver, ends: tuple[Found, Found], walk: Walk) -> list[str]:
+    """Which of several was taken."""
+    return [
+        f"there are {len(found)} of {found.name!r}; took {finder.scene.names[taken]}, the nearest "
+        "on foot"
+        for found, taken in zip(ends, (walk.start, walk.goal), strict=True)
+        if len(found) > 1 and isinstance(taken, int)
+    ]
+
+
+def _answer(
+    finder: SetSolver, node: Way, walk: Walk, space: FreeSpace, *, notes: list[str], open_: bool
+) -> Answer:
+    directions = directions_of(space, walk)
+    steps = told(space, walk, directions)
+    finder.steps += [Step(name="walk", detail=step) for step in steps]
+    ends = [place for place in (walk.start, walk.goal) if isinstance(place, int)]
+    marks = [*passed_by(space, walk), *_marks(directions)]
+    length, unit = walk.length, "m"
+    if node.unit is not None:
+        length, unit = _in_unit(length, node.unit), node.unit
+    values: dict[str, Value] = {"length": length, "steps": steps, "possible": True}
+    return Answer(
+        value=values[node.tell],
+        unit=unit if node.tell == "length" else None,
+        status=Status.AMBIGUOUS if open_ else Status.ANSWERED,
+        evidence=finder.ids([*ends, *(marks if node.tell == "steps" else ())]),
+        frame=_frame(finder, walk, directions) if node.tell == "steps" else None,
+        measure=_measure(space, walk),
+        note="; ".join([*notes, *_far(space, walk), *_unknown(space)]),
+        path=tuple((float(x), float(y)) for x, y in walk.points.tolist()),
+    )
+
+
+def _in_unit(length: float, unit: str) -> float:
+    try:
+        return convert(length, "m", unit)
+    except InputError as error:
+        raise StopError(
+            Status.CANNOT_DETECT, f"the length of a way cannot be given in {unit}"
+        ) from error
+
+
+def _marks(directions: Directions) -> list[int]:
+    rows = [directions.facing, *(leg.until for leg in directions.legs)]
+    return [row for row in rows if row is not None]
+
+
+def _measure(space: FreeSpace, walk: Walk) -> str:
+    wide = 2 * space.walker.radius
+    return (
+        f"shortest way of somebody {wide:.2f} m wide, from where one stands at the one to where "
+        f"one stands at the other: {walk.length:.2f} m"
+    )
+
+
+def _frame(finder: SetSolver, walk: Walk, directions: Directions) -> FrameOfReference | None:
+    """Whose left and right the turns are."""
+    if directions.facing is None or not isinstance(walk.start, int):
+        return None
+    names, ids = finder.scene.names, finder.scene.ids
+    return FrameOfReference(
+        kind="viewpoint", origin=ids[walk.start], facing=ids[directions.facing],
+        text=f"the walker's own left and right, from {names[walk.start]} facing "
+        f"{names[directions.facing]} on",
+    )  # fmt: skip
+
+
+def _unknown(space: FreeSpace) -> list[str]:
+    if space.stated:
+        return []
+    reach = f"{space.walker.margin:g} m beyond the objects"
+    told = f"the room's outline is not stated: the floor is taken to reach {reach}, without walls"
+    return [told]
+
+
+def _far(space: FreeSpace, walk: Walk) -> list[str]:
+    """Where one cannot get near."""
+    ends = zip((walk.start, walk.goal), (walk.points[0], walk.points[-1]), strict=True)
+    notes = []
+    for place, point in ends:
+        x, y = (float(value) for value in point)
+        gap = float(space.shape(place).distance(space.shape((x, y))))
+        if gap > space.walker.reach and isinstance(place, int):
+            notes.append(f"{space.scene.ids[place]} is {gap:.2f} m from where one can stand")
+    return notes
+
+
+def _no_way(
+    finder: SetSolver, node: Way, way: Walk | Blocked, *, notes: list[str], open_: bool
+) -> Answer:
+    assert isinstance(way, Blocked)
+    ends = [place for place in (way.start, way.goal) if isinstance(place, int)]
+    return Answer(
+        value=False if node.tell == "possible" else NO_WAY,
+        status=Status.AMBIGUOUS if open_ else Status.ANSWERED,
+        evidence=finder.ids([*ends, *way.blockers]),
+        measure=f"ways of somebody {2 * way.space.walker.radius:.2f} m wide",
+        note="; ".join([*notes, _why(way), *_unknown(way.space)]),
+    )
+
+
+def _why(way: Blocked) -> str:
+    """`no way is wider than 0.40 m and 0.50 m are needed; table-2 and chair-1 are in the way`."""
+    space, names = way.space, way.space.scene.ids
+    wide = 2 * space.walker.radius
+    if not len(space.pieces):
+        return f"there is nowhere here for somebody {wide:.2f} m wide to stand"
+    for place in (way.start, way.goal):
+        if not space.standing(place) and isinstance(place, int):
+            return f"nobody {wide:.2f} m wide can stand within reach of {names[place]}"
+    # What is found to 5 mm is told in whole centimetres, and never as more than there is.
+    width = math.floor(100 * way.width + 1e-6) / 100
+    most = f"no way is wider than {width:.2f} m" if width > 0 else "every way is shut"
+    blockers = [names[row] for row in way.blockers]
+    if not blockers:
+        return f"{most} and {wide:.2f} m are needed"
+    listed = " and ".join(part for part in (", ".join(blockers[:-1]), blockers[-1]) if part)
+    verb = "is" if len(blockers) == 1 else "are"
+    return f"{most} and {wide:.2f} m are needed; {listed} {verb} in the way"
