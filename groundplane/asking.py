@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from groundplane.core.answer import Answer, GroundedText, Mention, Status, Step, Value
+from groundplane.core.answer import Answer, GroundedText, Mention, Status, Step, Value, plain
 from groundplane.core.detection import Detector, DetectResult
 from groundplane.core.errors import (
     DetectorError,
@@ -25,8 +25,9 @@ from groundplane.core.host import load
 from groundplane.core.image import Image
 from groundplane.core.media import is_picture_name, list_images, read_image
 from groundplane.core.orchestrator import Budget, Finished, Orchestrator
+from groundplane.core.queries import Expression
 from groundplane.core.regions import Regions
-from groundplane.core.session import LanguageModel, Prompt, Resolved
+from groundplane.core.session import LanguageModel, Prompt, Query, Resolved
 from groundplane.core.workers import Resolvers
 from groundplane.grounding.router import GroundingResolver
 from groundplane.spatial.choices import choose
@@ -36,6 +37,8 @@ from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.resolver import QueryResolver
 from groundplane.spatial.scene import DistanceMethod
 from groundplane.spatial.stories import Story
+from groundplane.spatial.what_if import Flip
+from groundplane.spatial.worlds import Caution
 
 __all__ = ["Asker", "Reply", "ask"]
 
@@ -58,7 +61,7 @@ class Reply:
         mentions: Which stretch of the text speaks of which objects.
         trace: Every step, from the question to the sentence.
         regions: For a photo: the regions that the expert found; None for a scene.
-        what_if: What changes of the evidence do to the answer; None where it was not asked for.
+        what_if: What changes of the evidence do to the answer; None where nobody asked.
     """
 
     question: str
@@ -119,7 +122,7 @@ class Reply:
             "measure": answer.measure,
             "evidence": list(answer.evidence),
             "regions": self._region_records(),
-            "what_if": self.what_if and [flip.record() for flip in self.what_if],
+            "what_if": None if self.what_if is None else [flip.record() for flip in self.what_if],
             "trace": [
                 {"name": step.name, "detail": step.detail, "seconds": step.seconds}
                 for step in self.trace
@@ -167,8 +170,7 @@ class Asker:
         model: The language model's name, or the model itself.
         distance: `exact`, or `sampled` as VSI-Bench measures.
         thresholds: The numbers that relations turn on, such as how far left is left.
-        noise: Standard deviation of every centre and side of the scene's boxes, metres, beside what
-            the scene states itself; see `CognitiveMap.with_noise`.
+        noise: How far the scene's boxes may be off, metres; see `CognitiveMap.with_noise`.
         caution: When an answer with error bars is too close to call.
         budget: What a batch of up to 256 questions may use. Its `deadline` is the seconds that
             the expert may take for one look.
@@ -250,17 +252,19 @@ class Asker:
             raise InputError(
                 f"{self._source} is a folder of {len(self._photos or ())} photos; use ask_all"
             )
-        reply = next(self._run([(self._subject, question, tuple(choices))]))
-        return self._tested(reply) if what_if else reply
+        return next(self._run([(self._subject, question, tuple(choices))], what_if=what_if))
 
-    def ask_many(self, questions: Iterable[str | tuple[str, Sequence[str]]]) -> Iterator[Reply]:
+    def ask_many(
+        self, questions: Iterable[str | tuple[str, Sequence[str]]], *, what_if: bool = False
+    ) -> Iterator[Reply]:
         """Ask many questions of a single scene or photo; replies come in order.
 
         Args:
             questions: Questions, each alone or with its options.
+            what_if: See `ask`.
 
         Raises:
-            InputError: If the source is a folder.
+            InputError: If the source is a folder, or `what_if` is asked of anything but a scene.
         """
         if self._subject is None:
             raise InputError(f"{self._source} is a folder; use ask_all with one question")
@@ -270,9 +274,9 @@ class Asker:
             text, choices = (question, ()) if isinstance(question, str) else question
             batch.append((subject, text, tuple(choices)))
             if len(batch) == _BATCH:
-                yield from self._run(batch)
+                yield from self._run(batch, what_if=what_if)
                 batch = []
-        yield from self._run(batch)
+        yield from self._run(batch, what_if=what_if)
 
     def ask_all(self, question: str) -> Iterator[Reply | tuple[str, GroundplaneError]]:
         """Ask one question of every photo; a photo that cannot be read gives its error."""
@@ -290,7 +294,11 @@ class Asker:
             subject = _Subject(name=name, image=image)
             yield next(self._run([(subject, question, ())]))
 
-    def _run(self, asked: Sequence[tuple[_Subject, str, tuple[str, ...]]]) -> Iterator[Reply]:
+    def _run(
+        self, asked: Sequence[tuple[_Subject, str, tuple[str, ...]]], *, what_if: bool = False
+    ) -> Iterator[Reply]:
+        if what_if and asked:
+            _scene_of(asked[0][0], "what-if")
         if asked and asked[0][0].story is not None:
             yield from (_from_story(*one) for one in asked)
             return
@@ -306,13 +314,19 @@ class Asker:
         ]
         results: dict[int, GroundedText] = {}
         regions: dict[int, Regions] = {}
+        queries: dict[int, Expression] = {}
         for update in self._orchestrator.stream(prompts) if prompts else ():
             if isinstance(update, Finished):
                 results[update.sequence] = update.result
             elif isinstance(update, Resolved) and isinstance(update.value, DetectResult):
                 regions[update.sequence] = update.value.regions
+            elif isinstance(update, Query):
+                queries[update.sequence] = update.expression
         for sequence, (subject, question, choices) in enumerate(asked):
             reply = _reply(subject, question, choices, results[sequence])
+            if what_if and subject.scene is not None and sequence in queries:
+                flips = self._queries.what_if(subject.scene, queries[sequence], reply.answer)
+                reply = replace(reply, what_if=flips)
             yield replace(reply, regions=regions.get(sequence))
 
 
@@ -323,6 +337,8 @@ def ask(
     choices: Sequence[str] = (),
     detector: str | Detector | None = None,
     device: str = "auto",
+    noise: float = 0.0,
+    what_if: bool = False,
     **options: object,
 ) -> Reply:
     """Ask one spatial question of a scene or a photo.
@@ -334,6 +350,8 @@ def ask(
         choices: The options, if they are given apart.
         detector: For photos: the expert; `opencv` if none is named.
         device: Where the expert runs.
+        noise: See `Asker`.
+        what_if: See `Asker.ask`.
         **options: Options of the expert, such as `annotations=` of `coco-file`.
 
     Returns:
@@ -348,8 +366,8 @@ def ask(
         >>> ask(scene, "How tall is the chair?").text
         'The chair is 1.00 m tall.'
     """
-    asker = Asker(source, detector=detector, options=options, device=device)
-    return asker.ask(question, choices=choices)
+    asker = Asker(source, detector=detector, options=options, device=device, noise=noise)
+    return asker.ask(question, choices=choices, what_if=what_if)
 
 
 def _photos_of(source: object) -> tuple[Path, ...] | None:
@@ -429,6 +447,13 @@ def _load(source: CognitiveMap | Image | Story | str | Path) -> _Subject:
         return _Subject(name=image.source.name, image=image)
     scene = CognitiveMap.load(path)
     return _Subject(name=scene.name, scene=scene)
+
+
+def _scene_of(subject: _Subject | None, what: str) -> CognitiveMap:
+    """The map that is asked; nothing else has boxes in space to doubt or to move."""
+    if subject is None or subject.scene is None:
+        raise InputError(f"{what} needs a scene of boxes in metres; a photo or a story has none")
+    return subject.scene
 
 
 def _reply(

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import torch
 
+from groundplane.apps.what_if import tell_flips
 from groundplane.asking import Asker, Reply
 from groundplane.core.answer import Status
 from groundplane.core.errors import GroundplaneError, InputError, OutputError
 from groundplane.spatial.gap import closest_points
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.scene import MapScene
+from groundplane.spatial.worlds import TOO_CLOSE, Caution
 
 __all__ = ["Job", "run"]
 
@@ -38,6 +40,9 @@ class Job:
     detector: str | None
     options: tuple[str, ...]
     device: str
+    noise: float = 0.0
+    too_close: float = TOO_CLOSE
+    what_if: bool = False
 
 
 def run(job: Job) -> int:
@@ -58,11 +63,16 @@ def run(job: Job) -> int:
     if job.picture is not None:
         _check_picture(job.picture, single=job.questions is None and not folder)
     options = _options(job.options)
-    asker = Asker(job.source, detector=job.detector, options=options, device=job.device)
+    if folder and job.what_if:
+        raise InputError(f"{job.source}: --what-if needs a scene of boxes; photos have none")
+    asker = Asker(
+        job.source, detector=job.detector, options=options, device=job.device, noise=job.noise,
+        caution=Caution(too_close=job.too_close),
+    )  # fmt: skip
     if job.picture is not None and not folder and asker.scene is None and asker.image is None:
         raise InputError("--map: a story has no coordinates to draw; leave it out")
     if job.questions is not None:
-        return _many(asker, job.questions)
+        return _many(asker, job.questions, what_if=job.what_if)
     question = job.question or ""
     if folder:
         return _folder(asker, question, job)
@@ -92,7 +102,7 @@ def _check_picture(picture: Path, *, single: bool) -> None:
 
 
 def _one(asker: Asker, question: str, job: Job) -> int:
-    reply = asker.ask(question)
+    reply = asker.ask(question, what_if=job.what_if)
     if job.picture is not None and not reply.failed:
         _draw(asker, reply, job.picture)
     if job.as_json:
@@ -121,12 +131,14 @@ def _told(reply: Reply) -> str:
         lines.append(f"  measure: {reply.answer.measure}")
     if reply.frame is not None:
         lines.append(f"  frame of reference: {reply.frame}")
+    if reply.what_if is not None:
+        lines += tell_flips(reply.what_if, reply.value)
     return "\n".join(lines) + "\n"
 
 
-def _many(asker: Asker, path: Path) -> int:
+def _many(asker: Asker, path: Path, *, what_if: bool) -> int:
     failed = total = 0
-    for reply in asker.ask_many(_lines(path)):
+    for reply in asker.ask_many(_lines(path), what_if=what_if):
         total += 1
         failed += reply.failed
         sys.stdout.write(_dump(reply.record()) + "\n")
@@ -181,7 +193,9 @@ def _folder(asker: Asker, question: str, job: Job) -> int:
 def _error_line(name: str, error: GroundplaneError, *, as_json: bool, question: str) -> str:
     if not as_json:
         return f"{name}: error: {error}"
-    empty = dict.fromkeys(("value", "unit", "choice", "interval", "frame"))
+    empty = dict.fromkeys(
+        ("value", "unit", "choice", "interval", "probability", "runner_up", "frame", "what_if")
+    )
     return _dump(
         {
             "question": question, "source": name, "status": Status.CANNOT_DETECT.value,

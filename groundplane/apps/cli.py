@@ -46,7 +46,7 @@ def _common(
 
 
 @app.command()
-def ask(
+def ask(  # noqa: PLR0913, PLR0917 - one a flag
     source: Annotated[
         str,
         typer.Argument(
@@ -78,13 +78,29 @@ def ask(
     device: Annotated[
         str, typer.Option(help="Where the expert runs: auto, cpu, cuda, cuda:1.")
     ] = "auto",
+    noise: Annotated[
+        float,
+        typer.Option(
+            help="Scenes: how far every box may be off, metres (one standard deviation of centre "
+            "and sides). Answers then come with error bars."
+        ),
+    ] = 0.0,
+    too_close: Annotated[
+        float,
+        typer.Option(help="With error bars: what is less probable than this is too close to call."),
+    ] = 0.8,
+    what_if: Annotated[
+        bool,
+        typer.Option("--what-if", help="Scenes: which changes of the evidence flip the answer."),
+    ] = False,
 ) -> None:
     """Answer a spatial question, with what the answer rests on."""
     from groundplane.apps import asking
 
     job = asking.Job(
         source=source, question=question, questions=questions, as_json=as_json, picture=picture,
-        detector=detector, options=tuple(option or ()), device=device,
+        detector=detector, options=tuple(option or ()), device=device, noise=noise,
+        too_close=too_close, what_if=what_if,
     )  # fmt: skip
     raise typer.Exit(finish(lambda: asking.run(job)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "Answer",
@@ -15,6 +15,7 @@ __all__ = [
     "Status",
     "Step",
     "Value",
+    "plain",
 ]
 
 Value = float | int | str | bool | tuple[str, ...] | None
@@ -79,6 +80,15 @@ class RunnerUp:
 
     value: Value
     probability: float
+
+    def record(self) -> dict[str, Any]:
+        """The runner-up as plain JSON values."""
+        return {"value": plain(self.value), "probability": self.probability}
+
+
+def plain(value: Value) -> Any:
+    """A value as JSON holds it: a list of names for a tuple."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from groundplane.spatial.plane import PlaneScene
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.scene import DistanceMethod, MapScene
 from groundplane.spatial.solver import Solver
+from groundplane.spatial.what_if import Flip, what_if
 from groundplane.spatial.worlds import Caution, weigh
 
 __all__ = ["QueryResolver"]
@@ -76,6 +77,12 @@ class QueryResolver:
         if scene.objects.covariance is None:
             return answer
         return weigh(scene, expression, answer, solve=self.solve_once, caution=self._caution)
+
+    def what_if(
+        self, scene: CognitiveMap, expression: Expression, answer: Answer
+    ) -> tuple[Flip, ...]:
+        """Which changes of the evidence flip an answer; see `groundplane.spatial.what_if`."""
+        return what_if(scene, expression, answer, solve=self.solve_once)
 
     def solve_once(self, scene: CognitiveMap, expression: Expression) -> Answer:
         """Answer a query on the boxes as they are, whatever their error bars."""

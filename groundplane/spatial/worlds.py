@@ -60,9 +60,10 @@ from groundplane.spatial.uncertainty import (
 )
 from groundplane.spatial.units import convert
 
-__all__ = ["Caution", "Solve", "weigh"]
+__all__ = ["TOO_CLOSE", "Caution", "Solve", "is_fixed", "is_measured", "weigh"]
 
 Solve = Callable[[CognitiveMap, Expression], Answer]
+TOO_CLOSE = 0.8
 # These nodes go by names, counts and times, none of which moves with a box.
 _FIXED = (Select, Unique, Filter, And, Or, Except, Count, Exists, Compare, Order)
 _FIXED_NAMES = frozenset({"count", "first_seen", "label", "color", "material", "shape"})
@@ -87,7 +88,7 @@ class Caution:
         InputError: If a number is out of range.
     """
 
-    too_close: float = 0.8
+    too_close: float = TOO_CLOSE
     samples: int = SAMPLES
     seed: int = SEED
 
@@ -115,11 +116,11 @@ def weigh(
         The answer with its interval or probability; as it was where the map carries no covariance,
         there is no value, or the value does not turn on where things are.
     """
-    if scene.objects.covariance is None or answer.value is None or _is_fixed(expression):
+    if scene.objects.covariance is None or answer.value is None or is_fixed(expression):
         return answer
-    if _is_measured(answer):
+    if is_measured(answer):
         answer = _with_interval(scene, expression, answer, solve)
-        if _is_fixed(getattr(expression, "of", ())):
+        if is_fixed(getattr(expression, "of", ())):
             return answer
         worlds = _Worlds(answer, of=_objects)
     elif isinstance(expression, Measure):
@@ -131,7 +132,7 @@ def weigh(
     return worlds.verdict(caution)
 
 
-def _is_fixed(node: object) -> bool:
+def is_fixed(node: object) -> bool:
     """Whether no box has a part in an expression's value."""
     for part in nodes_of(node):
         if isinstance(part, Extreme):
@@ -145,7 +146,8 @@ def _is_fixed(node: object) -> bool:
     return True
 
 
-def _is_measured(answer: Answer) -> bool:
+def is_measured(answer: Answer) -> bool:
+    """Whether an answer is a number that was measured, not counted."""
     number = isinstance(answer.value, int | float) and not isinstance(answer.value, bool)
     return number and answer.unit != "count"
 
