@@ -125,7 +125,9 @@ def shared_areas(a: Outlines, b: Outlines) -> Float[Tensor, " n"]:
     sides = corners.roll(-1, dims=1) - corners
     for corner, side in zip(corners.unbind(1), sides.unbind(1), strict=True):
         start, end = _cut(start, end, corner[:, None], side[:, None])
-    return ((start[0] * end[1] - start[1] * end[0]).sum(dim=0) / 2).clamp(min=0)
+    area = (start[0] * end[1] - start[1] * end[0]).sum(dim=0) / 2
+    # An outline without an area has no side to cut by.
+    return area.clamp(min=0).minimum(torch.minimum(a.area, b.area))
 
 
 def _cut(
