@@ -37,6 +37,7 @@ from groundplane.spatial.labels import (
     wrap_lines,
 )
 from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.way_drawing import draw_way
 
 __all__ = ["draw_map", "draw_photo"]
 
@@ -72,6 +73,7 @@ def draw_map(
     evidence: Sequence[str] = (),
     viewpoint: tuple[Point, Point] | None = None,
     line: tuple[Point, Point] | None = None,
+    way: Sequence[tuple[float, float]] = (),
     title: str | None = None,
 ) -> None:
     """Draw a scene from above, x to the right and y up.
@@ -82,6 +84,7 @@ def draw_map(
         evidence: Ids of the objects to pick out.
         viewpoint: Where somebody stands, and a point that they look at; world frame.
         line: Two points whose distance is shown; world frame.
+        way: A polyline that is walked, from its start to its goal; x and y in the world frame.
         title: The heading; the scene's name where there is none.
 
     Raises:
@@ -90,7 +93,7 @@ def draw_map(
     """
     kind = _kind(path)
     _check_evidence(evidence, scene.ids, what="object")
-    points = [point[:2] for pair in (viewpoint, line) if pair for point in pair]
+    points = [point[:2] for pair in (viewpoint, line) if pair for point in pair] + [*way]
     unit = "m" if scene.scale == "metric" else "units"
     with _DRAWING, mpl.rc_context(SETTINGS):
         low_x, low_y, high_x, high_y = _bounds(scene, points)
@@ -105,6 +108,7 @@ def draw_map(
             _draw_viewpoint(sheet, viewpoint)
         if line:
             _draw_distance(sheet, line, unit=unit)
+        sheet.legend += draw_way(sheet.axes, way)
         _draw_scale_bar(sheet, unit=unit)
         _draw_labels(sheet, scene, shapes, evidence)
         legend: Look = {"loc": "lower center", "ncols": 3, "frameon": False, "labelcolor": INK}
