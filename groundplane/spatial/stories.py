@@ -36,7 +36,7 @@ __all__ = ["MAX_CHARACTERS", "Story", "UnreadSentence"]
 MAX_CHARACTERS = 2**20
 _MAX_SENTENCE = 1_000
 _ENDS = re.compile(r"(?<=[.!?;])\s+|\n+")
-_NUMBERED = re.compile(r"^\s*\d+[.):]\s+")
+_NUMBERED = re.compile(r"^\s*\d+[.):]\s+", re.M)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +304,7 @@ def _sentences(text: str | Sequence[str]) -> Iterator[str]:
         raise InputError("story: expected text or a list of sentences")
     if sum(map(len, parts)) > MAX_CHARACTERS:
         raise InputError(f"story: more than {MAX_CHARACTERS} characters; give it in parts")
-    found = [_NUMBERED.sub("", part).strip() for whole in parts for part in _ENDS.split(whole)]
+    found = [part.strip() for whole in parts for part in _ENDS.split(_NUMBERED.sub("", whole))]
     if not any(found):
         raise InputError("story: there is no sentence in it")
     return (part for part in found if part)

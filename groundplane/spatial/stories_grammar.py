@@ -179,7 +179,7 @@ class _Reader:
             return _Clause(subject, [inner])
         if self._kind() == "verb":
             self._at += 1
-        elif not opening.names and not before:
+        elif self._kind() != "same" and not opening.names and not before:
             self._take("verb", f"a verb behind {subject!r}")
         return _Clause(subject, self._place(subject, others))
 

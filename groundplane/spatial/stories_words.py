@@ -65,6 +65,7 @@ _PREPOSITIONS: tuple[tuple[str, Offset], ...] = (
 _DIRECTION = "|".join(f"(?:{words})" for words, _ in (*_DIRECTIONS, *_PREPOSITIONS))
 _ADVERBS = (
     r"directly|slightly|straight|immediately|exactly|just|also|too|somewhat|well|far|both|"
+    r"certainly|definitely|clearly|actually|really|indeed|now|still|"
     r"a (?:bit|little)|off cent(?:er|re)"
 )
 # What stands behind a direction word and adds nothing: `the lower left corner`.
@@ -104,7 +105,7 @@ _PHRASES: tuple[tuple[TokenKind, str], ...] = (
              r"between")),
     ("inside", r"inside(?: of)?|within|contained in|enclosed (?:by|in)"),
     ("contains", r"contains?|holds?|encloses?"),
-    ("verb", (r"(?:(?:is|are|was|were|lies?|sits?|stands?|presents?|appears?|rests?|hangs?|"
+    ("verb", (r"(?:(?:is|are|was|were|lies|sits|stands|presents|appears|rests|hangs|"
              r"can be)\b ?)(?:(?:positioned|placed|located|situated|sitting|standing|lying|found|"
              r"seen|resting|set|put|hanging)\b)?")),
     ("skip", r"positioned|placed|located|situated|sitting|standing|lying|resting"),
@@ -138,13 +139,17 @@ _PLACES = tuple((re.compile(rf"(?:{words})\b", re.I), offset) for words, offset 
 _BEFORE = tuple((re.compile(rf"(?:{words})\b", re.I), offset) for words, offset in _PREPOSITIONS)
 _UNSURE = re.compile(
     r"(?:[Nn]ot|[Nn]ever|[Nn]o|[Nn]or|[Nn]either|[Oo]r|[Ee]ither|[Mm]aybe|[Pp]erhaps|[Pp]ossibly|"
-    r"[Pp]robably|might|may|could|unless|except|isn't|aren't|wasn't|weren't|cannot|can't)\b"
+    r"[Pp]robably|[Pp]resumably|[Ss]upposedly|[Aa]pparently|might|may|could|unless|except|likely|"
+    r"almost|nearly|hardly|barely|partly|mostly|usually|sometimes|often|isn't|aren't|wasn't|"
+    r"weren't|cannot|can't)\b"
 )
 _HEAD = re.compile(
     r"(?:the )?(?:objects?|agents?|items?|things?|entity|entities)(?: (?:labell?ed|named|called))?"
     r" (?=\w)", re.I,
 )  # fmt: skip
 _ARTICLE = re.compile(r"(?:the|an?|this|that)(?= [\w])", re.I)
+# `on the lamp's left` is not above the lamp.
+_OWNED = re.compile(r"(?:up)?on(?= (?:the |an? )?(?:[\w&#+.-]+ ){0,3}[\w&#+.-]+'s\b)", re.I)
 _WORD = re.compile(r"[\w&#+]+(?:[.-]\w+)*")
 _LETTER = re.compile(r"[A-Z]\d*")
 
@@ -283,6 +288,8 @@ def _keyword(text: str, at: int) -> _Taken | None:
             if match := pattern.match(text, at):
                 word: TokenKind = "preposition" if name == "preposition" else "place"
                 return Token(kind=word, text=match[0], offset=offset), match.end()
+    if match := _OWNED.match(text, at):
+        return None, match.end()
     if match := _BARE.match(text, at):
         return _BARE_TOKENS[match[0].lower()], match.end()
     match = _SKIPPED.match(text, at)
@@ -294,8 +301,8 @@ def _is_noun(text: str, at: int) -> bool:
     at += text[at : at + 1] == " "
     word = _WORD.match(text, at)
     return (
-        word is not None and word[0].islower() and _PART.match(text, at) is None
-        and _keyword(text, at) is None
+        word is not None and word[0].islower() and _ARTICLE.match(text, at) is None
+        and _PART.match(text, at) is None and _keyword(text, at) is None
     )  # fmt: skip
 
 
