@@ -1,0 +1,44 @@
+"""The words of VSR: all of them, each with our relation or a reason."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from groundplane.spatial.definitions import DEFINITIONS
+from groundplane.spatial.vsr import VSR_WORDS
+
+# How many words VSR's own list has in each class; `among` stands there twice.
+CLASSES = {
+    "adjacency": 10, "directional": 16, "orientation": 4, "projective": 12, "proximity": 5,
+    "topological": 18, "unallocated": 5,
+}  # fmt: skip
+
+
+def test_all_words_of_the_list_are_there():
+    assert Counter(word.category for word in VSR_WORDS.values()) == CLASSES
+    assert sum(word.validated for word in VSR_WORDS.values()) == 66
+
+
+def test_every_word_of_the_data_is_known(data_dir):
+    lines = (data_dir / "vsr" / "zeroshot_dev.jsonl").read_text().splitlines()
+    words = {json.loads(line)["relation"] for line in lines}
+
+    assert len(words) == 40
+    assert all(VSR_WORDS[word].validated for word in words)
+
+
+@pytest.mark.parametrize("row", VSR_WORDS.values(), ids=lambda row: row.word)
+def test_a_word_is_a_relation_or_says_why_not(row):
+    assert all(name in DEFINITIONS for name in row.relations)
+    assert row.relations or row.reason
+    assert not row.negated or len(row.relations) == 1
+
+
+def test_most_words_are_told():
+    told = [word for word in VSR_WORDS.values() if word.relations and word.validated]
+
+    assert len(told) == 54
+    assert VSR_WORDS["outside"].negated
+    assert VSR_WORDS["outside"].relations == ("inside",)
+    assert VSR_WORDS["along"].relations == ("parallel", "next_to")
