@@ -10,6 +10,7 @@ from groundplane.core.errors import InputError
 from groundplane.core.expressions import Extreme, Or, Select, Unique
 from groundplane.core.queries import Expression, Route, nodes_of
 from groundplane.spatial.questions.choosing import CHOOSING, FINDING
+from groundplane.spatial.questions.composing import EXAMPLES, is_composed, read_composition
 from groundplane.spatial.questions.counting import COUNTING, LISTING, ORDERING
 from groundplane.spatial.questions.form import Context, match_form
 from groundplane.spatial.questions.loose import read_loosely
@@ -53,7 +54,7 @@ class ParsedQuestion:
 
 def known_forms() -> tuple[str, ...]:
     """An example question of every form."""
-    return tuple(dict.fromkeys(form.example for form in FORMS))
+    return (*dict.fromkeys(form.example for form in FORMS), *EXAMPLES)
 
 
 def parse_question(
@@ -124,17 +125,28 @@ def _try_forms(cleaned: CleanQuestion) -> ParsedQuestion | None:
     if scenery.text != cleaned.text:
         attempts.append((cleaned.text, Context(unit=cleaned.unit)))
     for text, context in attempts:
-        for wording in dict.fromkeys((rewrite(_core(text)), _core(text))):
-            for form in FORMS:
-                expression = match_form(form, wording, context)
-                if expression is not None and _uses(expression, context):
-                    return ParsedQuestion(
-                        expression=expression,
-                        form=form.name,
-                        choices=cleaned.choices,
-                        unit=cleaned.unit,
-                    )
+        found = _read(_core(text), context)
+        if found is not None:
+            form, expression = found
+            return ParsedQuestion(
+                expression=expression, form=form, choices=cleaned.choices, unit=cleaned.unit
+            )
     return None
+
+
+def _read(text: str, context: Context) -> tuple[str, Expression] | None:
+    """A form and its query: what only the grammar can say, then the forms, then the grammar."""
+    composed = read_composition(text, context)
+    if composed is not None and not _uses(composed, context):
+        composed = None
+    if composed is not None and is_composed(composed):
+        return "composition", composed
+    for wording in dict.fromkeys((rewrite(text), text)):
+        for form in FORMS:
+            expression = match_form(form, wording, context)
+            if expression is not None and _uses(expression, context):
+                return form.name, expression
+    return None if composed is None else ("composition", composed)
 
 
 def _uses(expression: Expression, context: Context) -> bool:

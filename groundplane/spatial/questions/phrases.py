@@ -287,6 +287,7 @@ def _read_words(text: str, *, several: bool) -> SetExpression:
     bad = (
         (_FUNCTION_WORDS | _ARTICLES) & set(words)
         or _ends_in_verb(words)
+        or words[:2] in (["number", "of"], ["amount", "of"])
         or not _NAME.fullmatch(text)
     )
     # `chairs face` and `face the tv` are no names, though a face is one.
@@ -297,7 +298,7 @@ def _read_words(text: str, *, several: bool) -> SetExpression:
     if opening is not None and opening.lastgroup != "touches":
         raise PhraseError(f"{text!r} is a place, not an object")
     if words[-1] in ("furniture", "else") or singular(words[-1]) in ANYTHING:
-        modifiers = [w for w in words[:-1] if w not in ("of", "piece", "pieces")]
+        modifiers = [w for w in words[:-1] if w not in {"of", "piece", "pieces", *ANYTHING}]
         if not modifiers:
             return Select(None)
         thing = words[-1] if singular(words[-1]) in ANYTHING else "things"

@@ -30,7 +30,9 @@ ALL_UNITS = _SQUARE_UNITS | _UNITS
 _ANY_UNIT = "|".join(ALL_UNITS.values())
 
 _CONTRACTIONS = (
+    (r"\bits (?=(?:size|colou?r|material|shape|height|width|depth|length)\b)", "its_"),
     (r"\b(what|where|how|who|which|there|here|it|that|when)'?s\b(?! own)", r"\1 is"),
+    (r"\bits_", "its "),
     (r"\b(what|where|how|which|who)'?re\b", r"\1 are"),
     (r"\bi ?'?m\b", "i am"),
     (r"\b(you|we|they)'re\b", r"\1 are"),
