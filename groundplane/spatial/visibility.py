@@ -278,8 +278,8 @@ def _may_hide(
     along = ((offset * way[:, None]).sum(dim=2) / square[:, None]).clamp(0, 1)
     distance = torch.linalg.vector_norm(offset - along[..., None] * way[:, None], dim=2)
     # A hundredth more than the spheres need: rounding must not lose a box.
-    reach: Tensor = 1.01 * (radius + radius[target][:, None])
-    return distance <= reach
+    near: Tensor = distance <= 1.01 * (radius + radius[target][:, None])
+    return near
 
 
 def _hides(
