@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,29 +151,51 @@ def evaluate_stepgame(questions: str | Path) -> StepGameResult:
 
     Args:
         questions: JSON lines with `story` (sentences, or one text), `question`, `label` (one of
-            `RELATIONS`), and where known `id`, `family` and `hops` (or `k_hop`).
+            `RELATIONS`), and where known `id`, `family` and `hops` (or `k_hop`); or the
+            benchmark's own file, one JSON object of such stories.
 
     Raises:
         InputError: If the file cannot be read or a line is malformed; it names the line.
     """
     path = Path(questions)
-    rows = [_row(line, f"questions {path.name!r}, line {n}", n) for n, line in _lines(path)]
+    rows = [_row(value, where, name) for value, where, name in _values(path)]
     if not rows:
         raise InputError(f"questions {path.name!r}: there are none in it")
     return StepGameResult(items=tuple(_item(row) for row in rows))
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
+def _values(path: Path) -> Iterator[tuple[object, str, str]]:
+    """Each story with where it stands and its name there: a line, or a key of the one object."""
+    where = f"questions {path.name!r}"
+    text = _text(path)
+    whole = _json(text, where) if text.lstrip()[:1] == "{" and "\n" not in text.strip() else None
+    if isinstance(whole, dict) and whole and "story" not in whole:
+        yield from ((value, f"{where}, key {key!r}", key) for key, value in whole.items())
+        return
+    # Not splitlines, which also parts lines at marks that JSON texts may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            at = f"{where}, line {number}"
+            yield _json(line, at), at, str(number)
+
+
+def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise InputError(f"questions {path.name!r}: more than {_MAX_BYTES // 2**30} GB")
-        # Not splitlines, which also parts lines at marks that JSON texts may hold.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"questions {path.name!r}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"questions {path.name!r}: not UTF-8 at byte {error.start}") from error
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _json(text: str, where: str) -> object:
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON: {error}") from error
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,11 +208,7 @@ class _Row:
     label: str
 
 
-def _row(line: str, where: str, number: int) -> _Row:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON: {error}") from error
+def _row(row: object, where: str, name: str) -> _Row:
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected an object, got {type(row).__name__}")
     story = row.get("story")
@@ -202,11 +221,11 @@ def _row(line: str, where: str, number: int) -> _Row:
     label = row["label"].strip().lower()
     if label not in RELATIONS:
         raise InputError(f"{where}: unknown label {label!r}; known: {listing(RELATIONS)}")
-    hops = row.get("hops", row.get("k_hop", 0))
-    if not isinstance(hops, int) or isinstance(hops, bool):
+    hops: Any = row.get("hops", row.get("k_hop", 0))
+    if isinstance(hops, bool) or not str(hops).isdecimal():
         raise InputError(f"{where}: 'hops' must be a whole number, got {hops!r}")
     return _Row(
-        id=str(row.get("id", number)), family=str(row.get("family", "")), hops=hops,
+        id=str(row.get("id", name)), family=str(row.get("family", "")), hops=int(hops),
         story=sentences, question=row["question"], label=label,
     )  # fmt: skip
 
