@@ -20,7 +20,11 @@ __all__ = ["base_of", "is_plural", "noun", "ordinal", "relation_words"]
 
 _RELATIONS = {
     "left_of": "left of", "right_of": "right of", "in_front_of": "in front of",
-    "next_to": "next to", "touches": "touching", "inside": "in",
+    "next_to": "next to", "touches": "touching", "inside": "in", "contains": "containing",
+    "far": "far from", "facing_away": "facing away from", "parallel": "parallel to",
+    "perpendicular": "perpendicular to", "same_size": "the same size as", "bigger": "bigger than",
+    "smaller": "smaller than", "taller": "taller than", "shorter": "shorter than",
+    "longer": "longer than",
 }  # fmt: skip
 _VIEWER = {
     "left_of": "to your left", "right_of": "to your right", "in_front_of": "in front of you",

@@ -139,6 +139,11 @@ class PlaneScene:
             return gaps <= torch.maximum(self._longest(a), self._longest(b))
         raise UnsupportedError(_NO_DEPTH.format(name=name))
 
+    def undecided(self, name: str, index: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """None: what the picture has no relation for is refused outright."""
+        del name
+        return torch.zeros_like(index, dtype=torch.bool)
+
     @staticmethod
     def _longest(boxes: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:
         return (boxes[..., 2:] - boxes[..., :2]).amax(dim=-1)

@@ -14,12 +14,14 @@ from jaxtyping import Bool, Float, Int
 from shapely.geometry.base import BaseGeometry
 from torch import Tensor
 
-from groundplane.core.errors import InputError
+from groundplane.core.errors import InputError, listing
 from groundplane.core.lexicon import surface_share
 from groundplane.spatial import relations
 from groundplane.spatial.boxes import Boxes3D
+from groundplane.spatial.definitions import DEFINITIONS, Definition
 from groundplane.spatial.gap import box_gaps
 from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.orientation import has_front, has_long_side, horizontal_sides
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.sampling import sampled_gap
 
@@ -30,6 +32,9 @@ DistanceMethod = Literal["exact", "sampled"]
 _MOST_PAIRS = 20_000_000
 # More than rounding, and than what gives a flat thing its footprint; metres.
 _SLACK = 1e-3
+# Relations that hold of what is close only, and those that need a side longer than the other.
+_CLOSE = (*relations.WORLD_RELATIONS, "supports")
+_OF_LONG_SIDES = ("parallel", "perpendicular")
 
 
 class UnsupportedError(InputError):
@@ -106,6 +111,10 @@ class Scene(Protocol):
         limit: float | None = None,
     ) -> Bool[Tensor, "a b"]:  # fmt: skip
         """Which subjects stand in a relation that needs no viewer to which anchors."""
+        ...
+
+    def undecided(self, name: str, index: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """Which objects lack what the relation needs, so that it cannot be told of them."""
         ...
 
     def side(
@@ -241,15 +250,8 @@ class MapScene:
     def _horizontal(
         boxes: Boxes3D, fronts: Float[Tensor, "n 2"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """Width and depth: across and along the front; longer and shorter side without one.
-
-        The vertical side is the one whose axis is most parallel to z: boxes fitted to scans lean,
-        and the outline of a leaning box seen from above is too wide.
-        """
-        upright = boxes.axes[:, :, 2].abs().argmax(dim=1)
-        rest = torch.stack([(upright + 1) % 3, (upright + 2) % 3], dim=1)
-        sides = boxes.sizes.gather(1, rest)
-        flat = boxes.axes[:, :, :2].gather(1, rest[:, :, None].expand(-1, -1, 2))
+        """Width and depth: across and along the front; longer and shorter side without one."""
+        sides, flat = horizontal_sides(boxes)
         along = torch.einsum("nij,nj->ni", flat, fronts).abs().argmax(dim=1, keepdim=True)
         known = ~fronts.isnan().any(dim=1)
         longer = sides.argmin(dim=1, keepdim=True)
@@ -276,6 +278,8 @@ class MapScene:
             near = self.gaps(subjects, anchors) <= limit
             return near if name == "within" else ~near
         check_pairs(len(subjects), len(anchors))
+        if name not in _CLOSE:
+            return self._wide_relation(name, subjects, anchors)
         low, high = self._boxes(subjects).hull()
         start, end = self._boxes(anchors).hull()
         # No relation without a stated distance holds between things further apart, from above.
@@ -300,11 +304,34 @@ class MapScene:
             return self._on(b, a, subjects).T
         if name == "next_to":
             return self._next_to(a, b, anchors)
-        holds = getattr(relations, name, None) if name in relations.WORLD_RELATIONS else None
-        if holds is None:
-            raise UnsupportedError(f"a scene of boxes has no relation {name!r}")
-        found: Bool[Tensor, "a b"] = holds(a, b, thresholds=self._thresholds)
+        found: Bool[Tensor, "a b"] = DEFINITIONS[name].function(a, b, thresholds=self._thresholds)
         return found
+
+    def _wide_relation(
+        self, name: str, subjects: Int[Tensor, " a"], anchors: Int[Tensor, " b"]
+    ) -> Bool[Tensor, "a b"]:
+        """A relation that may hold over any distance; one of fronts is told the fronts."""
+        row = DEFINITIONS.get(name)
+        if row is None or row.arity != 2 or row.frame == "viewer":
+            raise UnsupportedError(f"a scene of boxes has no relation {name!r}")
+        sides = (subjects, anchors) if row.symmetric else (subjects,)
+        for rows in sides:
+            lost = self.undecided(name, rows)
+            if len(rows) and bool(lost.all()):
+                raise UnsupportedError(_unknown_way(row, [self.names[i] for i in rows.tolist()]))
+        fronts = [self.map.fronts[rows] for rows in sides] if row.frame == "object" else []
+        found: Bool[Tensor, "a b"] = row.function(
+            self._boxes(subjects), self._boxes(anchors), *fronts, thresholds=self._thresholds
+        )
+        return found
+
+    def undecided(self, name: str, index: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """Which objects lack what the relation needs: a known front, or a long side."""
+        if name in DEFINITIONS and DEFINITIONS[name].frame == "object":
+            return ~has_front(self.map.fronts[index])
+        if name in _OF_LONG_SIDES:
+            return ~has_long_side(self._boxes(index), thresholds=self._thresholds)
+        return torch.zeros_like(index, dtype=torch.bool)
 
     def _next_to(
         self, subjects: Boxes3D, anchors: Boxes3D, rows: Int[Tensor, " b"]
@@ -378,6 +405,21 @@ class MapScene:
     def first_seen(self, index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Seconds since the start of the video; NaN where unknown."""
         return self.map.first_seen[index]
+
+
+def _unknown_way(row: Definition, names: list[str]) -> str:
+    """Why a relation cannot be told of these objects."""
+    several = len(names) > 1
+    who, words = listing(names, limit=6), row.name.replace("_", " ")
+    if row.name in _OF_LONG_SIDES:
+        be, one = ("are", "none of them has") if several else ("is", "it has no")
+        side = " a long side" if several else " long side"
+        return f"{who} {be} about as wide as deep, so {one}{side} that could be {words} to anything"
+    have = "have" if several else "has"
+    return (
+        f"{who} {have} no known front, so it cannot be told whether anything is {words}; a scene "
+        "file states it as 'front'"
+    )
 
 
 def _meets(

@@ -25,6 +25,7 @@ from groundplane.core.expressions import (
     Unique,
 )
 from groundplane.spatial.found import Found, StopError, View
+from groundplane.spatial.fronts import with_fronts
 from groundplane.spatial.nouns import noun
 from groundplane.spatial.ranking import lies_between, ranked, scores_of, ties_of
 from groundplane.spatial.scene import Scene, UnsupportedError
@@ -216,7 +217,9 @@ class SetSolver:
                 Status.AMBIGUOUS, f"{node.relation.replace('_', ' ')} what? name an object"
             )
         holds = self.scene.relation(node.relation, source.index, anchor.index, node.limit)
-        return self._restrict(node, source, anchor, holds)
+        found = with_fronts(self, node, source, self._restrict(node, source, anchor, holds))
+        self.views.extend([] if found.view is None else [found.view])
+        return found
 
     def _seen(self, node: Relate, source: Found, anchor: Found | None) -> Found:
         """A relation that needs a viewer; a viewpoint that fits several places is tried at each."""
