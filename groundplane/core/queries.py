@@ -145,12 +145,14 @@ class Route:
         stops: Where each "go forward until" ends, the goal last.
         turns: One entry before each stop: None where nothing is said, `?` where the turn is
             asked for, else the turn itself (`turn left`, `turn right`, `turn back`).
+        options: The turns that each offered option fills in; none where nothing is offered.
     """
 
     start: SetExpression
     facing: SetExpression
     stops: tuple[SetExpression, ...]
     turns: tuple[str | None, ...]
+    options: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,8 @@ def parse_question(
         raise NotUnderstoodError(_complaint(question, str(error))) from error
     route = _read_route(cleaned.text)
     if route is not None:
+        options = tuple(map(_turns_in, cleaned.choices))
+        route = replace(route, options=tuple(turns for turns in options if turns))
         return ParsedQuestion(expression=route, form="route", choices=cleaned.choices)
     if len(cleaned.text) > 400:
         raise NotUnderstoodError(_complaint(question, "it is too long for one question"))
@@ -180,6 +182,12 @@ def _landmark(text: str) -> Unique:
     except PhraseError:
         return Unique(Select(words))
     return place if isinstance(place, Unique) else Unique(place)
+
+
+def _turns_in(choice: str) -> tuple[str, ...]:
+    """The turns of an option: `Turn Back, Turn Left`."""
+    words = (" ".join(part.lower().split()) for part in choice.split(","))
+    return tuple(word for word in words if re.fullmatch(r"turn (?:left|right|back)", word))
 
 
 def _read_route(text: str) -> Route | None:
