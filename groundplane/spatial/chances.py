@@ -1,9 +1,13 @@
 """Probabilities of relations between boxes that are known up to noise.
 
-`CLOSED_FORMS` have one, since they compare a linear form of the boxes with a number. All other
-relations have the share of `SAMPLES` sampled worlds in which they hold. Sampled worlds come one
-after another from one generator on the CPU, so that neither the device nor the number of worlds
-taken at a time changes any of them.
+| relations | probability |
+|---|---|
+| `CLOSED_FORMS`: left, right, in front, behind, taller, shorter | exact: linear in the boxes |
+| `FIRST_ORDER`: touches, near, within, far | closed form of the gap, taken as linear |
+| `SAMPLED`: all others | share of `SAMPLES` sampled worlds in which the relation holds |
+
+Sampled worlds come one after another from one generator on the CPU, so that neither the device
+nor the number of worlds taken at a time changes any of them.
 """
 
 from __future__ import annotations
@@ -19,15 +23,29 @@ from groundplane.spatial import relations
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.scene import check_pairs
-from groundplane.spatial.uncertainty import covariance_of, variance_of
+from groundplane.spatial.uncertainty import covariance_of, signed_gap, variance_of
 
-__all__ = ["CLOSED_FORMS", "SAMPLES", "SEED", "relation_probability", "sampled_worlds"]
+__all__ = [
+    "CLOSED_FORMS",
+    "FIRST_ORDER",
+    "SAMPLED",
+    "SAMPLES",
+    "SEED",
+    "relation_probability",
+    "sampled_worlds",
+]
 
 # A share of 200 worlds is off by 0.035 at most: one standard deviation, at a probability of half.
 SAMPLES = 200
 SEED = 0
-# What these compare is linear in the boxes: centres along a direction.
-CLOSED_FORMS = relations.VIEWER_RELATIONS
+# What these compare is linear in the boxes: centres along a direction, vertical extents.
+CLOSED_FORMS = (*relations.VIEWER_RELATIONS, "taller", "shorter")
+# Noise added once more would lengthen gaps that it has lengthened already (docs/error-bars.md).
+FIRST_ORDER = ("touches", "near", "within", "far")
+SAMPLED = (
+    "on", "supports", "under", "above", "below", "inside", "contains", "next_to", "bigger",
+    "smaller", "longer", "same_size", "parallel", "perpendicular", "aligned_with",
+)  # fmt: skip
 # A sampled side is never shorter than this, metres: the truth is positive.
 _LEAST_SIDE = 1e-3
 _TINY = 1e-12
@@ -65,21 +83,22 @@ def sampled_worlds(
 
 def relation_probability(
     name: str, subjects: Boxes3D, anchors: Boxes3D, *, view: Float[Tensor, " 3"] | None = None,
-    thresholds: Thresholds = THRESHOLDS, samples: int = SAMPLES, seed: int = SEED,
+    limit: float | None = None, thresholds: Thresholds = THRESHOLDS, seed: int = SEED,
 ) -> Float[Tensor, "n m"]:  # fmt: skip
     """How probable it is that a relation holds of each subject and each anchor.
 
     Args:
-        name: A relation of `WORLD_RELATIONS`, or of `VIEWER_RELATIONS`.
+        name: One of `CLOSED_FORMS`, `FIRST_ORDER` and `SAMPLED`.
         subjects: n boxes, each with an error of its own.
-        anchors: m boxes. A pair of a box and itself has no meaning here.
+        anchors: m boxes on the same device. A pair of a box and itself has no meaning here.
         view: Where the viewer looks, world frame; for the relations of the viewer.
+        limit: For `within`, metres.
         thresholds: Every number that a relation turns on.
-        samples: Worlds to sample for a relation without a closed form.
-        seed: Of the generator.
+        seed: Of the sampled worlds.
 
     Raises:
-        InputError: If there is no such relation, or a view is missing or out of place.
+        InputError: If there is no such relation, or a view or limit is missing or out of place.
+        UnsupportedError: If so many pairs would not fit in memory.
 
     Examples:
         >>> box = Boxes3D(
@@ -92,43 +111,106 @@ def relation_probability(
         >>> ahead = torch.tensor([0.0, 1.0, 0.0])
         >>> round(float(relation_probability("left_of", box, right, view=ahead)), 2)
         0.84
+        >>> nothing = box[torch.zeros(0, dtype=torch.long)]
+        >>> relation_probability("near", box, nothing).shape
+        torch.Size([1, 0])
     """
-    needs_view = name in relations.VIEWER_RELATIONS
-    if not needs_view and name not in relations.WORLD_RELATIONS:
-        known = ", ".join((*relations.WORLD_RELATIONS, *relations.VIEWER_RELATIONS))
-        raise InputError(f"relation: expected one of {known}; got {name!r}")
-    if needs_view != (view is not None):
-        need = "needs a view" if needs_view else "takes no view"
-        raise InputError(f"relation {name!r} {need}; it is where the viewer looks")
-    if view is not None:
-        return _side_probability(name, subjects, anchors, view, thresholds.side_offset)
+    _check_needs(name, view, limit)
     check_pairs(len(subjects), len(anchors))
-    holds = getattr(relations, name)
-    both, n = _joined(subjects, anchors), len(subjects)
-    total = subjects.centers.new_zeros(n, len(anchors))
-    for world in sampled_worlds(both, samples=samples, seed=seed):
-        total += holds(_part(world, slice(0, n)), _part(world, slice(n, None)),
-                       thresholds=thresholds)  # fmt: skip
-    return total / samples
+    if view is not None:
+        return _side_chance(subjects, anchors, _way(name, view).to(subjects.centers), thresholds)
+    if name in CLOSED_FORMS:
+        taller = _taller_chance(*((subjects, anchors) if name == "taller" else (anchors, subjects)))
+        return taller if name == "taller" else taller.T
+    if name in FIRST_ORDER:
+        limits = {
+            "touches": thresholds.touch_gap, "near": thresholds.near_gap, "far": thresholds.far_gap,
+        }  # fmt: skip
+        close = _within_chance(subjects, anchors, limits[name] if limit is None else limit)
+        return 1 - close if name == "far" else close
+    return _share_of_worlds(name, subjects, anchors, thresholds, seed)
 
 
-def _side_probability(
-    name: str, subjects: Boxes3D, anchors: Boxes3D, view: Float[Tensor, " 3"], offset: float
-) -> Float[Tensor, "n m"]:
-    """The chance that the difference of the centres along a direction exceeds the offset."""
+def _check_needs(name: str, view: Tensor | None, limit: float | None) -> None:
+    known = (*CLOSED_FORMS, *FIRST_ORDER, *SAMPLED)
+    if name not in known:
+        raise InputError(f"relation: expected one of {', '.join(known)}; got {name!r}")
+    for what, given, needed in (
+        ("view", view is not None, name in relations.VIEWER_RELATIONS),
+        ("limit", limit is not None, name == "within"),
+    ):
+        if given != needed:
+            raise InputError(f"relation {name!r} {'needs' if needed else 'takes no'} {what}")
+
+
+def _way(name: str, view: Float[Tensor, " 3"]) -> Float[Tensor, " 3"]:
+    """The direction along which a subject is further, of length 1."""
     flat = torch.stack([view[0], view[1], torch.zeros_like(view[0])])
+    if not float(flat.norm()) > 1e-6:
+        raise InputError(f"view: expected a direction with a horizontal part, got {view.tolist()}")
     ahead = flat / flat.norm()
     left = torch.stack([-ahead[1], ahead[0], ahead[2]])
-    way = {"left_of": left, "right_of": -left, "in_front_of": -ahead, "behind": ahead}[name]
-    way = way.to(subjects.centers)
-    lead = (subjects.centers @ way)[:, None] - anchors.centers @ way
+    ways: dict[str, Tensor] = {
+        "left_of": left,
+        "right_of": -left,
+        "in_front_of": -ahead,
+        "behind": ahead,
+    }
+    return ways[name]
+
+
+def _side_chance(
+    subjects: Boxes3D, anchors: Boxes3D, way: Float[Tensor, " 3"], thresholds: Thresholds
+) -> Float[Tensor, "n m"]:
+    """The chance that a centre lies further along a direction by more than the offset."""
     slope = torch.cat([way, torch.zeros_like(way)])
-    variance = variance_of(subjects, slope.expand(len(subjects), 6))[:, None] + variance_of(
-        anchors, slope.expand(len(anchors), 6)
-    )
-    sure = (lead > offset).to(lead)
-    chance = torch.special.ndtr((lead - offset) / variance.sqrt().clamp(min=_TINY))
+    first, other = (variance_of(b, slope.expand(len(b), 6)) for b in (subjects, anchors))
+    lead = (subjects.centers @ way)[:, None] - anchors.centers @ way - thresholds.side_offset
+    return _chance(lead, first[:, None] + other)
+
+
+def _taller_chance(subjects: Boxes3D, anchors: Boxes3D) -> Float[Tensor, "n m"]:
+    """The chance that one vertical extent, a linear form of the sides, exceeds another."""
+    (high, first), (low, other) = (_height(boxes) for boxes in (subjects, anchors))
+    return _chance(high[:, None] - low, first[:, None] + other)
+
+
+def _height(boxes: Boxes3D) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """The vertical extent and its variance."""
+    share = boxes.axes[:, :, 2].abs()
+    slope = torch.cat([torch.zeros_like(share), share], dim=1)
+    return (share * boxes.sizes).sum(dim=1), variance_of(boxes, slope)
+
+
+def _within_chance(subjects: Boxes3D, anchors: Boxes3D, limit: float) -> Float[Tensor, "n m"]:
+    """The chance that the gap is at most the limit, to first order."""
+    rows = torch.arange(len(subjects), device=subjects.centers.device)
+    columns = torch.arange(len(anchors), device=rows.device)
+    pairs = torch.cartesian_prod(rows, columns).reshape(-1, 2)
+    gap, spread = signed_gap(subjects[pairs[:, 0]], anchors[pairs[:, 1]])
+    chance = _chance(limit - gap, spread.square(), at_zero=True)
+    return chance.view(len(subjects), len(anchors))
+
+
+def _chance(
+    lead: Float[Tensor, "*shape"], variance: Float[Tensor, "*shape"], *, at_zero: bool = False
+) -> Float[Tensor, "*shape"]:
+    """The chance that a normal variable is positive; what is certain is 0 or 1."""
+    sure = (lead >= 0 if at_zero else lead > 0).to(lead)
+    chance = torch.special.ndtr(lead / variance.sqrt().clamp(min=_TINY))
     return torch.where(variance > 0, chance, sure)
+
+
+def _share_of_worlds(
+    name: str, subjects: Boxes3D, anchors: Boxes3D, thresholds: Thresholds, seed: int
+) -> Float[Tensor, "n m"]:
+    """The share of the sampled worlds in which a relation holds."""
+    holds, n = getattr(relations, name), len(subjects)
+    total = subjects.centers.new_zeros(n, len(anchors))
+    for world in sampled_worlds(_joined(subjects, anchors), seed=seed):
+        first, other = _part(world, slice(0, n)), _part(world, slice(n, None))
+        total += holds(first, other, thresholds=thresholds)
+    return torch.div(total, SAMPLES)
 
 
 def _root(boxes: Boxes3D) -> Float[Tensor, "n 6 6"]:

@@ -34,6 +34,7 @@ __all__ = [
     "distance_interval",
     "paired_distance_interval",
     "quantile",
+    "signed_gap",
     "size_interval",
     "variance_of",
 ]
@@ -109,17 +110,27 @@ def paired_distance_interval(a: Boxes3D, b: Boxes3D, *, level: float = LEVEL) ->
         >>> paired_distance_interval(nothing, nothing).value.shape
         torch.Size([0])
     """
-    on_a, on_b, gap = closest_points(a, b)
-    way = on_b - on_a
-    deep, inward = _penetration(a, b)
-    apart = (gap > 0)[:, None]
-    along = torch.where(apart, way / gap.clamp(min=_TINY)[:, None], inward)
-    signed = torch.where(gap > 0, gap, -deep)
-    spread = (variance_of(a, _slope(a, -along)) + variance_of(b, _slope(b, along))).sqrt()
+    signed, spread = signed_gap(a, b)
     reach = quantile(level) * spread
-    return Interval(
-        value=gap, low=(signed - reach).clamp(min=0), high=(signed + reach).clamp(min=0)
-    )
+    low, high = (signed - reach).clamp(min=0), (signed + reach).clamp(min=0)
+    return Interval(value=signed.clamp(min=0), low=low, high=high)
+
+
+def signed_gap(a: Boxes3D, b: Boxes3D) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """The gap of box i of `a` and box i of `b`, and its standard deviation to first order.
+
+    Returns:
+        Metres; negative where the boxes overlap: minus the least move that parts them.
+
+    Raises:
+        ShapeError: If the numbers of boxes differ.
+    """
+    on_a, on_b, gap = closest_points(a, b)
+    deep, inward = _penetration(a, b)
+    way = torch.div(on_b - on_a, gap.clamp(min=_TINY)[:, None])
+    along = torch.where((gap > 0)[:, None], way, inward)
+    variance = variance_of(a, _slope(a, -along)) + variance_of(b, _slope(b, along))
+    return torch.where(gap > 0, gap, -deep), variance.sqrt()
 
 
 def center_distance_interval(a: Boxes3D, b: Boxes3D, *, level: float = LEVEL) -> Interval:
