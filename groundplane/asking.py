@@ -121,11 +121,11 @@ class Reply:
             "frame": self.frame,
             "measure": answer.measure,
             "evidence": list(answer.evidence),
+            "path": [list(point) for point in answer.path] or None,
             "regions": self._region_records(),
             "what_if": None if self.what_if is None else [flip.record() for flip in self.what_if],
             "trace": [
-                {"name": step.name, "detail": step.detail, "seconds": step.seconds}
-                for step in self.trace
+                {"name": s.name, "detail": s.detail, "seconds": s.seconds} for s in self.trace
             ],
         }
 

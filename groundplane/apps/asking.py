@@ -194,8 +194,8 @@ def _error_line(name: str, error: GroundplaneError, *, as_json: bool, question: 
     if not as_json:
         return f"{name}: error: {error}"
     empty = dict.fromkeys(
-        ("value", "unit", "choice", "interval", "probability", "runner_up", "frame", "what_if")
-    )
+        ("value", "unit", "choice", "interval", "probability", "runner_up", "frame", "path")
+    ) | {"what_if": None}
     return _dump(
         {
             "question": question, "source": name, "status": Status.CANNOT_DETECT.value,
@@ -212,6 +212,7 @@ def _draw(asker: Asker, reply: Reply, path: Path) -> None:
         draw_map(
             asker.scene, path, evidence=reply.evidence, title=reply.text,
             viewpoint=_viewpoint(asker.scene, reply), line=_line(asker.scene, reply),
+            way=reply.answer.path,
         )  # fmt: skip
     elif asker.image is not None and reply.regions is not None:
         draw_photo(asker.image, reply.regions, path, evidence=reply.evidence, title=reply.text)

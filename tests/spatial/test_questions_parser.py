@@ -54,6 +54,27 @@ TABLE = """\
 = extreme(or([<sofa>, <tv>]), 'first_seen', largest=False)
 ? Which of the lamp or the bed comes into view last?
 = extreme(or([<lamp>, <bed>]), 'first_seen', largest=True)
+# walking distance
+? How far do I have to walk from the sofa to the door?
+= way(start=<sofa>, goal=<door>)
+? What is the walking distance between the bed and the tv, in feet?
+= way(start=<bed>, goal=<tv>, unit='ft')
+? Standing at the sofa, how far do I have to walk to the door?
+= way(start=<sofa>, goal=<door>)
+# way possible
+? Can I get from the sofa to the door?
+= way(start=<sofa>, goal=<door>, tell='possible')
+? Can a robot 80 cm wide drive from the bed to chair-1?
+= way(start=<bed>, goal=<chair-1>, tell='possible', width=0.8)
+? Is there a way from the sofa to the tv?
+= way(start=<sofa>, goal=<tv>, tell='possible')
+# way
+? How do I get from the sofa to the door?
+= way(start=<sofa>, goal=<door>, tell='steps')
+? What is the shortest way from the chair nearest the tv to the door?
+= way(start=unique(extreme({chair}, nearest, to <tv>)), goal=<door>, tell='steps')
+? Give me directions from the sofa to the lamp on the table
+= way(start=<sofa>, goal=unique(relate({lamp}, 'on', to <table>)), tell='steps')
 # as many as
 ? Are there at least two chairs?
 = compare(left=count({chairs}), 'more', right=1)
