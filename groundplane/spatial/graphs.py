@@ -23,6 +23,7 @@ from groundplane.core.errors import InputError, did_you_mean, listing
 from groundplane.spatial import relations as rel
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.gap import closest_points
+from groundplane.spatial.map import CognitiveMap
 
 __all__ = ["EDGE_KINDS", "WORLD_FRAME", "build_graph"]
 
@@ -32,25 +33,34 @@ EDGE_LIMIT = 2_000_000
 _BLOCK = 256
 WORLD_FRAME = "world, z up"
 
-_World = Callable[[Boxes3D, Boxes3D], Bool[Tensor, "n m"]]
+_World = Callable[..., Bool[Tensor, "n m"]]
 _WORLD: Mapping[str, _World] = {
-    "on": rel.on,
-    "under": rel.under,
-    "above": rel.above,
-    "below": rel.below,
-    "inside": rel.inside,
-    "contains": rel.contains,
-    "touches": rel.touches,
-    "next_to": rel.next_to,
-}
-_VIEWED: Mapping[str, Callable[..., Bool[Tensor, "n m"]]] = {
+    "on": rel.on, "under": rel.under, "above": rel.above, "below": rel.below,
+    "inside": rel.inside, "contains": rel.contains, "supports": rel.supports,
+    "touches": rel.touches, "next_to": rel.next_to, "far": rel.far,
+    "bigger": rel.bigger, "smaller": rel.smaller, "taller": rel.taller, "shorter": rel.shorter,
+    "longer": rel.longer, "same_size": rel.same_size, "parallel": rel.parallel,
+    "perpendicular": rel.perpendicular, "aligned_with": rel.aligned_with,
+}  # fmt: skip
+_VIEWED: Mapping[str, _World] = {
     "left_of": rel.left_of,
     "right_of": rel.right_of,
     "in_front_of": rel.in_front_of,
     "behind": rel.behind,
 }
+# These need the subject's own front, and do not hold where it is unknown.
+_FRONTED: Mapping[str, _World] = {"facing": rel.facing, "facing_away": rel.facing_away}
 # `near` is by the limit and the hulls; `distance` gives the exact gap of the boxes.
-EDGE_KINDS = ("near", "distance", *_WORLD, *_VIEWED)
+EDGE_KINDS = ("near", "distance", *_WORLD, *_VIEWED, *_FRONTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Pairs:
+    """Ordered pairs of objects that edges may join."""
+
+    first: Int[np.ndarray, " m"]
+    second: Int[np.ndarray, " m"]
+    metres: Float[np.ndarray, " m"]  # between the hulls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,21 +75,20 @@ class _Edges:
 
 
 def build_graph(
-    nodes: Mapping[str, dict[str, Any]],
-    boxes: Boxes3D,
+    scene: CognitiveMap,
     *,
-    limit: float | None,
+    limit: float | None = 2.0,
     relations: Sequence[str] = ("near",),
     view: Float[Tensor, " 3"] | None = None,
 ) -> Any:
     """A `networkx.MultiDiGraph` of objects with an edge for each relation that holds.
 
     Args:
-        nodes: Id to attributes, in the order of the boxes.
-        boxes: Metres, world frame.
+        scene: The map.
         limit: Greatest distance of two hulls that edges join, metres; None joins all.
         relations: Kinds of edges, any of `EDGE_KINDS`.
-        view: Where the viewer looks; the kinds `left_of` to `behind` need it.
+        view: Where the viewer looks; the kinds `left_of` to `behind` need it. The scene's own
+            camera where it is not given.
 
     Returns:
         The graph. The key of an edge is its kind. An edge holds `kind`; `value`, metres for `near`
@@ -93,21 +102,41 @@ def build_graph(
     """
     import networkx
 
+    view = scene.view if view is None else view
     _check_kinds(relations, view)
-    low, high = (end.detach().double().cpu().numpy() for end in boxes.hull())
-    first, second, metres = _candidates(low, high, limit)
-    names = list(nodes)
+    low, high = (end.detach().double().cpu().numpy() for end in scene.objects.hull())
+    pairs = _candidates(low, high, limit)
     graph: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
-    graph.add_nodes_from(nodes.items())
+    graph.add_nodes_from(_nodes(scene))
     total = 0
-    for edges in _typed(boxes, first, second, metres=metres, kinds=relations, view=view):
+    for edges in _typed(scene, pairs, kinds=relations, view=view):
         total += len(edges.first)
         _check_edges(total)
         for start, end, attributes in _told(edges):
-            a, b = names[start], names[end]
-            regions = (*nodes[a].get("provenance", ()), *nodes[b].get("provenance", ()))
+            a, b = scene.ids[start], scene.ids[end]
+            regions = (*scene.provenance.get(a, ()), *scene.provenance.get(b, ()))
             graph.add_edge(a, b, key=edges.kind, **attributes, provenance=regions)
     return graph
+
+
+def _nodes(scene: CognitiveMap) -> Iterator[tuple[str, dict[str, object]]]:
+    """Each object with its columns."""
+    boxes = scene.objects
+    columns = (boxes.centers, boxes.sizes, scene.scores, scene.first_seen)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for i, (center, size, score, seen) in enumerate(rows):
+        yield (
+            scene.ids[i],
+            {
+                "label": scene.labels[i],
+                "center": tuple(center),
+                "size": tuple(size),
+                "score": score,
+                "attributes": dict(scene.attributes[i]),
+                "first_seen": seen,
+                "provenance": scene.provenance.get(scene.ids[i], ()),
+            },
+        )
 
 
 def _check_kinds(kinds: Sequence[str], view: Float[Tensor, " 3"] | None) -> None:
@@ -125,13 +154,13 @@ def _check_kinds(kinds: Sequence[str], view: Float[Tensor, " 3"] | None) -> None
 
 def _candidates(
     low: Float[np.ndarray, "n 3"], high: Float[np.ndarray, "n 3"], limit: float | None
-) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """Ordered pairs whose hulls are within the limit, and the distance of the hulls."""
+) -> _Pairs:
+    """Ordered pairs whose hulls are within the limit."""
     first, second = _pairs(low, high, limit)
     gap = np.maximum(low[first] - high[second], low[second] - high[first]).clip(min=0)
     distance = np.sqrt((gap**2).sum(axis=1))
     near = distance <= (math.inf if limit is None else limit)
-    return first[near], second[near], distance[near]
+    return _Pairs(first=first[near], second=second[near], metres=distance[near])
 
 
 def _pairs(
@@ -160,32 +189,27 @@ def _check_edges(count: int) -> None:
 
 
 def _typed(
-    boxes: Boxes3D,
-    first: Int[np.ndarray, " m"],
-    second: Int[np.ndarray, " m"],
-    *,
-    metres: Float[np.ndarray, " m"],
-    kinds: Sequence[str],
-    view: Float[Tensor, " 3"] | None,
+    scene: CognitiveMap, pairs: _Pairs, *, kinds: Sequence[str], view: Float[Tensor, " 3"] | None
 ) -> Iterator[_Edges]:
     """The edges of each kind, in the order asked for."""
+    boxes = scene.objects
     for kind in dict.fromkeys(kinds):
-        frame = WORLD_FRAME
-        if kind == "near":
-            held, gaps = np.ones(len(first), dtype=bool), metres
-        elif kind == "distance":
-            held, gaps = np.ones(len(first), dtype=bool), _exact(boxes, first, second)
+        frame, gaps = WORLD_FRAME, None
+        if kind in ("near", "distance"):
+            held = np.ones(len(pairs.first), dtype=bool)
+            gaps = pairs.metres if kind == "near" else _exact(boxes, pairs)
         elif view is not None and kind in _VIEWED:
             look = view.to(boxes.centers)
             frame = f"viewer who looks along ({', '.join(f'{part:.2f}' for part in look.tolist())})"
-            held = _holds(boxes, first, second, partial(_VIEWED[kind], view=look))
-            gaps = None
+            held = _holds(boxes, pairs, partial(_VIEWED[kind], view=look))
+        elif kind in _FRONTED:
+            held = _holds(boxes, pairs, _FRONTED[kind], scene.fronts)
         else:
-            held, gaps = _holds(boxes, first, second, _WORLD[kind]), None
+            held = _holds(boxes, pairs, _WORLD[kind])
         yield _Edges(
             kind=kind,
-            first=first[held],
-            second=second[held],
+            first=pairs.first[held],
+            second=pairs.second[held],
             metres=None if gaps is None else gaps[held],
             frame=frame,
         )
@@ -202,12 +226,10 @@ def _told(edges: _Edges) -> Iterator[tuple[int, int, dict[str, object]]]:
         yield start, end, {**same, "value": metres, "distance": metres}
 
 
-def _exact(
-    boxes: Boxes3D, first: Int[np.ndarray, " m"], second: Int[np.ndarray, " m"]
-) -> Float[np.ndarray, " m"]:
+def _exact(boxes: Boxes3D, pairs: _Pairs) -> Float[np.ndarray, " m"]:
     """The gap of each pair, metres; each is computed once for both ways."""
     device = boxes.centers.device
-    ends = np.sort(np.stack([first, second]), axis=0)
+    ends = np.sort(np.stack([pairs.first, pairs.second]), axis=0)
     once, back = np.unique(ends, axis=1, return_inverse=True)
     a, b = (torch.from_numpy(end).to(device) for end in once)
     gaps = closest_points(boxes[a], boxes[b])[2].detach().double().cpu().numpy()
@@ -215,12 +237,10 @@ def _exact(
 
 
 def _holds(
-    boxes: Boxes3D,
-    first: Int[np.ndarray, " m"],
-    second: Int[np.ndarray, " m"],
-    test: _World,
+    boxes: Boxes3D, pairs: _Pairs, test: _World, fronts: Float[Tensor, "n 3"] | None = None
 ) -> Bool[np.ndarray, " m"]:
     """Whether a relation holds of each candidate pair, block by block of neighbours."""
+    first, second = pairs.first, pairs.second
     held = np.zeros(len(first), dtype=bool)
     if not len(first):
         return held
@@ -230,8 +250,9 @@ def _holds(
     for rows in np.split(order, np.flatnonzero(np.diff(rank[order])) + 1):
         subjects, i = np.unique(first[rows], return_inverse=True)
         anchors, j = np.unique(second[rows], return_inverse=True)
-        a, b = (boxes[torch.from_numpy(part).to(device)] for part in (subjects, anchors))
-        table = test(a, b)
+        a, b = (torch.from_numpy(part).to(device) for part in (subjects, anchors))
+        own = () if fronts is None else (fronts[a],)
+        table = test(boxes[a], boxes[b], *own)
         pick = (torch.from_numpy(part.reshape(-1)).to(device) for part in (i, j))
         held[rows] = table[tuple(pick)].cpu().numpy()
     return held

@@ -233,22 +233,7 @@ class CognitiveMap:
         """
         from groundplane.spatial.graphs import build_graph
 
-        centers, sizes = self.objects.centers.tolist(), self.objects.sizes.tolist()
-        scores, seen = self.scores.tolist(), self.first_seen.tolist()
-        nodes = {
-            name: {
-                "label": self.labels[i],
-                "center": tuple(centers[i]),
-                "size": tuple(sizes[i]),
-                "score": scores[i],
-                "attributes": dict(self.attributes[i]),
-                "first_seen": seen[i],
-                "provenance": self.provenance.get(name, ()),
-            }
-            for i, name in enumerate(self.ids)
-        }
-        look = self.view if view is None else view
-        return build_graph(nodes, self.objects, limit=limit, relations=relations, view=look)
+        return build_graph(self, limit=limit, relations=relations, view=view)
 
     def to_text(self, *, budget: int | None = None, view: Float[Tensor, " 3"] | None = None) -> str:
         """The map in words for a language model's prompt; see `map_text.write_text`.

@@ -99,7 +99,8 @@ class TestGraph:
 
 
 VIEWED = ("left_of", "right_of", "in_front_of", "behind")
-WORLD = ("on", "under", "above", "below", "inside", "contains", "touches", "next_to")
+FRONTED = ("facing", "facing_away")
+WORLD = [kind for kind in graphs.EDGE_KINDS[2:] if kind not in (*VIEWED, *FRONTED)]
 AHEAD = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
 
 
@@ -107,16 +108,16 @@ def room():
     scene = SceneBuilder().add("table", at=(0, 0, 0.4), size=(1.6, 0.9, 0.8), yaw=20)
     scene.add("cup", at=(0.2, 0.1, 0.85), size=(0.08, 0.08, 0.1), regions=["r7"])
     scene.add("stool", at=(0.1, 0, 0.2), size=(0.35, 0.35, 0.4)).add("lamp", at=(0, 0, 2.0))
-    return scene.add("sofa", at=(0, 3.2, 0.4), size=(2, 0.9, 0.8), yaw=45).build()
+    return scene.add("sofa", at=(0, 3.2, 0.4), size=(2, 0.9, 0.8), yaw=45, front=[0, -1, 0]).build()
 
 
 class TestTypedEdges:
-    @pytest.mark.parametrize("kind", [*WORLD, *VIEWED])
+    @pytest.mark.parametrize("kind", [*WORLD, *VIEWED, *FRONTED])
     def test_an_edge_is_there_where_the_relation_holds(self, kind, monkeypatch):
         monkeypatch.setattr(graphs, "_BLOCK", 2)
         scene = room()
         test = getattr(relations, kind)
-        extra = (AHEAD,) if kind in VIEWED else ()
+        extra = (AHEAD,) if kind in VIEWED else (scene.fronts,) if kind in FRONTED else ()
         table = test(scene.objects, scene.objects, *extra)
         graph = scene.graph(limit=None, relations=(kind,), view=AHEAD)
 
