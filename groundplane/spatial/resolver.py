@@ -47,7 +47,7 @@ class QueryResolver:
     ) -> None:
         self._distance = distance
         self._thresholds = thresholds
-        self._caution = Caution() if caution is None else caution
+        self._caution = replace(caution or Caution(), thresholds=thresholds)
         self._lock = threading.Lock()
         self._last: tuple[CognitiveMap, MapScene] | None = None
 

@@ -33,8 +33,9 @@ from groundplane.core.answer import Answer, Value, plain
 from groundplane.core.expressions import Select, SetExpression, Viewpoint
 from groundplane.core.queries import Expression, nodes_of
 from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.margins import Solve, is_measured
 from groundplane.spatial.scene import MapScene
-from groundplane.spatial.worlds import Solve, is_fixed, is_measured
+from groundplane.spatial.worlds import is_fixed
 
 __all__ = ["FARTHEST", "MOST_OBJECTS", "Flip", "Perturbation", "what_if"]
 

@@ -17,9 +17,9 @@ could be told by itself; then that one is told. Below the threshold nothing can 
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,6 +32,7 @@ from groundplane.core.expressions import (
     Extreme,
     Filter,
     Or,
+    Relate,
     Select,
     SetExpression,
     Unique,
@@ -44,33 +45,28 @@ from groundplane.core.queries import (
     Expression,
     Measure,
     Order,
+    Way,
     nodes_of,
 )
-from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.chances import SAMPLES, SEED, sampled_worlds
+from groundplane.spatial.chances import (
+    FIRST_ORDER,
+    SAMPLES,
+    SEED,
+    relation_probability,
+    sampled_worlds,
+)
 from groundplane.spatial.hedging import shown
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.uncertainty import (
-    LEVEL,
-    Interval,
-    center_distance_interval,
-    paired_distance_interval,
-    quantile,
-    size_interval,
-)
-from groundplane.spatial.units import convert
+from groundplane.spatial.margins import Solve, is_measured, with_each_interval, with_interval
+from groundplane.spatial.relations import THRESHOLDS, Thresholds
 
-__all__ = ["TOO_CLOSE", "Caution", "Solve", "is_fixed", "is_measured", "weigh"]
+__all__ = ["TOO_CLOSE", "Caution", "is_fixed", "weigh"]
 
-Solve = Callable[[CognitiveMap, Expression], Answer]
 TOO_CLOSE = 0.8
 # These nodes go by names, counts and times, none of which moves with a box.
 _FIXED = (Select, Unique, Filter, And, Or, Except, Count, Exists, Compare, Order)
 _FIXED_NAMES = frozenset({"count", "first_seen", "label", "color", "material", "shape"})
-# These may be negative: they are heights above the floor.
-_SIGNED = frozenset({"elevation", "top"})
-# Difference quotients: this share of the box's longest side to either side.
-_STEP = 1e-4
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # A member of a set is in doubt where it is in so many of the worlds and not in as many.
 _DOUBTFUL = 0.05
 
@@ -81,8 +77,9 @@ class Caution:
 
     Attributes:
         too_close: The least probability of an answer that is told.
-        samples: How many worlds are sampled.
+        samples: How many worlds are sampled; of a way on foot a fifth, since each takes long.
         seed: Of the sampled worlds.
+        thresholds: The numbers that relations turn on.
 
     Raises:
         InputError: If a number is out of range.
@@ -91,6 +88,7 @@ class Caution:
     too_close: float = TOO_CLOSE
     samples: int = SAMPLES
     seed: int = SEED
+    thresholds: Thresholds = THRESHOLDS
 
     def __post_init__(self) -> None:
         if not 0 <= self.too_close <= 1:
@@ -119,17 +117,60 @@ def weigh(
     if scene.objects.covariance is None or answer.value is None or is_fixed(expression):
         return answer
     if is_measured(answer):
-        answer = _with_interval(scene, expression, answer, solve)
+        answer = with_interval(scene, expression, answer, solve)
         if is_fixed(getattr(expression, "of", ())):
             return answer
         worlds = _Worlds(answer, of=_objects)
     elif isinstance(expression, Measure):
-        return answer
+        return with_each_interval(scene, expression, answer, solve)
+    elif (chance := _pair_chance(scene, expression, solve, caution.thresholds)) is not None:
+        return _told_with(answer, chance, caution)
     else:
-        worlds = _Worlds(answer, of=_members if isinstance(expression, SetExpression) else _value)
-    for boxes in sampled_worlds(scene.objects, samples=caution.samples, seed=caution.seed):
+        worlds = _Worlds(answer, of=_counted(expression))
+    samples = max(caution.samples // 5, 1) if isinstance(expression, Way) else caution.samples
+    for boxes in sampled_worlds(scene.objects, samples=samples, seed=caution.seed):
         worlds.add(solve(replace(scene, objects=boxes), expression))
     return worlds.verdict(caution)
+
+
+def _counted(expression: Expression) -> Callable[[Answer], Value]:
+    """What of an answer is counted over the worlds."""
+    if isinstance(expression, Way):
+        return _unmeasured
+    return _members if isinstance(expression, SetExpression) else _value
+
+
+def _pair_chance(
+    scene: CognitiveMap, expression: Expression, solve: Solve, thresholds: Thresholds
+) -> float | None:
+    """The chance that one object is near, touches or is within so far of another: no sampling."""
+    node = expression.source if isinstance(expression, Exists) else None
+    if not isinstance(node, Relate) or node.relation not in (*FIRST_ORDER, "beyond"):
+        return None
+    ends = [
+        solve(scene, end).evidence if _is_name(end) else () for end in (node.source, node.anchor)
+    ]
+    if [len(end) for end in ends] != [1, 1] or ends[0] == ends[1]:
+        return None
+    subject, anchor = (scene.objects[torch.tensor([scene.ids.index(end[0])])] for end in ends)
+    name = "within" if node.relation == "beyond" else node.relation
+    chance = float(
+        relation_probability(name, subject, anchor, limit=node.limit, thresholds=thresholds)
+    )
+    return 1 - chance if node.relation == "beyond" else chance
+
+
+def _is_name(node: SetExpression | None) -> bool:
+    """Whether an expression names things and does not look for them."""
+    return isinstance(node.source if isinstance(node, Unique) else node, Select)
+
+
+def _told_with(answer: Answer, chance: float, caution: Caution) -> Answer:
+    """A yes or no with the chance of a yes."""
+    worlds = _Worlds(answer, of=_value)
+    for value, share in ((True, chance), (False, 1 - chance)):
+        worlds.add(replace(answer, value=value), weight=share)
+    return worlds.verdict(caution, how="to first order")
 
 
 def is_fixed(node: object) -> bool:
@@ -146,12 +187,6 @@ def is_fixed(node: object) -> bool:
     return True
 
 
-def is_measured(answer: Answer) -> bool:
-    """Whether an answer is a number that was measured, not counted."""
-    number = isinstance(answer.value, int | float) and not isinstance(answer.value, bool)
-    return number and answer.unit != "count"
-
-
 def _value(answer: Answer) -> Value:
     return answer.value
 
@@ -159,6 +194,12 @@ def _value(answer: Answer) -> Value:
 def _members(answer: Answer) -> Value:
     """A set of objects is the same in any order."""
     return tuple(sorted(answer.value)) if isinstance(answer.value, tuple) else answer.value
+
+
+def _unmeasured(answer: Answer) -> Value:
+    """Steps of a way are the same whatever their lengths."""
+    value = answer.value
+    return tuple(_NUMBER.sub("#", text) for text in value) if isinstance(value, tuple) else value
 
 
 def _objects(answer: Answer) -> Value:
@@ -177,34 +218,38 @@ class _Worlds:
     def __init__(self, answer: Answer, *, of: Callable[[Answer], Value]) -> None:
         self._answer = answer
         self._of = of
-        self._counts: Counter[Value] = Counter()
+        self._counts: dict[Value, float] = defaultdict(float)
         self._first: dict[Value, Answer] = {}
 
-    def add(self, found: Answer) -> None:
+    def add(self, found: Answer, *, weight: float = 1.0) -> None:
         """Count one world."""
         key = self._of(found)
-        self._counts[key] += 1
+        self._counts[key] += weight
         self._first.setdefault(key, found)
 
-    def verdict(self, caution: Caution) -> Answer:
+    def verdict(self, caution: Caution, *, how: str = "") -> Answer:
         """The answer with its probability; the status says whether it can be told."""
-        total = self._counts.total()
+        total = sum(self._counts.values())
         answer, told = self._answer, self._of(self._answer)
-        first, _ = self._counts.most_common(1)[0]
+        first = self._ranked()[0]
         sure = self._counts[first] >= max(caution.too_close, 0.5) * total
         if first != told and sure and self._of is not _objects:
             answer, told = self._overruled(self._first[first]), first
         chance = self._counts[told] / total
         close = chance < caution.too_close and answer.status is Status.ANSWERED
-        others = [pair for pair in self._counts.most_common() if pair[0] != told][:1]
-        rivals = [RunnerUp(value=self._told(key), probability=n / total) for key, n in others]
+        rivals = [
+            RunnerUp(value=self._told(key), probability=self._counts[key] / total)
+            for key in self._ranked()
+            if key != told and self._counts[key]
+        ]
+        how = how or f"{total:g} worlds sampled, seed {caution.seed}"
         notes = [answer.note, self._doubts(total)]
         return replace(
             answer,
             status=Status.TOO_CLOSE if close else answer.status,
             probability=chance,
             runner_up=rivals[0] if rivals else None,
-            steps=(*answer.steps, self._step(total, caution)),
+            steps=(*answer.steps, self._step(total, how)),
             note="; ".join(note for note in notes if note),
         )
 
@@ -220,105 +265,27 @@ class _Worlds:
         notes = "; ".join(part for part in (found.note, note) if part)
         return replace(found, note=notes, steps=self._answer.steps)
 
-    def _step(self, total: int, caution: Caution) -> Step:
-        counts = self._counts.most_common()
-        shares = listing((f"{shown(v)} {100 * n / total:.1f} %" for v, n in counts), limit=5)
-        return Step(name="worlds", detail=f"{total} sampled, seed {caution.seed}: {shares}")
+    def _ranked(self) -> list[Value]:
+        """The values, the most probable first."""
+        return sorted(self._counts, key=self._counts.__getitem__, reverse=True)
 
-    def _doubts(self, total: int) -> str:
+    def _step(self, total: float, how: str) -> Step:
+        shares = listing(
+            (f"{shown(v)} {100 * self._counts[v] / total:.1f} %" for v in self._ranked()), limit=5
+        )
+        return Step(name="chances", detail=f"{how}: {shares}")
+
+    def _doubts(self, total: float) -> str:
         """Members of a set that are in some worlds only."""
         if self._of is not _members or not isinstance(self._answer.value, tuple):
             return ""
-        members: Counter[str] = Counter()
+        members: dict[str, float] = defaultdict(float)
         for value, count in self._counts.items():
             for name in value if isinstance(value, tuple) else ():
                 members[name] += count
         doubtful = [
             f"{name} (in it with {100 * count / total:.0f} %)"
-            for name, count in members.most_common()
+            for name, count in sorted(members.items(), key=lambda pair: -pair[1])
             if _DOUBTFUL <= count / total <= 1 - _DOUBTFUL
         ]
         return f"in doubt: {listing(doubtful, limit=6)}" if doubtful else ""
-
-
-def _with_interval(
-    scene: CognitiveMap, expression: Expression, answer: Answer, solve: Solve
-) -> Answer:
-    """The first-order interval of a measured number, in the answer's unit."""
-    assert isinstance(answer.value, int | float)
-    name = expression.name if isinstance(expression, Measure) else ""
-    found = _closed_form(scene, name, answer)
-    if found is not None:
-        unit = "m" if scene.scale == "metric" else "map_unit"
-        scale = convert(1.0, unit, answer.unit or unit)
-        # The value told may be that of VSI-Bench's grid: it moves as the exact one does.
-        ends = [answer.value + scale * float(end - found.value) for end in (found.low, found.high)]
-    else:
-        spread = _spread(scene, name, expression, answer, solve)
-        reach = quantile(LEVEL) * spread
-        ends = [answer.value - reach, answer.value + reach]
-    if ends[0] == ends[1]:
-        return answer
-    least = -math.inf if name in _SIGNED else 0.0
-    low, high = (max(end, least) for end in ends)
-    step = Step(name="interval", detail=f"{low:.4g} to {high:.4g} {answer.unit}, first order")
-    return replace(answer, interval=(low, high), steps=(*answer.steps, step))
-
-
-def _closed_form(scene: CognitiveMap, name: str, answer: Answer) -> Interval | None:
-    rows = [scene.ids.index(item) for item in answer.evidence[:2]]
-    boxes = [scene.objects[torch.tensor([row])] for row in rows]
-    if name == "distance" and len(boxes) == 2:
-        return paired_distance_interval(boxes[0], boxes[1])
-    if name == "center_distance" and len(boxes) == 2:
-        return center_distance_interval(boxes[0], boxes[1])
-    if name == "size" and boxes:
-        return size_interval(boxes[0])
-    return None
-
-
-def _spread(
-    scene: CognitiveMap, name: str, expression: Expression, answer: Answer, solve: Solve
-) -> float:
-    """The standard deviation of a value to first order, by difference quotients."""
-    rows = [scene.ids.index(item) for item in answer.evidence]
-    if name in _SIGNED and scene.floor is None:
-        # The floor is the lowest point of any box.
-        rows.append(int(scene.objects.vertical()[0].argmin()))
-    variance = 0.0
-    for row in dict.fromkeys(rows):
-        slope = torch.tensor(
-            [
-                _quotient([solve(moved, expression) for moved in pair], step)
-                for *pair, step in _nudged(scene, row)
-            ],
-            dtype=torch.float64,
-        )
-        covariance = scene.objects.covariance
-        assert covariance is not None
-        variance += float(slope @ covariance[row].to(slope) @ slope)
-    return math.sqrt(max(variance, 0.0))
-
-
-def _nudged(scene: CognitiveMap, row: int) -> Iterator[tuple[CognitiveMap, CognitiveMap, float]]:
-    """The map with one box moved or grown a hair, and back, in each of six ways; and by how far."""
-    boxes = scene.objects
-    longest = boxes.sizes[row].amax()
-    for place in range(6):
-        is_side, axis = divmod(place, 3)
-        # A share of the side itself: it stays positive.
-        step = _STEP * (boxes.sizes[row, axis] if is_side else longest)
-        pair = []
-        for sign in (-1, 1):
-            columns = [boxes.centers.clone(), boxes.sizes.clone()]
-            columns[is_side][row, axis] += sign * step
-            moved = Boxes3D(centers=columns[0], sizes=columns[1], axes=boxes.axes)
-            pair.append(replace(scene, objects=moved))
-        yield pair[0], pair[1], 2 * float(step)
-
-
-def _quotient(pair: Sequence[Answer], step: float) -> float:
-    """The slope between two answers; 0 where one of them is no number."""
-    values = [answer.value for answer in pair]
-    low, high = (value if isinstance(value, int | float) else math.nan for value in values)
-    return 0.0 if math.isnan(low) or math.isnan(high) else (high - low) / step
