@@ -2,13 +2,13 @@
 
 The query is solved on the boxes as they are: that is the answer told. How sure it is comes after.
 
-A measured number gets an interval: its own first-order error (`groundplane.spatial.uncertainty`),
-with the closed form for distances and longest sides and a difference quotient for everything else.
-Any other value gets a probability: the whole query is solved again in `samples` sampled worlds,
-viewpoints and all, and the share that gives the same value is counted. The same worlds serve every
-question on a map, so two answers differ by what was asked and not by luck. A measured number whose
-objects were chosen by where they are (the chair nearest to the sofa) gets both: the probability is
-that the same objects are chosen.
+A measured number gets an interval, to first order (`groundplane.spatial.margins`). Any other value
+gets a probability: the whole query is solved again in `samples` sampled worlds, viewpoints and all,
+and the share that gives the same value is counted. The same worlds serve every question on a map,
+so two answers differ by what was asked and not by luck. Whether one thing is near, touches or lies
+within so far of another has a closed form and needs no worlds. A measured number whose objects were
+chosen by where they are (the chair nearest to the sofa) gets both: the probability is that the same
+objects are chosen.
 
 The value told stays that of the boxes as they are, unless another one is so probable that it
 could be told by itself; then that one is told. Below the threshold nothing can be: the answer is
@@ -147,12 +147,10 @@ def _pair_chance(
     node = expression.source if isinstance(expression, Exists) else None
     if not isinstance(node, Relate) or node.relation not in (*FIRST_ORDER, "beyond"):
         return None
-    ends = [
-        solve(scene, end).evidence if _is_name(end) else () for end in (node.source, node.anchor)
-    ]
-    if [len(end) for end in ends] != [1, 1] or ends[0] == ends[1]:
+    rows = [_named_row(scene, end, solve) for end in (node.source, node.anchor)]
+    if None in rows or rows[0] == rows[1]:
         return None
-    subject, anchor = (scene.objects[torch.tensor([scene.ids.index(end[0])])] for end in ends)
+    subject, anchor = (scene.objects[torch.tensor([row])] for row in rows)
     name = "within" if node.relation == "beyond" else node.relation
     chance = float(
         relation_probability(name, subject, anchor, limit=node.limit, thresholds=thresholds)
@@ -160,9 +158,11 @@ def _pair_chance(
     return 1 - chance if node.relation == "beyond" else chance
 
 
-def _is_name(node: SetExpression | None) -> bool:
-    """Whether an expression names things and does not look for them."""
-    return isinstance(node.source if isinstance(node, Unique) else node, Select)
+def _named_row(scene: CognitiveMap, node: SetExpression | None, solve: Solve) -> int | None:
+    """The one object that a name stands for; None where it is several, or no plain name."""
+    name = node.source if isinstance(node, Unique) else node
+    found = solve(scene, name).evidence if isinstance(name, Select) else ()
+    return scene.ids.index(found[0]) if len(found) == 1 else None
 
 
 def _told_with(answer: Answer, chance: float, caution: Caution) -> Answer:
