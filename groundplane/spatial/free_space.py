@@ -103,9 +103,11 @@ class FreeSpace:
     def error(self) -> float:
         """How much nearer than its radius the walker may come to a corner, metres.
 
-        Arcs are drawn by chords, which lie inside the circle by at most so much.
+        GEOS draws an arc by chords of up to one and a half times the angle asked for, which lie
+        inside the circle, and smooths dents of the outline by up to a hundredth of the radius.
         """
-        return self.walker.radius * (1 - math.cos(math.pi / (4 * _ARC)))
+        sagitta = 1 - math.cos(1.5 * math.pi / (4 * _ARC))
+        return self.walker.radius * (sagitta + 0.01)
 
     @functools.cached_property
     def region(self) -> BaseGeometry:
@@ -121,11 +123,8 @@ class FreeSpace:
 
     def barrier(self, slack: float) -> BaseGeometry:
         """Where the walker's centre may not be, thinned by `slack` metres; ready for many looks."""
-        radius = self.walker.radius - slack
         around = self.outline.buffer(1.0).envelope.buffer(1.0)
-        walls = around.difference(self.outline.buffer(-radius, quad_segs=_ARC))
-        grown = shapely.buffer(self.footprints[list(self.blocking)], radius, quad_segs=_ARC)
-        barrier = shapely.union_all([walls, *grown])
+        barrier = around.difference(self.region.buffer(slack))
         shapely.prepare(barrier)
         # The index inside is built on the first look; threads may share it from then on.
         shapely.intersects(barrier, shapely.LineString([(0.0, 0.0), (1.0, 1.0)]))

@@ -16,17 +16,17 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from groundplane.spatial.free_space import FreeSpace
+from groundplane.spatial.free_space import FreeSpace, Place
 from groundplane.spatial.routes import Walk
 
-__all__ = ["Directions", "Leg", "directions_of", "passed_by", "told", "turn_word"]
+__all__ = ["Directions", "Leg", "directions_of", "named", "passed_by", "told", "turn_word"]
 
 Turn = Literal["left", "right", "back"]
 
 # From this turn on it is a turn back, degrees (VSI-Bench, relative direction and routes).
 _BACK = 135.0
-# Up to this turn one goes straight on, degrees: nobody is told to turn for an eighth of a circle's
-# half; sharper bends are told.
+# Below this turn one goes straight on, degrees: half of the eighth of a circle that a bend to the
+# front-left takes, and a little more.
 _STRAIGHT = 25.0
 # A bend marks a place by what stands at most so far from it, metres.
 _AT = 1.5
@@ -154,11 +154,18 @@ def passed_by(space: FreeSpace, walk: Walk) -> tuple[int, ...]:
     return tuple(marks[near][places.argsort(kind="stable")].tolist())
 
 
-def _the(names: tuple[str, ...], place: int | tuple[float, float]) -> str:
-    """A label takes an article, an id with a number does not."""
-    if not isinstance(place, int):
-        return f"({place[0]:g}, {place[1]:g})"
-    return names[place] if names[place][-1:].isdigit() else f"the {names[place]}"
+def named(name: str) -> str:
+    """An object in a sentence: a label takes an article, an id with a number does not.
+
+    Examples:
+        >>> named("sofa"), named("chair-2")
+        ('the sofa', 'chair-2')
+    """
+    return name if name[-1:].isdigit() else f"the {name}"
+
+
+def _the(names: tuple[str, ...], place: Place) -> str:
+    return named(names[place]) if isinstance(place, int) else f"({place[0]:g}, {place[1]:g})"
 
 
 def _bends(

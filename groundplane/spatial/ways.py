@@ -10,7 +10,7 @@ from groundplane.core.errors import InputError
 from groundplane.core.queries import Way
 from groundplane.spatial.found import Found, StopError
 from groundplane.spatial.free_space import FreeSpace, Walker
-from groundplane.spatial.guidance import Directions, directions_of, passed_by, told
+from groundplane.spatial.guidance import Directions, directions_of, named, passed_by, told
 from groundplane.spatial.routes import Blocked, RouteFinder, Walk, route_finder
 from groundplane.spatial.scene import MapScene, UnsupportedError
 from groundplane.spatial.sets import SetSolver
@@ -88,8 +88,10 @@ def _answer(
     directions = directions_of(space, walk)
     steps = told(space, walk, directions)
     finder.steps += [Step(name="walk", detail=step) for step in steps]
+    passed = finder.names(passed_by(space, walk))
+    finder.steps.append(Step(name="walk", detail=f"passes by: {passed}"))
     ends = [place for place in (walk.start, walk.goal) if isinstance(place, int)]
-    marks = [*passed_by(space, walk), *_marks(directions)]
+    marks = _marks(directions)
     length, unit = walk.length, "m"
     if node.unit is not None:
         length, unit = _in_unit(length, node.unit), node.unit
@@ -156,7 +158,7 @@ def _far(space: FreeSpace, walk: Walk) -> list[str]:
         x, y = (float(value) for value in point)
         gap = float(space.shape(place).distance(space.shape((x, y))))
         if gap > space.walker.reach and isinstance(place, int):
-            notes.append(f"{space.scene.ids[place]} is {gap:.2f} m from where one can stand")
+            notes.append(f"{named(space.scene.ids[place])} is {gap:.2f} m from where one can stand")
     return notes
 
 
@@ -175,18 +177,18 @@ def _no_way(
 
 
 def _why(way: Blocked) -> str:
-    """`no way is wider than 0.40 m and 0.50 m are needed; table-2 and chair-1 are in the way`."""
+    """`no way is wider than 0.40 m and 0.50 m are needed; table-2 and the bed are in the way`."""
     space, names = way.space, way.space.scene.ids
     wide = 2 * space.walker.radius
     if not len(space.pieces):
         return f"there is nowhere here for somebody {wide:.2f} m wide to stand"
     for place in (way.start, way.goal):
         if not space.standing(place) and isinstance(place, int):
-            return f"nobody {wide:.2f} m wide can stand within reach of {names[place]}"
+            return f"nobody {wide:.2f} m wide can stand within reach of {named(names[place])}"
     # What is found to 5 mm is told in whole centimetres, and never as more than there is.
     width = math.floor(100 * way.width + 1e-6) / 100
     most = f"no way is wider than {width:.2f} m" if width > 0 else "every way is shut"
-    blockers = [names[row] for row in way.blockers]
+    blockers = [named(names[row]) for row in way.blockers]
     if not blockers:
         return f"{most} and {wide:.2f} m are needed"
     listed = " and ".join(part for part in (", ".join(blockers[:-1]), blockers[-1]) if part)
