@@ -15,7 +15,9 @@ from groundplane.spatial.found import Found, StopError
 from groundplane.spatial.measuring import measure_words, numbers_of
 from groundplane.spatial.places import attribute_of
 from groundplane.spatial.ranking import holds_between
+from groundplane.spatial.scene import told_by_boxes
 from groundplane.spatial.sets import NEEDS_VIDEO, SetSolver
+from groundplane.spatial.units import format_number
 
 __all__ = ["compare_answer", "order_answer"]
 
@@ -57,12 +59,15 @@ def _same_attribute(finder: SetSolver, node: Compare) -> Answer:
     for part in found:
         if not len(part):
             raise part.missing()
+    rows = [row for part in found for row in part.index.tolist()]
+    if told_by_boxes(finder.scene, sides[0].name, rows):
+        return _same_size(finder, found)
     values = [attribute_of(finder, part, sides[0].name) for part in found]
     verdicts = {
         same_value(a, b) if a is not None and b is not None else None for a, b in product(*values)
     }
     if None in verdicts:
-        names = finder.names([i for part in found for i in part.index.tolist()])
+        names = finder.names(rows)
         raise StopError(
             Status.CANNOT_DETECT,
             f"the source does not state the {sides[0].name} of each of {names}",
@@ -73,8 +78,26 @@ def _same_attribute(finder: SetSolver, node: Compare) -> Answer:
     return Answer(
         value=None if is_split else verdicts.pop(),
         status=Status.AMBIGUOUS if is_split or any(p.open for p in found) else Status.ANSWERED,
-        evidence=finder.ids([i for part in found for i in part.index.tolist()]),
+        evidence=finder.ids(rows),
         measure=f"attribute {sides[0].name!r} as the source states it: {detail}",
+        note="; ".join(
+            [*_several(finder, found, split=is_split), *found[0].notes, *found[1].notes]
+        ),
+    )
+
+
+def _same_size(finder: SetSolver, found: list[Found]) -> Answer:
+    """Whether two boxes are as big: what the source does not state, the sides tell."""
+    holds = finder.scene.relation("same_size", found[0].index, found[1].index)
+    verdicts = set(holds.flatten().tolist())
+    is_split = len(verdicts) > 1
+    sides = [finder.scene.sides(int(part.index[0])) for part in found]
+    told = [" x ".join(format_number(side, finder.scene.unit) for side in box) for box in sides]
+    return Answer(
+        value=None if is_split else verdicts.pop(),
+        status=Status.AMBIGUOUS if is_split or any(p.open for p in found) else Status.ANSWERED,
+        evidence=finder.ids([row for part in found for row in part.index.tolist()]),
+        measure=f"sides of the boxes, 15 % apart at most: {' against '.join(told)}",
         note="; ".join(
             [*_several(finder, found, split=is_split), *found[0].notes, *found[1].notes]
         ),

@@ -8,7 +8,7 @@ import torch
 
 from groundplane.core.answer import FrameOfReference
 from groundplane.core.errors import listing
-from groundplane.core.expressions import Relate
+from groundplane.core.expressions import Relate, Select
 from groundplane.spatial.definitions import DEFINITIONS
 from groundplane.spatial.found import Finder, Found, View
 
@@ -30,7 +30,9 @@ def with_fronts(finder: Finder, node: Relate, source: Found, related: Found) -> 
     if names:
         what = "front" if _of_fronts(node.relation) else "long side"
         words = f"it cannot be told of {listing(names, limit=6)}: no {what} is known"
-        related = replace(related, notes=(*related.notes, words))
+        # Whoever asks of anything asks of much that has no front; of a kind, each one counts.
+        is_open = related.open or node.source != Select(None)
+        related = replace(related, notes=(*related.notes, words), open=is_open)
     known = source.index[~lost].tolist()
     if not _of_fronts(node.relation) or not known:
         return related

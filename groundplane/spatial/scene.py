@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import shapely
@@ -25,7 +25,14 @@ from groundplane.spatial.orientation import has_front, has_long_side, horizontal
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.sampling import sampled_gap
 
-__all__ = ["DistanceMethod", "MapScene", "Scene", "UnsupportedError", "check_pairs"]
+__all__ = [
+    "DistanceMethod",
+    "MapScene",
+    "Scene",
+    "UnsupportedError",
+    "check_pairs",
+    "told_by_boxes",
+]
 
 DistanceMethod = Literal["exact", "sampled"]
 # Relations hold about a hundred bytes a pair while they work: this many take about 2 GB.
@@ -53,6 +60,12 @@ def check_pairs(*counts: int) -> None:
             f"{sets} objects are more than {_MOST_PAIRS:,} pairs to compare; name fewer, such as "
             "one of them"
         )
+
+
+def told_by_boxes(scene: Scene, attribute: str, rows: Sequence[int]) -> bool:
+    """Whether an attribute that none of the objects states is told by their boxes: the size."""
+    told = attribute == "size" and scene.kind == "map"
+    return told and not any(attribute in scene.attributes(row) for row in rows)
 
 
 @runtime_checkable
@@ -410,15 +423,17 @@ class MapScene:
 def _unknown_way(row: Definition, names: list[str]) -> str:
     """Why a relation cannot be told of these objects."""
     several = len(names) > 1
-    who, words = listing(names, limit=6), row.name.replace("_", " ")
+    who = listing([name if name[-1:].isdigit() else f"the {name}" for name in names], limit=6)
     if row.name in _OF_LONG_SIDES:
-        be, one = ("are", "none of them has") if several else ("is", "it has no")
-        side = " a long side" if several else " long side"
-        return f"{who} {be} about as wide as deep, so {one}{side} that could be {words} to anything"
-    have = "have" if several else "has"
+        be, it = ("are", "they have") if several else ("is", "it has")
+        return (
+            f"{who} {be} about as wide as deep, so {it} no long side to be {row.name} to anything"
+        )
+    have, it, face = ("have", "they", "face") if several else ("has", "it", "faces")
+    away = " away from" if row.name == "facing_away" else ""
     return (
-        f"{who} {have} no known front, so it cannot be told whether anything is {words}; a scene "
-        "file states it as 'front'"
+        f"{who} {have} no known front, so it cannot be told what {it} {face}{away}; a scene file "
+        "states a front as 'front'"
     )
 
 

@@ -28,7 +28,7 @@ from groundplane.spatial.found import Found, StopError, View
 from groundplane.spatial.fronts import with_fronts
 from groundplane.spatial.nouns import noun
 from groundplane.spatial.ranking import lies_between, ranked, scores_of, ties_of
-from groundplane.spatial.scene import Scene, UnsupportedError
+from groundplane.spatial.scene import Scene, UnsupportedError, told_by_boxes
 from groundplane.spatial.selecting import select_phrase
 from groundplane.spatial.viewing import find_view
 
@@ -133,9 +133,14 @@ class SetSolver:
             [value is not None and same_value(value, node.value) for value in stated],
             dtype=torch.bool,
         )
+        if source.definite and len(source) > 1:
+            # One was meant: whether it has the value may depend on which.
+            found = self._restrict(node, source, None, kept[:, None])
+        else:
+            found = source.keep(kept)
         return replace(
-            source.keep(kept), name=noun(node),
-            notes=(*source.notes, *_unstated(stated, node.attribute)),
+            found, name=noun(node),
+            notes=(*found.notes, *_unstated(stated, node.attribute)),
         )  # fmt: skip
 
     def _stated(self, found: Found, attribute: str) -> list[str | None]:
@@ -153,13 +158,16 @@ class SetSolver:
         source, anchor = self.find(node.source), self.find(node.anchor)
         if not len(anchor):
             raise anchor.missing()
+        self.basis.update(dict.fromkeys(self._list(anchor)))
+        if told_by_boxes(self.scene, node.attribute, [*self._list(source), *self._list(anchor)]):
+            holds = self.scene.relation("same_size", source.index, anchor.index)
+            return self._restrict(node, source, anchor, holds)
         told = self._stated(anchor, node.attribute)
         stated = self._stated(source, node.attribute)
         holds = torch.tensor(
             [[a is not None and b is not None and same_value(a, b) for b in told] for a in stated],
             dtype=torch.bool,
         ).reshape(len(stated), len(told))
-        self.basis.update(dict.fromkeys(self._list(anchor)))
         found = self._restrict(node, source, anchor, holds)
         return replace(found, notes=(*found.notes, *_unstated(stated, node.attribute)))
 
@@ -257,7 +265,11 @@ class SetSolver:
         return () if origin is None else (self.scene.ids.index(origin),)
 
     def _restrict(
-        self, node: Relate | Same, source: Found, anchor: Found | None, holds: Bool[Tensor, "a b"]
+        self,
+        node: Relate | Same | Filter,
+        source: Found,
+        anchor: Found | None,
+        holds: Bool[Tensor, "a b"],
     ) -> Found:
         """Keep what holds for any anchor; an open anchor that matters leaves the set open."""
         if anchor is not None:

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundplane.core.errors import InputError
-from groundplane.core.expressions import Extreme
-from groundplane.core.queries import Count, Direction, Measure, Order, Route, describe
+from groundplane.core.expressions import Extreme, Relate
+from groundplane.core.queries import Count, Direction, Measure, Order, Route, describe, nodes_of
 from groundplane.spatial.questions.parser import (
     FORMS,
     NotUnderstoodError,
@@ -513,13 +513,37 @@ def test_deep_nesting_ends_before_the_recursion_does():
         parse_question("how tall is the lamp " + "on the lamp " * 100)
 
 
+@pytest.mark.parametrize(
+    ("question", "relation"),
+    [
+        ("how many chairs face the table?", "facing"),
+        ("does the sofa face the tv?", "facing"),
+        ("which objects face the tv?", "facing"),
+        ("is the chair facing the tv?", "facing"),
+        ("is the chair facing away from the tv?", "facing_away"),
+        ("is the sofa far from the tv?", "far"),
+        ("is the sofa opposite the tv?", "opposite"),
+        ("what is across from the tv?", "opposite"),
+        ("is the sofa parallel to the bed?", "parallel"),
+        ("is the desk perpendicular to the bed?", "perpendicular"),
+        ("is the sofa aligned with the tv?", "aligned_with"),
+        ("is the cup beneath the table?", "under"),
+        ("which chairs are taller than the table?", "taller"),
+        ("what is smaller than the bed?", "smaller"),
+        ("does the box contain the cup?", "contains"),
+        ("which chairs are as big as the table?", "same_size"),
+    ],
+)
+def test_relations_of_direction_and_size_are_read(question, relation):
+    nodes = nodes_of(parse_question(question).expression)
+
+    assert {node.relation for node in nodes if isinstance(node, Relate)} == {relation}
+
+
 MISREAD = [
     "is the tv closest to the sofa?",
     "is the refrigerator the tallest object?",
     "how many chairs are near the dining table and the sofa?",
-    "how many chairs face the table?",
-    "does the sofa face the tv?",
-    "is the sofa far from the tv?",
     "is there space for a table next to the sofa?",
     "which chair is closest to the laptop and the cup?",
     "what is nearest to the sofa and farthest from the tv?",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from groundplane.core.expressions import Relate, Select, Unique
 from groundplane.core.lexicon import singular
 from groundplane.core.queries import describe
+from groundplane.spatial.nouns import relation_words
 from groundplane.spatial.questions.phrases import (
     NEAREST,
     RELATIONS,
@@ -140,6 +141,13 @@ def test_a_phrase_is_at_most_seven_words():
         ("in back of", "behind"), ("in between", "between"), ("beside", "next_to"),
         ("right by", "next_to"), ("close to", "near"), ("on top of", "on"), ("beneath", "under"),
         ("over", "above"), ("inside of", "inside"), ("leaning against", "touches"),
+        ("beyond", "behind"), ("ahead of", "in_front_of"), ("facing", "facing"),
+        ("facing away from", "facing_away"), ("turned away from", "facing_away"),
+        ("turned towards", "facing"), ("opposite", "opposite"), ("across from", "opposite"),
+        ("parallel to", "parallel"), ("at right angles to", "perpendicular"),
+        ("in line with", "aligned_with"), ("the same size as", "same_size"),
+        ("as big as", "same_size"), ("larger than", "bigger"), ("far away from", "far"),
+        ("not far from", "near"), ("containing", "contains"),
     ],
 )  # fmt: skip
 def test_wordings_of_relations(words, name):
@@ -157,13 +165,13 @@ def test_between_needs_two_things():
         read_phrase("the chair between the sofa, the tv and the bed")
 
 
+WORDS = {"inside": "inside", "under": "under", "opposite": "opposite to"}
 NOUNS = st.sampled_from(["sofa", "table", "trash can", "window", "chair-2", "washing machine"])
 
 
 @given(NOUNS, NOUNS, st.sampled_from([name for name, _ in RELATIONS if name != "between"]))
 def test_a_relation_keeps_both_its_ends(a, b, name):
-    words = {"left_of": "left of", "right_of": "right of", "in_front_of": "in front of",
-             "next_to": "next to", "touches": "touching"}.get(name, name)  # fmt: skip
+    words = WORDS.get(name, relation_words(name))
 
     read_back = read_phrase(f"the {a} {words} the {b}")
 

@@ -29,12 +29,24 @@ __all__ = ["NEAREST", "RELATIONS", "SUPERLATIVES", "PhraseError", "find_relation
 _SIDE = r"(?:on|to|at|towards?|in|off to) "
 # What people write for a relation; longer wordings first. `None` as anchor: the viewer.
 RELATIONS: tuple[tuple[str, str], ...] = (
+    ("facing_away", r"(?:facing|faces?|turned|looking) away from|with (?:its|the|their) back to(?:wards?)?"),
+    ("facing", r"(?:facing|faces)(?: towards?)?|face(?= (?:the|a|an|my|towards?) )(?: towards?)?|(?:turned|oriented|pointing|points) (?:to|at|towards?)"),
+    ("opposite", r"(?:directly |right |just )?(?:opposite (?:to|from|of)|opposite(?= (?:the|a|an|my) )|"
+                 r"across from|face to face with)"),
+    ("aligned_with", r"(?:aligned|lined up|in line|in a line) with"),
+    ("parallel", r"parallel (?:to|with)"),
+    ("perpendicular", r"(?:perpendicular|orthogonal|at (?:a )?right angles?) (?:to|with)"),
+    ("same_size", r"(?:just |about |exactly )?(?:as (?:big|large) as|(?:of )?the same size as|(?:of )?equal in size (?:to|with))"),
+    ("bigger", r"(?:bigger|larger) than"), ("smaller", r"smaller than"),
+    ("taller", r"taller than"), ("shorter", r"shorter than"), ("longer", r"longer than"),
+    ("far", r"(?:very |quite )?(?:far (?:away )?from|a long way (?:away )?from|nowhere near)"),
+    ("contains", r"containing|contains|contain|holding"),
     ("left_of", _SIDE + r"the left(?: hand)?(?: side)? of|(?:directly |just )?left (?:of|from)|"
                 + _SIDE + r"left(?: hand)?(?: side)? of"),
     ("right_of", _SIDE + r"the right(?: hand)?(?: side)? of|(?:directly |just )?right (?:of|from)|"
                  + _SIDE + r"right(?: hand)?(?: side)? of"),
-    ("in_front_of", r"(?:directly |right |just )?(?:in front|to the front|at the front) of"),
-    ("behind", r"(?:directly |right |just )?(?:behind|in back of|(?:at|to) the (?:back|rear) of)"),
+    ("in_front_of", r"(?:directly |right |just )?(?:in front|to the front|at the front|ahead) of"),
+    ("behind", r"(?:directly |right |just )?(?:behind|in back of|(?:at|to) the (?:back|rear) of|beyond)"),
     ("between", r"(?:in )?between"),
     ("next_to", r"(?:(?:directly|right|just|immediately) )?(?:next to|beside|alongside|"
                 r"adjacent to|by the side of|bordering|neighbou?ring)|right by"),

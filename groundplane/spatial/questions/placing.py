@@ -203,8 +203,10 @@ RELATIONS: tuple[Form, ...] = (
         r"(?:see|find|have)|can (?:i|you) (?:see|find)|have i|would (?:i see|be)|will i see|"
         r"have you got)(?: (?:there|to be found|kept))* (?P<r>.+)",
         r"(?:what|which) (?:kind of |sort of )?{a} (?P<r>(?:on|near|next|by|in|left|right|behind|"
-        r"under|underneath|above|within|to|at|around|beside|between|touching) .+)",
-        r"(?:what|which) (?P<r>(?:touches|surrounds) .+)",
+        r"under|underneath|above|within|to|at|around|beside|between|touching|facing|opposite|across|"
+        r"parallel|perpendicular|bigger|smaller|taller|shorter|longer|containing) .+)",
+        r"(?:what|which) (?P<r>(?:touches|surrounds|faces|contains) .+)",
+        r"(?:what|which) (?:kind of |sort of )?{a} (?P<r>(?:faces?|contains?) .+)",
         r"(?:list|name|find|show|give)(?: me)?(?: all)? {a} (?P<r>(?:on|near|next|by|in|left|right|"
         r"behind|under|above|within|to|at|around|beside|between|closer|less) .+)",
         r"(?:everything|anything|what) (?:that is )?(?P<r>(?:on|near|next|by|in|behind|under|above|"
