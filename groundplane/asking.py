@@ -30,7 +30,7 @@ from groundplane.core.regions import Regions
 from groundplane.core.session import LanguageModel, Prompt, Query, Resolved
 from groundplane.core.workers import Resolvers
 from groundplane.grounding.router import GroundingResolver
-from groundplane.spatial.choices import choose
+from groundplane.spatial.choices import choose, offered
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.questions.text import split_options, strip_letter
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
@@ -460,7 +460,7 @@ def _reply(
     subject: _Subject, question: str, choices: tuple[str, ...], result: GroundedText
 ) -> Reply:
     answer = result.answers[-1] if result.answers else _no_answer(result)
-    options = tuple(strip_letter(choice) for choice in choices) or split_options(question)[1]
+    options = offered(question, choices)
     return Reply(
         question=question,
         source=subject.name,

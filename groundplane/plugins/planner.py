@@ -32,6 +32,7 @@ from groundplane.spatial.questions.parser import (
     parse_question,
 )
 from groundplane.spatial.wording import word_answer
+from groundplane.spatial.wording_chinese import word_chinese
 
 __all__ = ["Planner", "PlannerOptions"]
 
@@ -113,7 +114,8 @@ class PlannerSession:
                 Text(sequence=sequence, text=f"This could not be answered: {why.rstrip('.')}."),
                 Done(sequence=sequence),
             ]
-        pieces = word_answer(parsed.expression, resolution.value)
+        word = word_chinese if parsed.language == "zh" else word_answer
+        pieces = word(parsed.expression, resolution.value)
         told = [Text(sequence=sequence, text=p.text, refers=p.refers) for p in pieces if p.text]
         return [*told, Done(sequence=sequence)]
 

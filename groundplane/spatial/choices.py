@@ -9,14 +9,34 @@ from collections.abc import Sequence
 from groundplane.core.answer import Answer, Value
 from groundplane.core.errors import InputError
 from groundplane.core.lexicon import canonical, normalise
-from groundplane.spatial.questions.text import ALL_UNITS
+from groundplane.spatial.questions import chinese_text
+from groundplane.spatial.questions.chinese_words import english_option, is_chinese, simplify
+from groundplane.spatial.questions.text import ALL_UNITS, split_options, strip_letter
 from groundplane.spatial.units import convert
 
-__all__ = ["choose"]
+__all__ = ["choose", "offered"]
 
 # How far off an option may be, as a share of the value. VSI-Bench's wrong options are drawn from
 # 0.25 to 1.75 times the truth and lie 20 % apart.
 _NEAR = 0.25
+
+
+def offered(question: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """The options of a question, without their letters: given apart, or behind it.
+
+    Examples:
+        >>> offered("Is it left or right? A. left B. right", ())
+        ('left', 'right')
+        >>> offered("它在哪边? A、左边 B、右边", ())
+        ('left', 'right')
+        >>> offered("How far is it?", ["A. 1 m", "B. 2 m"])
+        ('1 m', '2 m')
+    """
+    if choices:
+        return tuple(strip_letter(choice) for choice in choices)
+    if is_chinese(question):
+        return chinese_text.split_options(simplify(question))[1]
+    return split_options(question)[1]
 
 
 def choose(answer: Answer, choices: Sequence[str]) -> str | None:
@@ -37,6 +57,7 @@ def choose(answer: Answer, choices: Sequence[str]) -> str | None:
     """
     if answer.value is None or not choices:
         return None
+    choices = [english_option(choice) for choice in choices]
     for same in (_same_words, _same_thing):
         hits = [i for i, choice in enumerate(choices) if same(answer.value, choice)]
         if hits:

@@ -8,7 +8,7 @@ is matched with the forms below, from the particular to the general.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from groundplane.core.expressions import Extreme, Or, Select, SetExpression, Unique
@@ -44,10 +44,16 @@ from groundplane.spatial.questions.chinese_text import (
     strip_letter,
     take_unit,
 )
-from groundplane.spatial.questions.chinese_words import MEASURE_WORDS, english_option, simplify
+from groundplane.spatial.questions.chinese_words import (
+    MEASURE_WORDS,
+    chinese_noun,
+    english_option,
+    simplify,
+)
 from groundplane.spatial.questions.phrases import PhraseError
 
-__all__ = ["EXAMPLES", "ChineseQuestion", "read_chinese"]
+__all__ = ["EXAMPLES", "ChineseQuestion", "complaint", "read_chinese"]
+
 
 _MOST = 600
 EXAMPLES = (
@@ -457,3 +463,23 @@ def read_chinese(question: str, choices: Sequence[str] = ()) -> ChineseQuestion:
                 expression=expression, form=name, choices=offered, unit=unit
             )  # fmt: skip
     raise unknown or PhraseError("不是已知的问法")
+
+
+def complaint(question: str, error: PhraseError, nouns: Iterable[str]) -> str:
+    """Why a question was not read, and what may be asked: the known forms, or the known things.
+
+    Args:
+        question: As asked.
+        error: What `read_chinese` raised.
+        nouns: Labels of what is there, English.
+
+    Examples:
+        >>> complaint("独角兽有多高?", UnknownNounError("不认识物体“独角兽”"), ["sofa", "tv"])
+        '没有听懂“独角兽有多高?”: 不认识物体“独角兽”；这里有沙发、电视'
+    """
+    shown = " ".join(question.split())
+    shown = shown if len(shown) <= 60 else f"{shown[:59]}…"
+    if isinstance(error, UnknownNounError):
+        known = "、".join(dict.fromkeys(map(chinese_noun, nouns)))
+        return f"没有听懂“{shown}”: {error}{'；这里有' if known else ''}{known}"
+    return f"没有听懂“{shown}”: {error}。可以这样问: {' | '.join(EXAMPLES)}"

@@ -97,7 +97,7 @@ def read_noun(text: str) -> str | None:
     if not is_chinese(bare) and bare:
         return bare
     near = near_nouns(bare)
-    hint = f"；是不是{'、'.join(f'“{noun}”' for noun in near)}？" if near else ""
+    hint = f"，是不是{'、'.join(f'“{noun}”' for noun in near)}" if near else ""
     raise UnknownNounError(f"不认识物体“{bare}”{hint}")
 
 
