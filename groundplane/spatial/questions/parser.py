@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from groundplane.core.errors import InputError
 from groundplane.core.expressions import Extreme, Or, Select, Unique
 from groundplane.core.queries import Expression, Route, nodes_of
+from groundplane.spatial.questions import chinese
+from groundplane.spatial.questions.chinese_words import is_chinese
 from groundplane.spatial.questions.choosing import CHOOSING, FINDING
 from groundplane.spatial.questions.composing import EXAMPLES, is_composed, read_composition
 from groundplane.spatial.questions.counting import COUNTING, LISTING, ORDERING
@@ -44,12 +47,14 @@ class ParsedQuestion:
         form: Name of the form that matched.
         choices: The options, without their letters.
         unit: The unit asked for, or None.
+        language: In which the answer is worded: `en` or `zh`.
     """
 
     expression: Expression
     form: str
     choices: tuple[str, ...] = ()
     unit: str | None = None
+    language: Literal["en", "zh"] = "en"
 
 
 def known_forms() -> tuple[str, ...]:
@@ -63,7 +68,7 @@ def parse_question(
     """Turn a question into a query.
 
     Args:
-        question: One English question; options may stand behind it (`A. left B. right`).
+        question: One question, English or Chinese; options may stand behind it (`A. left B. right`).
         choices: The options, if they are given apart.
         nouns: Names of things that may be meant, such as the labels of a scene.
 
@@ -77,6 +82,8 @@ def parse_question(
     """
     if not question.strip():
         raise NotUnderstoodError(_complaint(question, "it is empty"))
+    if is_chinese(question):
+        return _parse_chinese(question, choices, nouns)
     try:
         cleaned = clean(question, choices)
     except InputError as error:
@@ -100,6 +107,20 @@ def parse_question(
     if several:
         raise NotUnderstoodError(_complaint(question, "it holds several questions; ask one"))
     raise NotUnderstoodError(_complaint(question, "it has none of the known forms"))
+
+
+def _parse_chinese(question: str, choices: Sequence[str], nouns: Iterable[str]) -> ParsedQuestion:
+    try:
+        read = chinese.read_chinese(question, choices)
+    except PhraseError as error:
+        raise NotUnderstoodError(chinese.complaint(question, error, nouns)) from error
+    return ParsedQuestion(
+        expression=read.expression,
+        form=read.form,
+        choices=read.choices,
+        unit=read.unit,
+        language="zh",
+    )
 
 
 def _among(expression: Expression, choices: Sequence[str]) -> Expression:
