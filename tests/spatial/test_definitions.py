@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from relations_page import PAGE, relations_page
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from groundplane.core.errors import InputError
 from groundplane.spatial import relations
@@ -222,6 +223,35 @@ def test_numbers_given_are_the_numbers_used():
         usual = told(row, boxes, boxes, fronts=(fronts, fronts), view=VIEW)
         other = told(row, boxes, boxes, fronts=(fronts, fronts), view=VIEW, thresholds=wide)
         assert not torch.equal(usual, other), row.name
+
+
+class Copies(TorchDispatchMode):
+    """Counts what is brought to the host: `.item()`, `bool(...)` and their like."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("row", PAIRWISE, **BY_NAME)
+def test_nothing_is_copied_to_the_host_but_the_check_of_a_view(row):
+    boxes, fronts = room(2)
+
+    with Copies() as copies:
+        told(row, boxes, boxes, fronts=(fronts, fronts), view=VIEW)
+
+    assert copies.count == (1 if row.frame == "viewer" else 0)
+
+
+def test_the_counter_of_copies_counts():
+    with Copies() as copies:
+        assert torch.ones(1).item() == 1
+
+    assert copies.count == 1
 
 
 def test_a_name_that_is_none_is_refused_with_the_nearest():
