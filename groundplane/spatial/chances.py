@@ -90,7 +90,8 @@ def relation_probability(
     Args:
         name: One of `CLOSED_FORMS`, `FIRST_ORDER` and `SAMPLED`.
         subjects: n boxes, each with an error of its own.
-        anchors: m boxes on the same device. A pair of a box and itself has no meaning here.
+        anchors: m boxes on the same device, or the very `subjects`: then they are the same things,
+            and a pair of one and itself has no meaning.
         view: Where the viewer looks, world frame; for the relations of the viewer.
         limit: For `within`, metres.
         thresholds: Every number that a relation turns on.
@@ -207,8 +208,11 @@ def _share_of_worlds(
     """The share of the sampled worlds in which a relation holds."""
     holds, n = getattr(relations, name), len(subjects)
     total = subjects.centers.new_zeros(n, len(anchors))
-    for world in sampled_worlds(_joined(subjects, anchors), seed=seed):
-        first, other = _part(world, slice(0, n)), _part(world, slice(n, None))
+    if subjects.covariance is None and anchors.covariance is None:
+        return total + holds(subjects, anchors, thresholds=thresholds)
+    same = subjects is anchors
+    for world in sampled_worlds(subjects if same else _joined(subjects, anchors), seed=seed):
+        first, other = (world, world) if same else (_part(world, 0, n), _part(world, n, None))
         total += holds(first, other, thresholds=thresholds)
     return torch.div(total, SAMPLES)
 
@@ -228,5 +232,6 @@ def _joined(a: Boxes3D, b: Boxes3D) -> Boxes3D:
     )
 
 
-def _part(boxes: Boxes3D, rows: slice) -> Boxes3D:
+def _part(boxes: Boxes3D, start: int, end: int | None) -> Boxes3D:
+    rows = slice(start, end)
     return Boxes3D(centers=boxes.centers[rows], sizes=boxes.sizes[rows], axes=boxes.axes[rows])
