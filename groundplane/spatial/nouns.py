@@ -16,7 +16,7 @@ from groundplane.core.expressions import (
 )
 from groundplane.core.lexicon import PLURAL_ONLY, head_of, normalise, plural, singular
 
-__all__ = ["base_of", "is_plural", "noun", "ordinal", "relation_words"]
+__all__ = ["base_of", "is_plural", "noun", "ordinal", "relation_words", "said_of"]
 
 _RELATIONS = {
     "left_of": "left of", "right_of": "right of", "in_front_of": "in front of",
@@ -127,7 +127,44 @@ def noun(node: SetExpression, *, article: bool = False) -> str:
         case And():
             return _all_of(node)
         case Except():
-            return f"{noun(node.source)} other than {noun(node.excluded, article=True)}"
+            return _without(node)
+
+
+def said_of(node: SetExpression) -> tuple[SetExpression, str] | None:
+    """A set parted into its subject and what is said of it; None where nothing plain is.
+
+    Examples:
+        >>> cup = Unique(Select("cup"))
+        >>> said_of(Relate(source=cup, relation="on", anchor=Unique(Select("table"))))
+        (Unique(source=Select(phrase='cup')), ' on the table')
+        >>> said_of(And((Filter(cup, "color", "red"), Filter(cup, "size", "small"))))
+        (Unique(source=Select(phrase='cup')), ' red and small')
+        >>> said_of(cup) is None
+        True
+    """
+    match node:
+        case Filter():
+            return node.source, f" {node.value}"
+        case Relate() | Same():
+            return node.source, noun(node)[len(noun(node.source)) :]
+        case Except():
+            out = said_of(node.excluded)
+            return (node.source, f" not{out[1]}") if out and out[0] == node.source else None
+        case And() | Or():
+            parts = [part for source in node.sources if (part := said_of(source)) is not None]
+            if len(parts) < len(node.sources) or any(part[0] != parts[0][0] for part in parts):
+                return None
+            link = " and" if isinstance(node, And) else " or"
+            return parts[0][0], link.join(words for _, words in parts)
+    return None
+
+
+def _without(node: Except) -> str:
+    """`chairs not near the table`, `chairs other than the red chair`."""
+    said = said_of(node)
+    if said is not None:
+        return noun(said[0]) + said[1]
+    return f"{noun(node.source)} other than {noun(node.excluded, article=True)}"
 
 
 def _single(phrase: str) -> str:
@@ -146,11 +183,17 @@ def _words(phrase: str) -> str:
 
 
 def _all_of(node: And) -> str:
-    """`chairs near the table and left of the sofa`: the subject is said once."""
+    """`red chairs near the table and left of the sofa`: the subject is said once."""
+    parts = [said_of(source) for source in node.sources]
+    if said_of(node) is not None and parts[0] is not None:
+        values = [source.value for source in node.sources if isinstance(source, Filter)]
+        rest = [part[1] for part, source in zip(parts, node.sources, strict=True)
+                if part is not None and not isinstance(source, Filter)]  # fmt: skip
+        return " ".join([*values, noun(parts[0][0])]) + " and".join(rest)
     first, *others = (noun(source) for source in node.sources)
     start = noun(base_of(node))
-    rest = [other[len(start) :].strip() if other.startswith(start) else other for other in others]
-    return " and ".join([first, *rest])
+    after = [other[len(start) :].strip() if other.startswith(start) else other for other in others]
+    return " and ".join([first, *after])
 
 
 def _definite(node: SetExpression) -> str:

@@ -24,7 +24,7 @@ from groundplane.core.queries import (
     Way,
 )
 from groundplane.spatial.hedging import Piece, hedged
-from groundplane.spatial.nouns import base_of, is_plural, noun, ordinal, relation_words
+from groundplane.spatial.nouns import base_of, is_plural, noun, ordinal, relation_words, said_of
 from groundplane.spatial.units import format_number
 from groundplane.spatial.way_words import way_pieces
 
@@ -137,15 +137,11 @@ def _exists(node: Exists, answer: Answer) -> tuple[Piece, ...]:
     yes = bool(answer.value)
     lead = Piece("Yes, " if yes else "No, ")
     source = node.source
-    if isinstance(source, Relate) and isinstance(source.source, Unique):
-        rest = noun(source)[len(noun(source.source)) :]
-        verb = _be(source.source) + ("" if yes else " not")
-        seen = _seen_from(answer.frame)
-        return (
-            lead,
-            Piece(_the(source.source), answer.evidence[:1]),
-            Piece(f" {verb}{rest}{seen}."),
-        )
+    said = said_of(source)
+    if said is not None and isinstance(said[0], Unique):
+        be, thing = _be(said[0]), Piece(_the(said[0]), answer.evidence[:1])
+        words = said[1] if yes else f" not{said[1]}".removeprefix(" not not")
+        return (lead, thing, Piece(f" {be}{words}{_seen_from(answer.frame)}."))
     words = _existing(source, yes=yes, alone=len(answer.evidence) == 1)
     return (lead, Piece(f"there {words}", answer.evidence if yes else ()), Piece("."))
 
@@ -250,7 +246,7 @@ def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
         there, *rest = _count(Count(node.left.source), counted)
         return (Piece(f"{lead}, {there.text[0].lower()}{there.text[1:]}"), *rest)
     if isinstance(node.left, Count) and _is_share(node):
-        return _share(cast(Relate, node.left.source), answer, numbers)
+        return _share(node.left.source, answer, numbers)
     if isinstance(node.left, Count):
         words = {"more": "more", "fewer": "fewer", "equal": "as many"}[node.operator]
         link = "as" if node.operator == "equal" else "than"
@@ -276,28 +272,26 @@ def _alike(left: Attribute, right: Attribute, answer: Answer) -> tuple[Piece, ..
 
 
 def _is_share(node: Compare) -> bool:
-    """Whether it is asked if a relation holds for all of a set."""
+    """Whether it is asked if something holds for all of a set."""
     left, right = node.left, node.right
-    return (
-        isinstance(left, Count)
-        and isinstance(right, Count)
-        and isinstance(left.source, Relate)
-        and left.source.source == right.source
-    )
+    if not (isinstance(left, Count) and isinstance(right, Count)):
+        return False
+    said = said_of(left.source)
+    return said is not None and said[0] == right.source
 
 
-def _share(related: Relate, answer: Answer, numbers: list[int]) -> tuple[Piece, ...]:
+def _share(related: SetExpression, answer: Answer, numbers: list[int]) -> tuple[Piece, ...]:
     """`No, 3 of 4 chairs are near the table.`"""
     some, every = numbers
-    rest = noun(related)[len(noun(related.source)) :]
+    subject, rest = said_of(related) or (related, "")
     if every == 1:
-        be = _be(related.source) + ("" if answer.value else " not")
+        be = _be(subject) + ("" if answer.value else " not")
         lead = "Yes" if answer.value else "No"
-        thing = Piece(f"the {noun(related.source)}", answer.evidence[:1])
+        thing = Piece(f"the {noun(subject)}", answer.evidence[:1])
         return (Piece(f"{lead}, "), thing, Piece(f" {be}{rest}{_seen_from(answer.frame)}."))
     be = "is" if some == 1 and not answer.value else "are"
     lead = f"Yes, all {every}" if answer.value else f"No, {some or 'none'} of {every}"
-    return (Piece(f"{lead} {_many(related.source)} {be}{rest}{_seen_from(answer.frame)}."),)
+    return (Piece(f"{lead} {_many(subject)} {be}{rest}{_seen_from(answer.frame)}."),)
 
 
 def _compared_words(left: Measure, node: Compare, *, yes: bool) -> str:

@@ -6,9 +6,12 @@ sentence that introduces what `it` stands for: `There is a big cube; what color 
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable
+from typing import TypeVar, cast
 
-from groundplane.core.attributes import ATTRIBUTES, attribute_named
+from groundplane.core.attributes import ATTRIBUTES, attribute_named, meaning_of
 from groundplane.core.expressions import (
     And,
     Except,
@@ -18,7 +21,9 @@ from groundplane.core.expressions import (
     Same,
     Select,
     SetExpression,
+    Unique,
 )
+from groundplane.core.lexicon import known_nouns, normalise
 from groundplane.core.queries import (
     Attribute,
     Compare,
@@ -28,11 +33,11 @@ from groundplane.core.queries import (
     Measure,
     nodes_of,
 )
-from groundplane.spatial.questions.form import Context
+from groundplane.spatial.questions.form import MACROS, Context
 from groundplane.spatial.questions.nested import SAME, NounReader, plain, single
 from groundplane.spatial.questions.phrases import PhraseError
 
-__all__ = ["EXAMPLES", "is_composed", "read_composition"]
+__all__ = ["EXAMPLES", "introduced", "is_composed", "put_back", "read_composition"]
 
 EXAMPLES = (
     "How many chairs are both left of the table and near the sofa?",
@@ -49,6 +54,13 @@ _ORDERS = {
     "more": "more", "fewer": "fewer", "less": "fewer", "greater": "more", "larger": "more",
     "bigger": "more", "higher": "more", "smaller": "fewer", "lower": "fewer",
 }  # fmt: skip
+# A name that nobody uses stands for what was introduced while the question is read.
+_ANTECEDENT = "antecedent"
+# Where everything is: `in this picture` anywhere, `in the room` at the end.
+_SCOPE = re.compile(
+    rf" (?:in|on|of) {MACROS['PICTURE']}\b| (?:in|inside|within|around|throughout) {MACROS['ROOM']}$"
+)
+_T = TypeVar("_T")
 _Read = Callable[[NounReader, Context], Expression]
 
 
@@ -68,13 +80,13 @@ def read_composition(text: str, context: Context) -> Expression | None:
         >>> describe(read_composition(text, Context()).source.anchor)
         "unique(select('red cube'))"
     """
-    reader = NounReader(text, context)
+    reader = NounReader(_SCOPE.sub("", text), context)
     try:
         introduced = _introduction(reader)
     except PhraseError:
         return None
     start = reader.mark
-    for read in (_counted, _outnumbering, _compared, _attribute, _alike, _existing, _stated):
+    for read in _READERS:
         reader.back_to(start)
         # `is the cube made of the same material as the ball`: there the sentence goes on so.
         reader.bare = read is not _alike
@@ -89,6 +101,48 @@ def read_composition(text: str, context: Context) -> Expression | None:
     return None
 
 
+def introduced(text: str, context: Context) -> tuple[SetExpression, str] | None:
+    """What a first sentence introduces, and the question that is asked of `it`.
+
+    The question comes back with a name in place of `it`, so that any form can read it; `put_back`
+    exchanges the two in the query.
+
+    Examples:
+        >>> thing, rest = introduced("there is a lamp on the desk. how tall is it", Context())
+        >>> rest
+        'how tall is antecedent'
+        >>> introduced("how tall is it", Context()) is None
+        True
+    """
+    reader = NounReader(text, context)
+    try:
+        if not _introduction(reader) or reader.it is None:
+            return None
+    except PhraseError:
+        return None
+    rest, changed = re.subn(r"\b(?:it|that one)\b", _ANTECEDENT, reader.rest)
+    rest, owned = re.subn(r"\bits (\w+)\b", rf"the \1 of {_ANTECEDENT}", rest)
+    return (reader.it, rest) if changed or owned else None
+
+
+def put_back(query: _T, thing: SetExpression) -> _T:
+    """A query with the thing that was introduced where its name stands.
+
+    Examples:
+        >>> named = Measure(name="height", of=(single(Select("antecedent")),))
+        >>> put_back(named, single(Select("lamp"))).of
+        (Unique(source=Select(phrase='lamp')),)
+    """
+    if query in (single(Select(_ANTECEDENT)), Select(_ANTECEDENT)):
+        return cast(_T, thing)
+    if isinstance(query, tuple):
+        return cast(_T, tuple(put_back(part, thing) for part in query))
+    if not dataclasses.is_dataclass(query) or isinstance(query, type):
+        return query
+    parts = {f.name: put_back(getattr(query, f.name), thing) for f in dataclasses.fields(query)}
+    return dataclasses.replace(query, **parts)
+
+
 def is_composed(expression: Expression) -> bool:
     """Whether a query joins sets or relates what is itself related: no simple form can say it.
 
@@ -99,9 +153,10 @@ def is_composed(expression: Expression) -> bool:
     nodes = list(nodes_of(expression))
     ends = [node.anchor for node in nodes if isinstance(node, Relate)]
     joined = [node for node in nodes if isinstance(node, Or) and node not in ends]
+    # What stands on what stands on something, simply listed, the forms read as well.
     return (
         bool(joined)
-        or len(ends) > 1
+        or (len(ends) > 1 and not isinstance(expression, Relate | Unique))
         or any(isinstance(node, Same | And | Except | Filter) for node in nodes)
         or (isinstance(expression, Compare) and isinstance(expression.left, Attribute))
     )
@@ -154,7 +209,9 @@ def _kinds(reader: NounReader, named: SetExpression) -> SetExpression:
     kinds = [plain(reader.phrase())]
     while reader.take("or|, or|,"):
         kinds.append(plain(reader.phrase()))
-    either = Or(tuple(kinds)) if len(kinds) > 1 else kinds[0]
+    if len(kinds) < 2:
+        raise PhraseError("one kind is no choice")
+    either = Or(tuple(kinds))
     return either if named == Select(None) else And((named, either))
 
 
@@ -276,3 +333,65 @@ def _same_values(left: SetExpression, right: SetExpression, name: str) -> Expres
         operator="equal",
         right=Attribute(source=right, name=attribute),
     )
+
+
+# -- sets and truths ---------------------------------------------------------------------------
+
+
+def _listed(reader: NounReader, context: Context) -> Expression:
+    """`which chairs are both red and near the door`, `list the cups that are on it`."""
+    del context
+    if reader.take(r"(?:list|name|show|find)(?: me)?(?: all)?"):
+        return reader.phrase()
+    if reader.take(rf"(?:what|which) (?:{_BE}|have|has)"):
+        return _needed(reader)(Select(None))
+    reader.need("what|which")
+    named = reader.phrase()
+    if not reader.take(f"{_BE}|have|has"):
+        return named
+    found = _needed(reader)(plain(named))
+    return single(found) if isinstance(named, Unique) else found
+
+
+def _needed(reader: NounReader) -> Callable[[SetExpression], SetExpression]:
+    restrict = reader.predicate()
+    if restrict is None:
+        raise PhraseError(f"no predicate stands at {reader.rest!r}")
+    return restrict
+
+
+def _said(reader: NounReader, context: Context) -> Expression:
+    """`is the cup both on the table and near the lamp`, `is the chair next to the bed red`."""
+    reader.need(_BE)
+    described = re.fullmatch(r"(?P<what>.+?) (?P<no>not )?(?P<value>\w+)", reader.rest.strip())
+    meaning = meaning_of(described["value"]) if described is not None else None
+    if described is not None and meaning is not None and not _is_name(reader.rest):
+        inner = NounReader(described["what"], context)
+        inner.it = reader.it
+        named = inner.phrase()
+        inner.end()
+        reader.take(".+")
+        found: SetExpression = Filter(named, *meaning)
+        return _holds(named, Except(named, found) if described["no"] else found)
+    named = reader.name()
+    found = _needed(reader)(named)
+    if isinstance(found, Or):
+        raise PhraseError("what is asked is a choice, not whether any of it holds")
+    return _holds(named, found)
+
+
+def _is_name(text: str) -> bool:
+    """`ceiling light` and `wine glass` are things; nothing is said of a ceiling."""
+    return normalise(" ".join(text.split()[-2:])) in known_nouns()
+
+
+def _holds(named: SetExpression, found: SetExpression) -> Expression:
+    """Of one thing, whether it is among those found; of several, whether all are."""
+    if isinstance(named, Unique):
+        return Exists(found)
+    return Compare(left=Count(found), operator="equal", right=Count(named))
+
+
+_READERS: tuple[_Read, ...] = (
+    _counted, _outnumbering, _compared, _attribute, _alike, _existing, _stated, _listed, _said,
+)  # fmt: skip

@@ -44,7 +44,7 @@ SAME = rf"(?:of |with |having |made of |made out of )?the same (?P<name>{_NAMES}
 # What ends the words of a name; relations end them too.
 _END = re.compile(
     r"(?:that|which|who|is|are|was|were|has|have|having|do|does|and|or|nor|but|than|as|there|both|"
-    r"either|neither|not|what|how|made|visible|present|shown|equal|the same|of the same|with the same|"
+    r"either|neither|not|what|how|made|visible|present|shown|equal|except|excluding|besides|other than|apart from|the same|of the same|with the same|"
     r"(?:more|less|fewer|greater|larger|smaller|bigger|higher|lower) than)\b|"
     r"[;,.]|$"
 )
@@ -112,16 +112,18 @@ class NounReader:
         """Read a wording that must stand here."""
         found = self.take(pattern)
         if found is None:
-            raise PhraseError(f"{pattern!r} does not stand at {self._rest()!r}")
+            raise PhraseError(f"{pattern!r} does not stand at {self.rest!r}")
         return found
+
+    @property
+    def rest(self) -> str:
+        """What is still to be read."""
+        return self._text[self._at :]
 
     def end(self) -> None:
         """Nothing may be left."""
-        if self._rest().strip(" .,;"):
-            raise PhraseError(f"{self._rest()!r} is left over")
-
-    def _rest(self) -> str:
-        return self._text[self._at :]
+        if self.rest.strip(" .,;"):
+            raise PhraseError(f"{self.rest!r} is left over")
 
     def _skip(self) -> None:
         while self._text[self._at : self._at + 1] == " ":
@@ -142,16 +144,20 @@ class NounReader:
         if self._level > _DEEPEST:
             raise PhraseError("it is nested too deeply")
         try:
-            if self.it is not None and self.take("it|that one|them"):
-                return self.it
-            named = self._named()
-            restrict = self.clause(joined=joined)
+            named = self.name()
+            restrict = None if named is self.it else self.clause(joined=joined)
         finally:
             self._level -= 1
         return named if restrict is None else _restricted(named, restrict)
 
-    def _named(self) -> SetExpression:
-        """The words of the name, without what follows."""
+    def name(self) -> SetExpression:
+        """A name without what restricts it; `it` too.
+
+        Raises:
+            PhraseError: If none stands here.
+        """
+        if self.it is not None and self.take("it|that one|them"):
+            return self.it
         several = self.take(r"(?:any|some|all)(?: of)?(?: the)?") is not None
         self.take(r"(?:the |a |an )?(?:only |same )?(?:other|another)|the|a|an")
         start = self._at
@@ -163,7 +169,7 @@ class NounReader:
             self._skip()
         words = self._text[start : self._at].strip()
         if not words:
-            raise PhraseError(f"no name stands at {self._rest()!r}")
+            raise PhraseError(f"no name stands at {self.rest!r}")
         if "furniture" in words:
             raise PhraseError("what counts as furniture is not known")
         return read_phrase(f"any {words}" if several else words)
@@ -173,7 +179,7 @@ class NounReader:
 
     def _relation(self) -> FoundRelation | None:
         """The relation whose words begin here."""
-        found = find_relation(self._rest())
+        found = find_relation(self.rest)
         return found if found is not None and found.start == 0 else None
 
     # -- what restricts a noun --------------------------------------------------------------
@@ -240,6 +246,12 @@ class NounReader:
         return lambda source: Same(source=source, attribute=name, anchor=anchor)
 
     def _related(self) -> Restrict | None:
+        aside = self.take(r"(?:on|to|at|off to) (?:my|your|our) (?P<side>left|right)(?: side)?")
+        if aside is not None:
+            name, looks = f"{aside['side']}_of", self._context.viewpoint
+            return lambda source: Relate(
+                source=source, relation=name, anchor=None, viewpoint=looks
+            )  # fmt: skip
         found = self._relation()
         if found is None:
             return None

@@ -13,7 +13,13 @@ from groundplane.core.queries import Expression, Route, nodes_of
 from groundplane.spatial.questions import chinese
 from groundplane.spatial.questions.chinese_words import is_chinese
 from groundplane.spatial.questions.choosing import CHOOSING, FINDING
-from groundplane.spatial.questions.composing import EXAMPLES, is_composed, read_composition
+from groundplane.spatial.questions.composing import (
+    EXAMPLES,
+    introduced,
+    is_composed,
+    put_back,
+    read_composition,
+)
 from groundplane.spatial.questions.counting import COUNTING, LISTING, ORDERING
 from groundplane.spatial.questions.form import Context, match_form
 from groundplane.spatial.questions.loose import read_loosely
@@ -164,6 +170,9 @@ def _read(text: str, context: Context) -> tuple[str, Expression] | None:
         composed = None
     if composed is not None and is_composed(composed):
         return "composition", composed
+    opened = introduced(text, context)
+    if opened is not None and (asked := _read(opened[1], context)) is not None:
+        return asked[0], put_back(asked[1], opened[0])
     for wording in dict.fromkeys((rewrite(text), text)):
         for form in FORMS:
             expression = match_form(form, wording, context)
