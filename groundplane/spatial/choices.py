@@ -33,7 +33,10 @@ def offered(question: str, choices: Sequence[str]) -> tuple[str, ...]:
         ('1 m', '2 m')
     """
     if choices:
-        return tuple(strip_letter(choice) for choice in choices)
+        return tuple(
+            chinese_text.strip_letter(choice) if is_chinese(choice) else strip_letter(choice)
+            for choice in choices
+        )
     if is_chinese(question):
         return chinese_text.split_options(simplify(question))[1]
     return split_options(question)[1]

@@ -39,12 +39,11 @@ def read_route(text: str, choices: Sequence[str]) -> Route | None:
             pending = "?"
         elif turn.startswith("turn "):
             pending = turn
-        elif forward := _FORWARD.fullmatch(step):
-            stops.append(_landmark(forward["a"]))
+        else:
+            forward = _FORWARD.fullmatch(step)
+            stops.append(_landmark(forward["a"] if forward else step))
             turns.append(pending)
             pending = None
-        else:
-            return None
     if not stops or "?" not in turns:
         return None
     offered = (tuple(part.strip() for part in choice.split(",")) for choice in choices)
