@@ -208,8 +208,9 @@ def _share_of_worlds(
     """The share of the sampled worlds in which a relation holds."""
     holds, n = getattr(relations, name), len(subjects)
     total = subjects.centers.new_zeros(n, len(anchors))
-    if subjects.covariance is None and anchors.covariance is None:
-        return total + holds(subjects, anchors, thresholds=thresholds)
+    exact = subjects.covariance is None and anchors.covariance is None
+    if exact or not total.numel():
+        return torch.add(total, holds(subjects, anchors, thresholds=thresholds))
     same = subjects is anchors
     for world in sampled_worlds(subjects if same else _joined(subjects, anchors), seed=seed):
         first, other = (world, world) if same else (_part(world, 0, n), _part(world, n, None))
