@@ -40,6 +40,7 @@ _CONTACT = "a box shows contact, not what joins two things"
 _PATH = "tells a motion or a path, and a scene stands still"
 _PART = "tells what a thing is made of, and a box has no parts"
 _SPOT = "tells where on a thing, and no relation here parts its middle from its rim"
+_ROUND = "whether it goes round the thing is not told"
 _ENDS = "tells a motion; where it ends is told"
 
 _TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -65,7 +66,7 @@ _TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "up": (f":{_PATH}",),
         "away from": ("not", "near"),
         "along": ("parallel", "next_to"),
-        "around": ("near", ":whether it goes round the thing is not told"),
+        "around": ("near", f":{_ROUND}"),
         "from": (f":{_PATH}",),
         "into": ("inside", f":{_ENDS}"),
         "to": (f":{_PATH}",),
@@ -112,7 +113,7 @@ _TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "on": ("on",),
         "in": ("inside",),
         "with": (":tells company, not place",),
-        "surrounding": ("contains", ":a box is full, so what goes round a thing holds it"),
+        "surrounding": ("near", f":{_ROUND}"),
         "among": (":tells of one thing and a group, and names no two things",),
         "consists of": (f":{_PART}",),
         "out of": ("not", "inside"),

@@ -5,7 +5,10 @@ from collections import Counter
 
 import pytest
 
+from groundplane.core.expressions import Relate
+from groundplane.core.queries import nodes_of
 from groundplane.spatial.definitions import DEFINITIONS
+from groundplane.spatial.questions.parser import parse_question
 from groundplane.spatial.vsr import VSR_WORDS
 
 # How many words VSR's own list has in each class; `among` stands there twice.
@@ -33,6 +36,23 @@ def test_a_word_is_a_relation_or_says_why_not(row):
     assert all(name in DEFINITIONS for name in row.relations)
     assert row.relations or row.reason
     assert not row.negated or len(row.relations) == 1
+
+
+# Words that a question must say otherwise: `not in`, `not touching`, `not on`, `near`, `facing`.
+TOLD = {word for word, row in VSR_WORDS.items() if row.relations}
+UNREAD = {
+    "off", "toward", "away from", "along", "into", "down from", "detached from", "at", "out of",
+    "outside", "between",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", sorted(TOLD - UNREAD))
+def test_a_question_reads_a_word_as_the_table_does(word):
+    row = VSR_WORDS[word]
+    asked = f"Is the lamp {word} the sofa?".replace("Is the lamp contains", "Does the lamp contain")
+    nodes = list(nodes_of(parse_question(asked).expression))
+
+    assert tuple(node.relation for node in nodes if isinstance(node, Relate)) == row.relations
 
 
 def test_most_words_are_told():

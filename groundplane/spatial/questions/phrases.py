@@ -49,15 +49,15 @@ RELATIONS: tuple[tuple[str, str], ...] = (
     ("behind", r"(?:directly |right |just )?(?:behind|in back of|(?:at|to) the (?:back|rear) of|beyond)"),
     ("between", r"(?:in )?between"),
     ("next_to", r"(?:(?:directly|right|just|immediately) )?(?:next to|beside|alongside|"
-                r"adjacent to|by the side of|bordering|neighbou?ring)|right by"),
+                r"adjacent to|(?:by|at) the side of|bordering|neighbou?ring)|right by"),
     ("near", r"(?:very |quite )?(?:close to|near to|nearby|near|around|in the vicinity of|by|"
              r"not far from|close by|surrounding)"),
     ("on", r"(?:on top of|on the top of|atop|upon|on to|onto|resting on|on)"),
     ("under", r"(?:directly |right |just )?(?:underneath|under neath|under|beneath|below|"
               r"at the bottom of)"),
     ("above", r"(?:directly |right |just |up )?(?:above|over)"),
-    ("inside", r"(?:inside of|inside|within|in)"),
-    ("touches", r"(?:touching|touch|touches|in contact with|leaning against|leaning on|"
+    ("inside", r"(?:inside of|inside|within|enclosed by|in)"),
+    ("touches", r"(?:touching|touch|touches|in contact with|(?:attached|connected|joined) to|leaning against|leaning on|"
                 r"up against|against)"),
 )  # fmt: skip
 NEAREST = {
