@@ -2,20 +2,25 @@
 
 The words are the writer's own: it shares no list with the package.
 """
+# ruff: noqa: RUF001 - Chinese marks are meant.
 
 from __future__ import annotations
 
 import re
 
 NAMES = {
-    "backpack": "背包 双肩包", "basket": "篮子", "bathtub": "浴缸", "bed": "床", "blanket": "毯子 被子",
+    "backpack": "背包 双肩包", "basket": "篮子", "bathtub": "浴缸", "bed": "床",
+    "blanket": "毯子 被子",
     "bookshelf": "书架 书柜", "bowl": "碗", "bucket": "水桶", "ceiling light": "吸顶灯 顶灯",
     "chair": "椅子", "clock": "钟 时钟", "closet": "衣柜 衣橱", "computer mouse": "鼠标",
     "computer tower": "电脑主机 机箱", "counter": "台面 柜台", "crate": "板条箱", "cup": "杯子",
-    "cutting board": "砧板 菜板", "dishwasher": "洗碗机", "door": "门", "exhaust fan": "排气扇 抽风机",
+    "cutting board": "砧板 菜板", "dishwasher": "洗碗机", "door": "门",
+    "exhaust fan": "排气扇 抽风机",
     "fan": "风扇 电风扇", "fireplace": "壁炉", "guitar": "吉他", "heater": "加热器 取暖器",
-    "kettle": "水壶", "keyboard": "键盘", "lamp": "灯", "laptop": "笔记本电脑", "microwave": "微波炉",
-    "mirror": "镜子", "monitor": "显示器", "nightstand": "床头柜", "pan": "平底锅 锅", "piano": "钢琴",
+    "kettle": "水壶", "keyboard": "键盘", "lamp": "灯", "laptop": "笔记本电脑",
+    "microwave": "微波炉",
+    "mirror": "镜子", "monitor": "显示器", "nightstand": "床头柜", "pan": "平底锅 锅",
+    "piano": "钢琴",
     "pillow": "枕头", "plant": "植物 盆栽", "power strip": "插线板 排插", "printer": "打印机",
     "radiator": "暖气片 散热器", "refrigerator": "冰箱", "sofa": "沙发", "stool": "凳子",
     "stove": "炉灶 灶台", "suitcase": "行李箱 手提箱", "table": "桌子", "table lamp": "台灯",
@@ -122,7 +127,8 @@ class Writer:
         self._random.shuffle(ways)
         asked = self.one("、".join(ways[:3]) + "还是" + ways[3], "左前、右前、左后或者右后")
         note = self.one("", "（方向指的是笛卡尔平面的象限。）")
-        return f"{self.stand(place, facing)}{self.name(target)}{self.one('在', '是在')}我的{asked}？{note}"
+        where = f"{self.name(target)}{self.one('在', '是在')}我的{asked}"
+        return f"{self.stand(place, facing)}{where}？{note}"
 
     def sides_and_back(self, place, facing, target):
         note = self.one("", "如果我需要转至少135度才能面对一个物体，它就在我的后面。")
@@ -144,8 +150,8 @@ class Writer:
 
     def route(self, start, facing, goal, rest):
         steps = []
-        for step in re.split(r"\s*\d+\. ", rest)[1:]:
-            step = step.split(". You have")[0].strip(" .")
+        for part in re.split(r"\s*\d+\. ", rest)[1:]:
+            step = part.split(". You have")[0].strip(" .")
             if "please fill in" in step.lower():
                 steps.append(self.one("[请填写]", "[请填空]"))
             elif step.lower() in TURNS:
@@ -154,14 +160,17 @@ class Writer:
                 place = re.sub(r"(?i)^go forward until (?:reaching )?", "", step)
                 steps.append(f"{self.one('向前走到', '直走到', '往前走到')}{self.name(place)}")
         listed = " ".join(f"{i}. {step}" for i, step in enumerate(steps, start=1))
-        return (
-            f"你是一个机器人，从{self.name(start)}开始，面向{self.name(facing)}。你想{self.one('去', '走到')}"
-            f"{self.name(goal)}。你将执行以下动作（注意：对每个[请填写]，选择“向后转”、“左转”或“右转”）：{listed}。"
-            f"你已到达终点。"
-        )
+        begin = f"从{self.name(start)}开始，面向{self.name(facing)}"
+        want = f"你想{self.one('去', '走到')}{self.name(goal)}"
+        note = "（注意：对每个[请填写]，选择“向后转”、“左转”或“右转”）"
+        return f"你是一个机器人，{begin}。{want}。你将执行以下动作{note}：{listed}。你已到达终点。"
 
 
 _VIEW = r"standing by the (.+?) and facing the (.+?), is the (.+?) to "
+_ROUTE = (
+    r"beginning (?:at|by) the (.+?),? (?:and )?facing (?:to )?(?:the )?(.+?)\. "
+    r"You want to navigate to the (.+?)\. (.+)"
+)
 FORMS = (
     (r"^How many (.+?)\(s\) are in this room", Writer.count),
     (r"longest dimension .* of the (.+?), measured in centimeters", Writer.size),
@@ -172,6 +181,5 @@ FORMS = (
     (_VIEW + "my left, right, or back", Writer.sides_and_back),
     (_VIEW + r"the left or the right of the (.+?)\?", Writer.sides),
     (r"following categories in the video: (.+?)\?", Writer.order),
-    (r"beginning (?:at|by) the (.+?),? (?:and )?facing (?:to )?(?:the )?(.+?)\. You want to navigate to the "
-     r"(.+?)\. (.+)", Writer.route),
-)  # fmt: skip
+    (_ROUTE, Writer.route),
+)
