@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -54,7 +54,8 @@ class Alignment:
         mirrored: Whether the matrix mirrors.
         residual: Root mean square distance of matched centres seen from above, b's unit.
         matched: Ids of a and of b that fall together.
-        ambiguous: Whether another motion fits as well: a symmetric layout, or too few objects.
+        ambiguous: Whether another motion fits as well, or may: a symmetric layout, too few
+            objects, or a sample of motions of which the best matches less than half.
         mirror_better: Whether a mirrored map fits clearly better than one that is not.
     """
 
@@ -163,11 +164,14 @@ class _Finder:
         fits.sort(key=lambda fit: fit.cost)
         best, *rivals = fits
         moved = best.motion.move(self.a)
-        for rival in rivals:
-            apart = float(np.abs(rival.motion.move(self.a) - moved).mean())
-            if apart > self.tolerance and rival.cost <= best.cost + _TIE * self.tolerance**2:
-                return _Fit(motion=best.motion, pairs=best.pairs, cost=best.cost, ambiguous=True)
-        return best
+        apart = [float(np.abs(rival.motion.move(self.a) - moved).mean()) for rival in rivals]
+        rivalled = any(
+            off > self.tolerance and rival.cost <= best.cost + _TIE * self.tolerance**2
+            for off, rival in zip(apart, rivals, strict=True)
+        )
+        possible = min(self.same.any(axis=1).sum(), self.same.any(axis=0).sum())
+        doubtful = self._is_sampled() and 2 * len(best.pairs) < possible
+        return replace(best, ambiguous=best.ambiguous or rivalled or bool(doubtful))
 
     def _motions(self, mirrored: bool) -> _Motions:
         """The motions that each two pairs of objects fix, lengths permitting."""
@@ -186,11 +190,16 @@ class _Finder:
             turn=turn, shift=(b[k] + b[m] - turn * (a[i] + a[j])) / 2, mirrored=mirrored
         )
 
+    def _is_sampled(self) -> bool:
+        """Whether there are more motions than are judged."""
+        count = int(self.same.sum())
+        return count * (count - 1) // 2 > _MOTIONS
+
     def _pairs_of_pairs(self) -> tuple[Int[np.ndarray, "h 2"], Int[np.ndarray, "h 2"]]:
         """Two candidate pairs (row of a, row of b) for each motion, with four different objects."""
         pairs = np.argwhere(self.same)
         count = len(pairs)
-        if count * (count - 1) // 2 <= _MOTIONS:
+        if not self._is_sampled():
             one, two = np.triu_indices(count, k=1)
         else:
             # A rare label says more: each label's pairs weigh as much as those of any other.

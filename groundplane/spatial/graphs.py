@@ -29,8 +29,8 @@ __all__ = ["EDGE_KINDS", "WORLD_FRAME", "build_graph"]
 
 # Each edge takes some 0.6 kB in networkx.
 EDGE_LIMIT = 2_000_000
-# Subjects whose relations are computed together.
-_BLOCK = 256
+# Subjects whose relations are computed together: fewer cost calls, more cost pairs not asked for.
+_BLOCK = 64
 WORLD_FRAME = "world, z up"
 
 _World = Callable[..., Bool[Tensor, "n m"]]

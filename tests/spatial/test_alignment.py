@@ -205,6 +205,16 @@ def test_a_sample_of_motions_finds_it_too_and_always_the_same(monkeypatch, motio
     assert torch.equal(made.matrix, again.matrix)
 
 
+def test_a_sample_that_finds_too_little_says_so(monkeypatch):
+    monkeypatch.setattr(alignment, "_MOTIONS", 30)
+    draw = torch.Generator().manual_seed(3)
+    crowd = room((torch.rand(80, 2, generator=draw) * 20).tolist(), ["chair"] * 80)
+    made = align(crowd, transform(crowd, motion(20, (9, 9, 0))))
+
+    assert 2 * len(made.matched) < 80
+    assert made.ambiguous
+
+
 def test_real_rooms_are_found_again_after_a_turn(data_dir):
     path = data_dir / "vsi" / "scenes.json"
     for name in CognitiveMap.scenes(path)[:12]:

@@ -108,8 +108,8 @@ def test_what_either_states_is_kept_and_the_better_one_is_believed():
         regions=["a", "b"],
     )
     two = SceneBuilder().add(
-        "cup", at=(0, 0, 0), score=0.8, attributes={"colour": "blue"}, first_seen=2.0, front=[0, 1, 0],
-        regions=["b", "c"],
+        "cup", at=(0, 0, 0), score=0.8, attributes={"colour": "blue"}, first_seen=2.0,
+        front=[0, 1, 0], regions=["b", "c"],
     )  # fmt: skip
     made = merge(one.build(), two.build()).map
 
