@@ -312,7 +312,9 @@ class Maker:
         found = self.program.filtered(found, stated)
         self.program.count(found)
         either = self._pick("", "either")
-        return f"{self._how_many()} {self._name(stated, many=True)} are {either} {first} or {second}"
+        return (
+            f"{self._how_many()} {self._name(stated, many=True)} are {either} {first} or {second}"
+        )
 
     def _kind(self):
         if self.rng.random() < 0.5:
@@ -364,7 +366,17 @@ class Maker:
         return self._pick(*options)
 
 
-FAMILIES = ("attribute", "count_all", "count", "exist", "same", "both", "either", "numbers", "equal")
+FAMILIES = (
+    "attribute",
+    "count_all",
+    "count",
+    "exist",
+    "same",
+    "both",
+    "either",
+    "numbers",
+    "equal",
+)
 
 
 def make_questions(seed, *, scenes, each):
