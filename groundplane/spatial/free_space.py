@@ -163,9 +163,11 @@ class FreeSpace:
         limit = max(self.walker.reach, rim + self.walker.radius) + slack
         spots: dict[int, BaseGeometry] = {}
         for k in np.flatnonzero(gaps <= limit).tolist():
-            point = not isinstance(place, int) and gaps[k] == 0
-            near = thing if point else thing.buffer(gaps[k] + slack, quad_segs=16)
-            spots[k] = self.pieces[k].intersection(near)
+            if isinstance(place, int) or gaps[k] > 0:
+                near = thing.buffer(gaps[k] + slack, quad_segs=16)
+                spots[k] = self.pieces[k].intersection(near)
+            else:
+                spots[k] = thing
         return spots
 
     def connects(self, start: Place, goal: Place) -> bool:

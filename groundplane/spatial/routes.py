@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import math
 import threading
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -132,6 +131,7 @@ class RouteFinder:
         self.space = space
         self._lock = threading.Lock()
         self._links: dict[int, _Links] = {}
+        self._spots: dict[int, dict[int, BaseGeometry]] = {}
 
     def walk(self, start: Place, goal: Place) -> Walk | Blocked:
         """The shortest way between two places.
@@ -143,61 +143,21 @@ class RouteFinder:
         return self.walks([(start, goal)])[0]
 
     def walks(self, pairs: Sequence[tuple[Place, Place]]) -> list[Walk | Blocked]:
-        """The shortest way of each pair, in order; pairs with one start are searched together.
+        """The shortest way of each pair, in order.
 
         Raises:
             InputError: As for `walk`.
         """
-        by_start: dict[Place, list[int]] = defaultdict(list)
-        for i, (start, _) in enumerate(pairs):
-            by_start[start].append(i)
-        found: list[Walk | Blocked | None] = [None] * len(pairs)
         with self._lock:
-            for start, rows in by_start.items():
-                for i, way in zip(
-                    rows, self._from(start, [pairs[i][1] for i in rows]), strict=True
-                ):
-                    found[i] = way
-        return [way for way in found if way is not None]
+            return [self._way(start, goal) for start, goal in pairs]
 
-    def _from(self, start: Place, goals: Sequence[Place]) -> Iterator[Walk | Blocked]:
-        """The ways from one start: one search of the graph serves all goals."""
-        links = self._linked(start)
-        source = "start"
-        self._graph.add_node(source)
-        self._graph.add_weighted_edges_from(
-            ((source, corner, length) for corner, length in _weighted(links, self._corners.at)),
-            weight="length",
-        )
-        try:
-            parents, lengths = nx.dijkstra_predecessor_and_distance(
-                self._graph, source, weight="length"
-            )
-        finally:
-            self._graph.remove_node(source)
-        for goal in goals:
-            yield self._best(start, goal, links, (parents, lengths))
-
-    def _best(
-        self, start: Place, goal: Place, links: _Links, search: tuple[dict[object, list[object]],
-        dict[object, float]],
-    ) -> Walk | Blocked:  # fmt: skip
-        """The shorter of the straight way and the best one round a corner."""
-        parents, lengths = search
-        direct = self._straight(start, goal)
-        length, points = (math.inf, None) if direct is None else (_length(direct), direct)
-        ends, corners = self._linked(goal), self._corners.at
-        total = np.array([lengths.get(int(c), math.inf) for c in ends.corners], dtype=np.float64)
-        total += np.linalg.norm(ends.spots - corners[ends.corners], axis=1)
-        if len(total) and total.min() < length:
-            last = int(total.argmin())
-            chain: list[int] = []
-            node: object = int(ends.corners[last])
-            while isinstance(node, int):
-                chain.append(node)
-                node = parents[node][0]
-            first = links.spots[links.corners == chain[-1]]
-            points = np.concatenate([first, corners[chain[::-1]], ends.spots[last][None]])
+    def _way(self, start: Place, goal: Place) -> Walk | Blocked:
+        """The shorter of the straight way and the best one round corners."""
+        points, settled = self._straight(start, goal)
+        if not settled:
+            bent = self._bent(self._linked(start), self._linked(goal))
+            if points is None or (bent is not None and _length(bent) < _length(points)):
+                points = bent
         if points is None:
             return Blocked(start=start, goal=goal, space=self.space)
         points = _distinct(points)
@@ -206,9 +166,36 @@ class RouteFinder:
             clearance=self._clearance(points),
         )  # fmt: skip
 
-    def _straight(self, start: Place, goal: Place) -> Points | None:
-        """The shortest line between two places, if nothing is in between."""
-        here, there = self.space.standing(start), self.space.standing(goal)
+    def _bent(self, here: _Links, there: _Links) -> Points | None:
+        """The shortest way round corners, by A* with the beeline as the estimate."""
+        graph, at = self._graph, self._corners.at
+        if not len(here.corners) or not len(there.corners):
+            return None
+        # No end of the way is nearer than the hull of all of them, taken along x and y.
+        low, high = there.spots.min(axis=0), there.spots.max(axis=0)
+        beeline = np.linalg.norm(at - at.clip(low, high), axis=1).tolist()
+        graph.add_weighted_edges_from(
+            (("start", corner, length) for corner, length in _weighted(here, at)), weight="length"
+        )
+        graph.add_weighted_edges_from(
+            ((corner, "goal", length) for corner, length in _weighted(there, at)), weight="length"
+        )
+        try:
+            path = nx.astar_path(
+                graph, "start", "goal", weight="length",
+                heuristic=lambda node, _: beeline[node] if isinstance(node, int) else 0.0,
+            )  # fmt: skip
+        except nx.NetworkXNoPath:
+            return None
+        finally:
+            graph.remove_nodes_from(["start", "goal"])
+        chain = np.array(path[1:-1], dtype=np.int64)
+        first, last = here.corners == chain[0], there.corners == chain[-1]
+        return np.concatenate([here.spots[first], at[chain], there.spots[last]])
+
+    def _straight(self, start: Place, goal: Place) -> tuple[Points | None, bool]:
+        """The shortest free line between two places, and whether no other way can be shorter."""
+        here, there = self._standing(start), self._standing(goal)
         lines = [
             shapely.shortest_line(
                 shapely.get_parts(here[k])[:, None], shapely.get_parts(there[k])[None]
@@ -216,21 +203,24 @@ class RouteFinder:
             for k in here.keys() & there.keys()
         ]
         found = np.concatenate([np.zeros(0, dtype=object), *lines])
-        free = found[~np.asarray(shapely.intersects(self._barrier, found), dtype=bool)]
-        if not len(free):
-            return None
-        return shapely.get_coordinates(free[shapely.length(free).argmin()])
+        if not len(found):
+            return None, True
+        lengths = shapely.length(found)
+        free = ~np.asarray(shapely.intersects(self._barrier, found), dtype=bool)
+        best = np.where(free, lengths, math.inf).argmin()
+        if not free[best]:
+            return None, False
+        return shapely.get_coordinates(found[best]), bool(lengths[best] <= lengths.min())
 
     def _linked(self, place: Place) -> _Links:
         """The lines of a place; those of objects are kept."""
         if isinstance(place, int) and place in self._links:
             return self._links[place]
         found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
-        for piece, spot in self.space.standing(place).items():
+        for piece, spot in self._standing(place).items():
             rows = np.flatnonzero(self._corners.piece == piece)
             at = self._corners.at[rows]
-            lines = shapely.get_coordinates(shapely.shortest_line(shapely.points(at), spot))
-            ends = lines.reshape(-1, 2, 2)[:, 1]
+            ends = self._nearest(rows, spot)
             seen = _touches(self._corners, rows, ends - at)
             seen[seen] = self._is_free(at[seen], ends[seen])
             found.append((rows[seen], ends[seen]))
@@ -242,6 +232,21 @@ class RouteFinder:
             self._links[place] = links
         return links
 
+    def _nearest(self, rows: Int[np.ndarray, " m"], spot: BaseGeometry) -> Float[np.ndarray, "m 2"]:
+        """The point of a spot that is nearest to each corner."""
+        if isinstance(spot, shapely.Point):
+            return np.broadcast_to([spot.x, spot.y], (len(rows), 2))
+        lines = shapely.get_coordinates(shapely.shortest_line(self._points[rows], spot))
+        return lines.reshape(-1, 2, 2)[:, 1]
+
+    def _standing(self, place: Place) -> dict[int, BaseGeometry]:
+        """Where one stands at a place; of objects it is kept."""
+        if not isinstance(place, int):
+            return self.space.standing(place)
+        if place not in self._spots:
+            self._spots[place] = self.space.standing(place)
+        return self._spots[place]
+
     def _is_free(
         self, start: Float[np.ndarray, "m 2"], end: Float[np.ndarray, "m 2"]
     ) -> Bool[np.ndarray, " m"]:
@@ -251,6 +256,10 @@ class RouteFinder:
     @functools.cached_property
     def _barrier(self) -> BaseGeometry:
         return self.space.barrier(_GRAZE)
+
+    @functools.cached_property
+    def _points(self) -> NDArray[np.object_]:
+        return np.asarray(shapely.points(self._corners.at), dtype=object)
 
     @functools.cached_property
     def _walls(self) -> BaseGeometry:

@@ -106,7 +106,7 @@ def test_way_that_is_shut_says_so():
     shut = flat().add("table", at=(4, 2, 0.4), size=(0.4, 1.2, 0.8))
 
     assert (
-        "every way is shut and 0.50 m are needed; the table is in the way"
+        "Every way is shut and 0.50 m are needed; the table is in the way"
         in ask("Can I walk from the sofa to the door?", shut).text
     )
 
