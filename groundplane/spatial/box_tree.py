@@ -5,6 +5,9 @@ same number of places and a level is one sort. Parts follow the objects and not 
 outlier, a heap at one point or a long corridor change nothing in the depth (compare kd-trees:
 Friedman, Bentley and Finkel, An algorithm for finding best matches in logarithmic expected time,
 ACM TOMS 1977). Walking goes down all levels with all questions at once.
+
+Rows are chosen by `index_select` and not by brackets: torch splits the latter among threads even
+for a handful of rows, and on a busy machine the threads wait for each other.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "Level",
     "Walk",
     "build_tree",
+    "chosen",
     "comes_before",
     "farthest_squared",
     "gap_squared",
@@ -56,11 +60,11 @@ class Level:
     def pick(self, parts: Int[Tensor, " q"]) -> Level:
         """Some of the parts, by number."""
         return Level(
-            low=self.low[:, parts],
-            high=self.high[:, parts],
-            counts=self.counts[parts],
-            first=self.first[parts],
-            last=self.last[parts],
+            low=self.low.index_select(1, parts),
+            high=self.high.index_select(1, parts),
+            counts=self.counts.index_select(0, parts),
+            first=self.first.index_select(0, parts),
+            last=self.last.index_select(0, parts),
         )
 
 
@@ -216,12 +220,15 @@ def reachable(tree: BoxTree, need: int, asking: Level, limit: int) -> Walk | Non
         if depth:
             rows, parts = _descend(rows, parts)
         part = level.pick(parts)
-        corners = (asking.low[:, rows], asking.high[:, rows], part.low, part.high)
+        corners = (*_corners(asking, rows), part.low, part.high)
         far = farthest_squared(*corners).masked_fill_(part.counts < need, math.inf)
         bound, last = _lowered(bound, last, rows, far, part.last)
         gaps = gap_squared(*corners)
-        keep = comes_before(gaps, part.first, bound[rows], last[rows]) & (part.counts > 0)
-        rows, parts, gaps = rows[keep], parts[keep], gaps[keep]
+        keep = comes_before(
+            gaps, part.first, bound.index_select(0, rows), last.index_select(0, rows)
+        )
+        keep &= part.counts > 0
+        rows, parts, gaps = chosen(keep, rows, parts, gaps)
         if len(rows) > limit and count > 1:
             return None
     return Walk(rows=rows, parts=parts, gaps=gaps, counts=torch.zeros_like(last))
@@ -248,25 +255,37 @@ def within(tree: BoxTree, square: float, whole: bool, asking: Level, limit: int)
         if depth:
             rows, parts = _descend(rows, parts)
         part = level.pick(parts)
-        corners = (asking.low[:, rows], asking.high[:, rows], part.low, part.high)
+        corners = (*_corners(asking, rows), part.low, part.high)
         gaps = gap_squared(*corners)
         keep = gaps <= square
         if whole:
             inner = farthest_squared(*corners) <= square
-            counts.index_add_(0, rows[inner], part.counts[inner])
+            counts.index_add_(0, *chosen(inner, rows, part.counts))
             keep &= ~inner
-        rows, parts, gaps = rows[keep], parts[keep], gaps[keep]
+        rows, parts, gaps = chosen(keep, rows, parts, gaps)
         if len(rows) > limit and count > 1:
             return None
     return Walk(rows=rows, parts=parts, gaps=gaps, counts=counts)
 
 
+def chosen(keep: Bool[Tensor, " p"], *columns: Shaped[Tensor, "p ..."]) -> tuple[Tensor, ...]:
+    """The rows of columns that are kept."""
+    at = keep.nonzero()[:, 0]
+    return tuple(column.index_select(0, at) for column in columns)
+
+
+def _corners(
+    level: Level, parts: Int[Tensor, " q"]
+) -> tuple[Float[Tensor, "3 q"], Float[Tensor, "3 q"]]:
+    return level.low.index_select(1, parts), level.high.index_select(1, parts)
+
+
 def _descend(
     rows: Int[Tensor, " p"], parts: Int[Tensor, " p"]
-) -> tuple[Int[Tensor, " 2p"], Int[Tensor, " 2p"]]:
+) -> tuple[Int[Tensor, " 2*p"], Int[Tensor, " 2*p"]]:
     """Both halves of each part."""
     halves = torch.stack([2 * parts, 2 * parts + 1], dim=1)
-    return rows[:, None].expand(-1, 2).flatten(), halves.flatten()
+    return torch.stack([rows, rows], dim=1).flatten(), halves.flatten()
 
 
 def comes_before(
@@ -283,6 +302,6 @@ def _lowered(
 ) -> tuple[Float[Tensor, " c"], Int[Tensor, " c"]]:  # fmt: skip
     """The least (distance, index) of each row so far and of what it sees."""
     lower = bound.scatter_reduce(0, rows, far, "amin")
-    index = index.masked_fill(far > lower[rows], NONE)
+    index = index.masked_fill(far > lower.index_select(0, rows), NONE)
     last = last.masked_fill(lower < bound, NONE).scatter_reduce(0, rows, index, "amin")
     return lower, last

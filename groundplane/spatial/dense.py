@@ -359,9 +359,10 @@ def _write_directions(pairs: _Pairs, part: PairTable) -> None:
         torch.sub(pairs.b[_CENTER, axis], pairs.a[_CENTER, axis], out=offset)
     torch.mul(offsets[0], offsets[0], out=square)
     square.addcmul_(offsets[1], offsets[1]).addcmul_(offsets[2], offsets[2])
-    torch.sqrt(square, out=part.distances)
-    # Nothing over nothing is NaN: things at one place have no direction.
-    torch.reciprocal(part.distances, out=inverse)
+    # Torch splits a square root among threads, however small the tile; this it does not. Nothing
+    # times infinity is NaN: things at one place have no direction.
+    torch.rsqrt(square, out=inverse)
+    torch.reciprocal(inverse, out=part.distances)
     for axis, offset in enumerate(offsets):
         part.directions[..., axis].copy_(offset.mul_(inverse))
 
@@ -375,4 +376,4 @@ def _write_gaps(pairs: _Pairs, part: PairTable) -> None:
         torch.sub(pairs.a[_LOW, axis], pairs.b[_HIGH, axis], out=y)
         torch.maximum(x, y, out=x).clamp_(min=0)
         square.addcmul_(x, x)
-    torch.sqrt(square, out=part.distances)
+    torch.reciprocal(torch.rsqrt(square, out=x), out=part.distances)

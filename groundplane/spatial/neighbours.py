@@ -25,6 +25,7 @@ from groundplane.spatial.box_tree import (
     Level,
     Walk,
     build_tree,
+    chosen,
     comes_before,
     gap_squared,
     reachable,
@@ -134,15 +135,17 @@ def nearest(
     indices = torch.full((n, k), -1, device=device)
     distances = torch.full((n, k), math.nan, dtype=dtype, device=device)
     for leaves, walk in _chunks(sides, partial(reachable, sides.tree, need)):
-        rows = sides.asking.index[leaves]
-        known = rows < NONE
+        rows = sides.asking.index.index_select(0, leaves).flatten()
         squares, others = _measure(sides, leaves, walk, need)
-        rows, squares, others = rows[known], *_in_order(squares[known], others[known])
+        rows, squares, others = chosen(
+            rows < NONE, rows, squares.flatten(0, 1), others.flatten(0, 1)
+        )
+        squares, others = _in_order(squares, others)
         if anchors is None:
             squares, others = _without(rows, squares, others)
-        indices[rows] = others.masked_fill(others == NONE, -1)
-        distances[rows] = squares.sqrt()
-    return Neighbours(indices=indices, distances=distances)
+        indices.index_copy_(0, rows, others.masked_fill(others == NONE, -1))
+        distances.index_copy_(0, rows, squares)
+    return Neighbours(indices=indices, distances=distances.sqrt_())
 
 
 @torch.no_grad()
@@ -229,17 +232,17 @@ def pairs_within(
     done = 0
     for leaves, walk in _chunks(sides, partial(within, sides.tree, square, False)):
         for rows, parts in _tiles(sides, walk):
-            squares = _squares(sides, leaves[rows], parts[:, None])
-            pair, i, j = (squares <= square).nonzero(as_tuple=True)
-            a, b = sides.asking.index[leaves[rows][pair], i], sides.tree.index[parts[pair], j]
-            other = slice(None) if anchors is not None else a != b
-            a, b, apart = a[other], b[other], squares[pair, i, j][other].sqrt_()
+            a, b, apart = _near(sides, leaves.index_select(0, rows), parts, square)
+            if anchors is None:
+                a, b, apart = chosen(a != b, a, b, apart)
             span = slice(done, done + len(a))
             first[span], second[span], distances[span] = a, b, apart
             done = span.stop
     assert done == total
     order = (first * max(1, len(anchors or subjects)) + second).argsort()
-    return Edges(first=first[order], second=second[order], distances=distances[order])
+    # The root may be off in its last digit, which must not put it beyond the radius.
+    distances = distances[order].sqrt_().clamp_(max=radius)
+    return Edges(first=first[order], second=second[order], distances=distances)
 
 
 # -- both sides, sorted -------------------------------------------------------------------
@@ -285,25 +288,50 @@ def _hulls(
 
 
 def _squares(
-    sides: _Sides, leaves: Int[Tensor, " p"], parts: Int[Tensor, "p *b"]
+    sides: _Sides, leaves: Int[Tensor, " p"], parts: Int[Tensor, "p w"]
 ) -> Float[Tensor, "p s t"]:
     """Squared gaps of each place of an asking leaf to all places of its parts."""
     a, b = sides.asking, sides.tree
-    low, high = (side[:, parts].flatten(2)[:, :, None] for side in (b.low, b.high))
-    return gap_squared(a.low[:, leaves, :, None], a.high[:, leaves, :, None], low, high)
+    shape = (3, len(parts), 1, parts.shape[1] * b.low.shape[2])
+    low, high = (side.index_select(1, parts.flatten()).view(shape) for side in (b.low, b.high))
+    least, most = (side.index_select(1, leaves)[..., None] for side in (a.low, a.high))
+    return gap_squared(least, most, low, high)
+
+
+def _near(
+    sides: _Sides, leaves: Int[Tensor, " p"], parts: Int[Tensor, " p"], square: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Subject, anchor and squared distance of all pairs within a radius, in some order."""
+    squares = _squares(sides, leaves, parts[:, None])
+    at = (squares.flatten() <= square).nonzero()[:, 0]
+    size = sides.tree.index.shape[1]
+    # Which asking place, counted through all pairs of leaves, and which place it meets.
+    place, met = at // size, at % size
+    pair = place // squares.shape[1]
+    first = sides.asking.index.index_select(0, leaves).flatten().index_select(0, place)
+    second = sides.tree.index.flatten().index_select(0, parts.index_select(0, pair) * size + met)
+    return first, second, squares.flatten().index_select(0, at)
 
 
 def _square_of(radius: float, dtype: torch.dtype) -> float:
     """The largest square whose root, as it is rounded, is within the radius."""
     if not 0 <= radius < math.inf:
         raise InputError(f"radius must be at least 0 metres and finite, got {radius}")
+    largest = torch.finfo(dtype).max
+    if radius * radius >= largest:
+        return largest
+
+    def root(square: Tensor) -> Tensor:
+        # Torch's own may be off in the last digit; rounding a float64 root is exact for both.
+        return torch.tensor(math.sqrt(float(square)), dtype=dtype)
+
     limit = torch.tensor(radius, dtype=dtype)
     square, infinity = limit * limit, torch.tensor(math.inf, dtype=dtype)
-    while square.sqrt() > limit:
+    while root(square) > limit:
         square = square.nextafter(-infinity)
-    while square.nextafter(infinity).sqrt() <= limit:
+    while root(square.nextafter(infinity)) <= limit:
         square = square.nextafter(infinity)
-    return float(square.clamp(max=torch.finfo(dtype).max))
+    return float(square)
 
 
 # -- measuring ----------------------------------------------------------------------------
@@ -364,10 +392,12 @@ def _count(sides: _Sides, n: int, square: float) -> Int[Tensor, " n"]:
         # Parts wholly within count at once for every place of the asking leaf.
         here = walk.counts[:, None].repeat(1, sides.asking.index.shape[1])
         for rows, parts in _tiles(sides, walk):
-            near = _squares(sides, leaves[rows], parts[:, None]) <= square
-            here.index_add_(0, rows, near.sum(dim=2))
+            near = _squares(sides, leaves.index_select(0, rows), parts[:, None]) <= square
+            near = near.sum(dim=2)
+            here.scatter_add_(0, rows[:, None].expand_as(near), near)
         # Empty places of a leaf write into one row more.
-        counts[sides.asking.index[leaves].clamp(max=n)] = here
+        index = sides.asking.index.index_select(0, leaves).flatten().clamp_(max=n)
+        counts.index_copy_(0, index, here.flatten())
     return counts[:n]
 
 
@@ -378,34 +408,38 @@ def _measure(
 
     Nearest leaves come first, so that what they hold rules out most of the others.
     """
-    places, size = sides.asking.index[leaves], sides.tree.index.shape[1]
+    places, size = sides.asking.index.index_select(0, leaves), sides.tree.index.shape[1]
     squares = walk.gaps.new_full((*places.shape, need), math.inf)
     indices = torch.full(squares.shape, NONE, device=squares.device)
     order = walk.gaps.argsort(stable=True)
-    order = order[walk.rows[order].argsort(stable=True)]
-    rows, parts, gaps = walk.rows[order], walk.parts[order], walk.gaps[order]
+    order = order.index_select(0, walk.rows.index_select(0, order).argsort(stable=True))
+    rows, parts, gaps = (x.index_select(0, order) for x in (walk.rows, walk.parts, walk.gaps))
     tile = _sizes(rows.device).tile
     while len(rows):
         # Where few are left to ask, each looks into many leaves at once.
         active, slots, left = _runs(rows)
         room = tile // (len(active) * places.shape[1] * size)
         width = min(max(_AT_ONCE, need // size, room), int(left.max()))
-        rank = torch.arange(len(rows), device=rows.device) - (left.cumsum(0) - left)[slots]
+        starts = (left.cumsum(0) - left).index_select(0, slots)
+        rank = torch.arange(len(rows), device=rows.device) - starts
         now = rank < width
         # The leaf after the last is empty: it fills up the rows.
         table = torch.full((len(active), width), len(sides.tree.index) - 1, device=rows.device)
-        table[slots[now], rank[now]] = parts[now]
+        at, looked = chosen(now, slots * width + rank, parts)
+        table.view(-1).index_copy_(0, at, looked)
         step = max(1, tile // (places.shape[1] * (width * size + need)))
         for some, looks in zip(torch.split(active, step), torch.split(table, step), strict=True):
-            squares[some], indices[some] = _merged(
-                (squares[some], indices[some]),
-                _squares(sides, leaves[some], looks),
-                sides.tree.index[looks].flatten(1),
+            nearer, those = _merged(
+                (squares.index_select(0, some), indices.index_select(0, some)),
+                _squares(sides, leaves.index_select(0, some), looks),
+                sides.tree.index.index_select(0, looks.flatten()).view(len(looks), -1),
             )
+            squares.index_copy_(0, some, nearer)
+            indices.index_copy_(0, some, those)
         bound, last = _outermost(squares, indices, places < NONE)
-        first = sides.tree.levels[-1].first[parts]
-        rest = comes_before(gaps, first, bound[rows], last[rows]) & ~now
-        rows, parts, gaps = rows[rest], parts[rest], gaps[rest]
+        first = sides.tree.levels[-1].first.index_select(0, parts)
+        rest = comes_before(gaps, first, bound.index_select(0, rows), last.index_select(0, rows))
+        rows, parts, gaps = chosen(rest & ~now, rows, parts, gaps)
     return squares, indices
 
 
@@ -417,7 +451,7 @@ def _runs(
     torch.ne(rows[1:], rows[:-1], out=starts[1:])
     begin = starts.nonzero()[:, 0]
     counts = torch.diff(begin, append=begin.new_full((1,), len(rows)))
-    return rows[starts], starts.cumsum(0) - 1, counts
+    return rows.index_select(0, begin), starts.cumsum(0) - 1, counts
 
 
 def _merged(
@@ -438,8 +472,8 @@ def _merged(
         at, equal, bound = found[tied], every[tied], last[tied][:, None]
         # Nearer ones before all equals, equals by index, others never.
         rank = torch.where(equal < bound, at - NONE, at.masked_fill(equal > bound, NONE))
-        chosen = rank.topk(need, dim=1, largest=False).indices
-        values[..., :need][tied], indices[tied] = equal.gather(1, chosen), at.gather(1, chosen)
+        taken = rank.topk(need, dim=1, largest=False).indices
+        values[..., :need][tied], indices[tied] = equal.gather(1, taken), at.gather(1, taken)
     return values[..., :need], indices
 
 
@@ -467,4 +501,5 @@ def _without(
     """One less for each row: itself if it is there, else the last."""
     drop = indices == rows[:, None]
     drop[:, -1] |= ~drop.any(dim=1)
-    return squares[~drop].view(len(rows), -1), indices[~drop].view(len(rows), -1)
+    rest, shape = ~drop, (len(rows), indices.shape[1] - 1)
+    return squares.masked_select(rest).view(shape), indices.masked_select(rest).view(shape)
