@@ -61,6 +61,8 @@ TABLE = """\
 = way(start=<bed>, goal=<tv>, unit='ft')
 ? Standing at the sofa, how far do I have to walk to the door?
 = way(start=<sofa>, goal=<door>)
+? How far must I go to reach the door from the sofa?
+= way(start=<sofa>, goal=<door>)
 # way possible
 ? Can I get from the sofa to the door?
 = way(start=<sofa>, goal=<door>, tell='possible')
@@ -68,7 +70,13 @@ TABLE = """\
 = way(start=<bed>, goal=<chair-1>, tell='possible', width=0.8)
 ? Is there a way from the sofa to the tv?
 = way(start=<sofa>, goal=<tv>, tell='possible')
+? Could somebody get to the tv from the bed?
+= way(start=<bed>, goal=<tv>, tell='possible')
 # way
+? How would you get to the bed from the sofa?
+= way(start=<sofa>, goal=<bed>, tell='steps')
+? Which way should I go from the sofa to the door?
+= way(start=<sofa>, goal=<door>, tell='steps')
 ? How do I get from the sofa to the door?
 = way(start=<sofa>, goal=<door>, tell='steps')
 ? What is the shortest way from the chair nearest the tv to the door?

@@ -72,38 +72,56 @@ def _possible(slots: Slots, context: Context) -> Expression:
     return _way("possible", slots, context)
 
 
+def _both(before: str, after: str = "") -> tuple[str, str]:
+    """From one to the other, said in either order."""
+    return (
+        rf"{before} from {{a}} (?:over |on )?to {{b}}{after}",
+        rf"{before} to {{b}} from {{a}}{after}",
+    )
+
+
+_MUST = (
+    rf"how far (?:do|does|must|should|would|will|is it for) {_WHO}"
+    rf"(?: (?:have to|need to|got to|to))* {_GO}"
+)
+_MAY = rf"(?:can|could|may|is it possible for|would|will) (?:{_WIDE}|{_WHO})(?: be able)?(?: to)? {_GO}"
+_HOW = rf"how (?:do|does|can|could|should|would|must) (?:{_WIDE}|{_WHO}) (?:best )?{_GO}"
+_ON_FOOT = r" (?:on foot|walking|if i walk|when walking)"
+
 ROUTING: tuple[Form, ...] = (
     make_form(
         "walking distance", "How far do I have to walk from the sofa to the door?", _length,
-        rf"how far (?:do|does|must|should|would|will|is it for) {_WHO}(?: (?:have to|need to|got "
-        rf"to|to))* {_GO}(?: from {{a}})? to (?:get to |reach )?{{b}}",
-        rf"how (?:far|long|many steps) is (?:it|the way|the walk)? ?(?:to walk|to go on foot|on foot|"
-        rf"walking) {_FROM}",
-        rf"how far is (?:it|the way) {_FROM} (?:on foot|walking|if i walk|when walking)",
-        r"how far is {b} from {a} (?:on foot|walking|if i walk|when walking)",
+        *_both(_MUST),
+        rf"{_MUST} to (?:get to |reach )?{{b}}",
+        rf"{_MUST} to (?:get to |reach ){{b}} from {{a}}",
+        rf"how (?:far|long) is (?:it|the way|the walk)? ?(?:to walk|to go on foot|on foot|walking) "
+        rf"{_FROM}",
+        rf"how far is (?:it|the way) {_FROM}{_ON_FOOT}",
+        rf"how far is {{b}} from {{a}}{_ON_FOOT}",
         rf"how (?:long|far) (?:is |does )?{_SHORT}{_WAY}(?: be)? {_FROM}(?: take)?",
         rf"(?:what is )?(?:the )?(?:length of {_SHORT}{_WAY}|walking distance|distance on foot|"
         rf"(?:shortest )?path length|(?:shortest )?route length) {_FROM}",
-        rf"what is (?:the )?(?:distance|length) {_FROM} (?:on foot|walking)",
+        rf"what is (?:the )?(?:distance|length) {_FROM}{_ON_FOOT}",
     ),
     make_form(
         "way possible", "Can I get from the sofa to the door?", _possible,
-        rf"(?:can|could|may|is it possible for|would|will) (?:{_WIDE}|{_WHO})(?: be able)?"
-        rf"(?: to)? {_GO}(?: from {{a}})? to {{b}}",
+        *_both(_MAY),
+        rf"{_MAY} to {{b}}",
         rf"(?:can|could) (?:{_WIDE}|{_WHO}) reach {{b}} from {{a}}",
-        rf"is it possible to {_GO} from {{a}} to {{b}}",
+        *_both(rf"is it possible to {_GO}"),
         rf"is there {_SHORT}{_WAY}(?: for (?:{_WIDE}|{_WHO}))? {_FROM}",
         r"is {b} (?:reachable|accessible)(?: on foot)? from {a}",
-        rf"is {_SHORT}{_WAY} {_FROM} (?:free|clear|open|blocked|passable)",
+        rf"is {_SHORT}{_WAY} {_FROM} (?:free|clear|open|passable)",
     ),
     make_form(
         "way", "How do I get from the sofa to the door?", _steps,
-        rf"how (?:do|does|can|could|should|would|must|to) ?(?:{_WIDE}|{_WHO})? ?(?:best )?{_GO}"
-        rf"(?: from {{a}})? to {{b}}",
-        rf"how to {_GO} from {{a}} to {{b}}",
-        rf"(?:what is |which is |show me |find |plan |tell me |describe |give me )?{_SHORT}{_WAY} {_FROM}",
-        rf"(?:give me |show me |tell me |what are )?(?:the )?(?:walking )?directions {_FROM}",
+        *_both(_HOW),
+        rf"{_HOW} to {{b}}",
+        *_both(rf"how to {_GO}"),
+        rf"(?:what is |which is |show me |find |plan |tell me |describe |give me )?{_SHORT}{_WAY} "
+        rf"{_FROM}",
+        *_both(r"(?:give me |show me |tell me |what are )?(?:the )?(?:walking )?directions"),
         r"(?:guide|lead|take|navigate|route|walk|bring) (?:me|us)? ?from {a} to {b}",
-        rf"(?:which|what) {_WAY} (?:leads|goes|should i take|do i take|is (?:the )?shortest) {_FROM}",
+        *_both(rf"(?:which|what) {_WAY} (?:leads|goes|should i (?:take|go)|do i (?:take|go))"),
     ),
 )  # fmt: skip
