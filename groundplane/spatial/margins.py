@@ -35,6 +35,7 @@ Solve = Callable[[CognitiveMap, Expression], Answer]
 _SIGNED = frozenset({"elevation", "top"})
 # Difference quotients: this share of the box's longest side to either side.
 _STEP = 1e-4
+_UNTIED = 1e-3
 
 
 def is_measured(answer: Answer) -> bool:
@@ -137,13 +138,16 @@ def _nudged(scene: CognitiveMap, row: int) -> Iterator[tuple[CognitiveMap, Cogni
     """The map with one box moved or grown a hair, and back, in each of six ways; and by how far."""
     boxes = scene.objects
     longest = boxes.sizes[row].amax()
+    sizes = boxes.sizes.clone()
+    # Sides of one length would tie for the longest, and each have half of its slope.
+    sizes[row] *= 1 + _UNTIED * torch.arange(3).to(sizes)
     for place in range(6):
         is_side, axis = divmod(place, 3)
         # A share of the side itself: it stays positive.
         step = _STEP * (boxes.sizes[row, axis] if is_side else longest)
         pair = []
         for sign in (-1, 1):
-            columns = [boxes.centers.clone(), boxes.sizes.clone()]
+            columns = [boxes.centers.clone(), sizes.clone()]
             columns[is_side][row, axis] += sign * step
             moved = Boxes3D(centers=columns[0], sizes=columns[1], axes=boxes.axes)
             pair.append(replace(scene, objects=moved))
