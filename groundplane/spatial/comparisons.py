@@ -11,9 +11,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundplane.spatial.boxes import Boxes3D
+from groundplane.spatial.tables import require_table
 from groundplane.spatial.thresholds import THRESHOLDS, Thresholds
 
 __all__ = ["bigger", "longer", "same_size", "shorter", "smaller", "taller"]
+
+# Of each pair while a table is made: four numbers.
+_BYTES = 32
 
 
 def bigger(
@@ -29,6 +33,7 @@ def bigger(
         >>> bigger(boxes[torch.zeros(0, dtype=torch.long)], boxes).shape
         torch.Size([0, 2])
     """
+    require_table(subjects, anchors, each=_BYTES)
     return _more(subjects.sizes.prod(dim=1), anchors.sizes.prod(dim=1), thresholds)
 
 
@@ -43,6 +48,7 @@ def taller(
     subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
 ) -> Bool[Tensor, "n m"]:
     """Whether each subject has the larger vertical extent."""
+    require_table(subjects, anchors, each=_BYTES)
     return _more(_height(subjects), _height(anchors), thresholds)
 
 
@@ -57,6 +63,7 @@ def longer(
     subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
 ) -> Bool[Tensor, "n m"]:
     """Whether each subject's longest side is the longer one."""
+    require_table(subjects, anchors, each=_BYTES)
     return _more(subjects.sizes.amax(dim=1), anchors.sizes.amax(dim=1), thresholds)
 
 
@@ -67,6 +74,7 @@ def same_size(
 
     Symmetric, and holds of a thing and itself, but three in a row may grow step by step.
     """
+    require_table(subjects, anchors, each=3 * _BYTES)
     a, b = (boxes.sizes.sort(dim=1).values for boxes in (subjects, anchors))
     apart, longest = (a[:, None] - b).abs(), torch.maximum(a[:, None], b)
     return (apart <= thresholds.size_share * longest).all(dim=2)

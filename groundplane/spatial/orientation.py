@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundplane.spatial.boxes import Boxes3D
+from groundplane.spatial.tables import require_table
 from groundplane.spatial.thresholds import THRESHOLDS, Thresholds
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
 _ROUNDING = 1e-9
 # A direction that is steeper than this has no horizontal part.
 _LEAST_FLAT = 1e-6
+# Of each pair while a table is made: some vectors of float64.
+_BYTES = 80
 
 
 def has_front(fronts: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"]:
@@ -114,6 +117,7 @@ def parallel(
 
     Nothing is parallel to a thing without a long side. Symmetric; holds of a thing and itself.
     """
+    require_table(subjects, anchors, each=_BYTES)
     sine, _ = _turn(*(_long_way(boxes, thresholds) for boxes in (subjects, anchors)))
     return sine <= math.sin(thresholds.parallel_angle) + _ROUNDING
 
@@ -122,6 +126,7 @@ def perpendicular(
     subjects: Boxes3D, anchors: Boxes3D, *, thresholds: Thresholds = THRESHOLDS
 ) -> Bool[Tensor, "n m"]:
     """Whether the long sides of each pair cross at a right angle, up to 10 degrees; symmetric."""
+    require_table(subjects, anchors, each=_BYTES)
     _, cosine = _turn(*(_long_way(boxes, thresholds) for boxes in (subjects, anchors)))
     return cosine <= math.sin(thresholds.parallel_angle) + _ROUNDING
 
@@ -134,6 +139,7 @@ def aligned_with(
     The middle line of each of the two, along one of its sides, passes the other's centre within
     the noise of centres. Symmetric; holds of a thing and itself, and of what stands right above it.
     """
+    require_table(subjects, anchors, each=_BYTES)
     first, second = (_ways(boxes) for boxes in (subjects, anchors))
     sine, cosine = _turn(first[:, 0], second[:, 0])
     square = torch.minimum(sine, cosine) <= math.sin(thresholds.parallel_angle) + _ROUNDING
@@ -146,6 +152,7 @@ def _along_front(
     subjects: Boxes3D, anchors: Boxes3D, fronts: Float[Tensor, "n 3"], thresholds: Thresholds
 ) -> Float[Tensor, "n m"]:
     """Cosine between each subject's front and the way to each anchor; NaN where there is none."""
+    require_table(subjects, anchors, each=_BYTES)
     flat = fronts[:, None, :2].double()
     way = _ground(anchors)[None] - _ground(subjects)[:, None]
     distance = torch.where(way.norm(dim=2) > thresholds.least_ray, way.norm(dim=2), torch.nan)

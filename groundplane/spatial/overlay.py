@@ -11,12 +11,15 @@ from torch import Tensor
 
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.outlines import Outlines, outline_gaps, outlines_meet, shared_areas
+from groundplane.spatial.tables import require_table
 from groundplane.spatial.thresholds import Thresholds
 
 __all__ = ["Overlay", "Standing", "overlay"]
 
 # Pairs cut together; each takes about two kilobytes meanwhile.
 _TILE = 8_192
+# Of each pair while the table is made: some numbers of float64 and truths.
+_BYTES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -133,13 +136,14 @@ def overlay(subjects: Boxes3D, anchors: Boxes3D, thresholds: Thresholds) -> Over
     """Lay every subject over every anchor; only outlines whose hulls come near are cut.
 
     A side under `least_side` counts as so long, so that a flat thing has an outline and a volume.
+
+    Raises:
+        InputError: If the table of all pairs would not fit in memory.
     """
+    require_table(subjects, anchors, each=_BYTES)
     first, second = (_standing(boxes, thresholds) for boxes in (subjects, anchors))
     a, b = first.outlines, second.outlines
-    reach = a.reach[:, None] + b.reach + max(thresholds.next_gap, thresholds.touch_gap)
-    rows, columns = (
-        ((a.centers[:, None] - b.centers).abs() <= reach).all(dim=2).nonzero().unbind(dim=1)
-    )
+    rows, columns = _near(a, b, max(thresholds.next_gap, thresholds.touch_gap))
     met = _in_tiles(outlines_meet, a[rows], b[columns]).nonzero()[:, 0]
     cut = (rows[met], columns[met])
     first_met, second_met = a[cut[0]], b[cut[1]]
@@ -159,6 +163,16 @@ def overlay(subjects: Boxes3D, anchors: Boxes3D, thresholds: Thresholds) -> Over
         anchor_centered=outer,
         thresholds=thresholds,
     )
+
+
+def _near(a: Outlines, b: Outlines, gap: float) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"]]:
+    """The pairs whose hulls along x and y come within a gap."""
+    x, y = (
+        (a.centers[:, i, None] - b.centers[:, i]).abs() <= a.reach[:, i, None] + b.reach[:, i] + gap
+        for i in (0, 1)
+    )
+    rows, columns = (x & y).nonzero().unbind(dim=1)
+    return rows, columns
 
 
 def _standing(boxes: Boxes3D, thresholds: Thresholds) -> Standing:

@@ -11,9 +11,13 @@ from torch import Tensor
 from groundplane.core.errors import InputError
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.gap import box_gaps
+from groundplane.spatial.tables import require_table
 from groundplane.spatial.thresholds import THRESHOLDS, Thresholds
 
 __all__ = ["far", "near", "touches", "within"]
+
+# Of each pair: a gap and a truth; the gaps are found tile by tile.
+_BYTES = 9
 
 
 def touches(
@@ -37,6 +41,7 @@ def far(
 
     Between near and far lies what is neither.
     """
+    require_table(subjects, anchors, each=_BYTES)
     return box_gaps(subjects, anchors) > thresholds.far_gap
 
 
@@ -44,8 +49,9 @@ def within(subjects: Boxes3D, anchors: Boxes3D, limit: float) -> Bool[Tensor, "n
     """Whether the exact gap of each pair is at most `limit` metres.
 
     Raises:
-        InputError: If the limit is negative or not a number.
+        InputError: If the limit is negative or not a number, or the table would not fit in memory.
     """
     if not limit >= 0:
         raise InputError(f"within: limit must be at least 0 metres, got {limit}")
+    require_table(subjects, anchors, each=_BYTES)
     return box_gaps(subjects, anchors) <= limit

@@ -10,7 +10,8 @@ A frame of reference is given, never guessed: `left_of`, `right_of`, `in_front_o
 take where the viewer looks (one for all, or one an anchor); `facing`, `facing_away` and `opposite`
 take the fronts of the things; `on`, `above` and the like need the world's z alone.
 
-A relation that reads NaN from a box, a front or a view of one anchor does not hold.
+A relation that reads NaN from a box, a front or a view of one anchor does not hold. A table that
+would not fit in memory is refused with its bytes.
 """
 
 from __future__ import annotations

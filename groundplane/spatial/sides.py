@@ -15,6 +15,7 @@ from torch import Tensor
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.orientation import horizontal_sides
+from groundplane.spatial.tables import require_table
 from groundplane.spatial.thresholds import THRESHOLDS, Thresholds
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
 View = Float[Tensor, " 3"] | Float[Tensor, "m 3"]
 # A direction that is steeper than this has no horizontal part.
 _LEAST_FLAT = 1e-6
+# Of each pair while a table is made: four numbers.
+_BYTES = 32
 # Triples told at once; each takes about forty bytes meanwhile.
 _MOST_TRIPLES = 50_000_000
 
@@ -188,5 +191,6 @@ def _further(
     subjects: Boxes3D, anchors: Boxes3D, direction: Float[Tensor, "2 *m"], thresholds: Thresholds
 ) -> Bool[Tensor, "n m"]:
     """Whether each subject's centre lies further along a direction than each anchor's."""
+    require_table(subjects, anchors, each=_BYTES)
     x, y = (subjects.centers[:, i, None] - anchors.centers[:, i] for i in (0, 1))
     return x * direction[0] + y * direction[1] > thresholds.side_offset

@@ -225,6 +225,19 @@ def test_numbers_given_are_the_numbers_used():
         assert not torch.equal(usual, other), row.name
 
 
+@pytest.mark.parametrize("row", PAIRWISE, **BY_NAME)
+def test_a_table_that_does_not_fit_is_refused_with_its_bytes(row):
+    one, front = room(0, count=1)
+    many = Boxes3D(
+        centers=one.centers.expand(200_000, 3), sizes=one.sizes.expand(200_000, 3),
+        axes=one.axes.expand(200_000, 3, 3),
+    )  # fmt: skip
+    fronts = front.expand(200_000, 3)
+
+    with pytest.raises(InputError, match=r"200,000 by 200,000 objects take [\d.]+ [GT]B; at most"):
+        told(row, many, many, fronts=(fronts, fronts), view=VIEW)
+
+
 class Copies(TorchDispatchMode):
     """Counts what is brought to the host: `.item()`, `bool(...)` and their like."""
 
