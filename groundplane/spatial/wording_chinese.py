@@ -67,6 +67,8 @@ _MORE = {
 }  # fmt: skip
 _PLACES = {"on": "上", "under": "下面", "in": "里", "next to": "旁边", "near": "附近"}
 _PLACE = re.compile(rf"({'|'.join(_PLACES)}) (?:the )?(.+)")
+# The two sides of a comparison, as its measure tells them.
+_NUMBER = re.compile(r"(\d[\d.e+-]*) (\w+)\b")
 _NO_VALUE = {
     Status.UNKNOWN_OBJECT: "没有找到要问的物体", Status.NEEDS_VIDEO: "需要视频才能回答",
     Status.CANNOT_DETECT: "无法检测", Status.AMBIGUOUS: "无法确定",
@@ -211,7 +213,9 @@ def _measure(node: Measure, answer: Answer) -> tuple[Piece, ...]:
 
 def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
     lead = "是的" if answer.value else "不是"
-    detail = answer.measure.rpartition(": ")[2]
+    detail = _NUMBER.sub(
+        lambda found: _amount(float(found[1]), found[2]), answer.measure.rpartition(": ")[2]
+    ).replace(" against ", "对")
     shown = f"（{detail}）" if detail else ""
     if not isinstance(node.left, Measure) or not isinstance(node.right, Measure):
         left = _noun(node.left.source) if isinstance(node.left, Count) else ""

@@ -85,7 +85,7 @@ def read_noun(text: str) -> str | None:
         UnknownNounError: If the name is not known.
     """
     name = re.sub(r"的$", "", text.strip(" ,.:;?!'[]"))
-    if re.fullmatch(rf"(?:一|任何)?{MEASURE_WORDS}?{ANYTHING}", name):
+    if re.fullmatch(rf"(?:这|那|哪|一|任何|所有的?)?(?:一|些)?{MEASURE_WORDS}?{ANYTHING}", name):
         return None
     for form in dict.fromkeys((name, re.sub(_DETERMINERS, "", name), re.sub(_ALL, "", name))):
         if known := english_noun(form):
