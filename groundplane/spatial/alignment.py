@@ -28,10 +28,12 @@ __all__ = ["Alignment", "align"]
 # Motions that are judged; beyond, a sample is drawn with this seed.
 _MOTIONS = 20_000
 _SEED = 0
-# Objects by which motions are judged: those of the rarest labels. Refining takes all.
-_JUDGES = 150
-# Numbers in a table of distances at a time (32 MB).
-_TILE = 4_000_000
+# Motions are judged by the objects of the rarest labels, at least so many, and by more as long as
+# the table of their distances to all objects of the other map is no larger. Refining takes all.
+_JUDGES = 20
+_TABLE = 4_000
+# Numbers in a table of distances at a time: it stays in the cache (3 MB).
+_TILE = 200_000
 # Motions that are refined, and steps each takes at most.
 _RIVALS = 12
 _STEPS = 20
@@ -213,26 +215,27 @@ class _Finder:
 
     def _costs(self, motions: _Motions) -> Float[np.ndarray, " h"]:
         """How far each motion leaves objects from their like, both ways, squared and bounded."""
-        rows, columns = self._judges()
-        same = self.same[np.ix_(rows, columns)]
-        target, bound = _complex(self.b[columns], False), self.tolerance**2
-        costs = np.empty(len(motions.turn))
-        step = max(_TILE // max(same.size, 1), 1)
-        for start in range(0, len(costs), step):
-            part = slice(start, start + step)
-            moved = motions.pick(np.arange(len(costs))[part]).move(self.a[rows])
-            off = np.abs(moved[:, :, None] - target) ** 2
-            off = np.where(same, np.minimum(off, bound), bound)
-            costs[part] = off.min(axis=2).sum(axis=1) + off.min(axis=1).sum(axis=1)
+        costs = np.zeros(len(motions.turn))
+        target = _complex(self.b, False)
+        for rows, columns, axis in self._judges():
+            same = self.same[np.ix_(rows, columns)]
+            step = max(_TILE // max(same.size, 1), 1)
+            for start in range(0, len(costs), step):
+                part = np.arange(start, min(start + step, len(costs)))
+                off = motions.pick(part).move(self.a[rows])[:, :, None] - target[columns]
+                square = np.where(same, off.real**2 + off.imag**2, np.inf).min(axis=axis)
+                costs[part] += np.minimum(square, self.tolerance**2).mean(axis=1)
         return costs
 
-    def _judges(self) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " c"]]:
-        """Objects of a and of b with a like one in the other, those of rare labels first."""
-        chosen = []
-        for many in (self.same.sum(axis=1), self.same.sum(axis=0)):
-            rows = np.flatnonzero(many)
-            chosen.append(np.sort(rows[np.argsort(many[rows], kind="stable")][:_JUDGES]))
-        return chosen[0], chosen[1]
+    def _judges(self) -> Iterator[tuple[Int[np.ndarray, " r"], Int[np.ndarray, " c"], int]]:
+        """Some objects of a with all of b, all of a with some of b; and the axis of the all."""
+        n, m = self.same.shape
+        own, other = (
+            _rarest(self.same.sum(axis=axis), max(_TABLE // size, _JUDGES))
+            for axis, size in ((1, m), (0, n))
+        )
+        yield own, np.arange(m), 2
+        yield np.arange(n), other, 1
 
     def _distinct(self, motions: _Motions, costs: Float[np.ndarray, " h"]) -> Iterator[int]:
         """The best motions that move the objects to different places, the best first."""
@@ -281,6 +284,12 @@ class _Finder:
         turn = product / square if self.free_scale else product / abs(product)
         shift = b.mean() - turn * a.mean()
         return _Motions(turn=np.array([turn]), shift=np.array([shift]), mirrored=motion.mirrored)
+
+
+def _rarest(many: Int[np.ndarray, " n"], most: int) -> Int[np.ndarray, " k"]:
+    """Rows with a like one in the other map, those with the fewest first."""
+    rows = np.flatnonzero(many)
+    return np.asarray(np.sort(rows[np.argsort(many[rows], kind="stable")][:most]))
 
 
 def _single(a: CognitiveMap, b: CognitiveMap, same: Bool[np.ndarray, "n m"]) -> _Fit:

@@ -16,6 +16,7 @@ from groundplane.spatial.alignment import align
 from groundplane.spatial.cogmap import GridMap
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.map_change import take, transform
+from groundplane.spatial.matching import common_labels
 from groundplane.spatial.mindcube import MindCubeMap
 from groundplane.testing.scenes import SceneBuilder
 
@@ -223,6 +224,37 @@ def test_real_rooms_are_found_again_after_a_turn(data_dir):
         made = align(scene, transform(scene, matrix))
         assert made.residual < 1e-6
         assert made.ambiguous or torch.allclose(made.matrix, matrix, atol=1e-6)
+
+
+@given(st.integers(0, 1000), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_motions_are_judged_as_the_plain_version_does(seed, mirrored):
+    draw = torch.Generator().manual_seed(seed)
+    points = [(torch.rand(n, 2, generator=draw) * 6).double() for n in (5, 6)]
+    labels = [[LABELS[int(k)] for k in torch.randint(9, (len(p),), generator=draw)] for p in points]
+    labels[1][0] = labels[0][0]
+    a, b = (room(p.tolist(), names) for p, names in zip(points, labels, strict=True))
+    finder = alignment._Finder(
+        a=points[0].numpy(), b=points[1].numpy(), same=common_labels(a, b), free_scale=True,
+        tolerance=0.7,
+    )  # fmt: skip
+    motions = finder._motions(mirrored)
+    for h, cost in enumerate(finder._costs(motions).tolist()):
+        turn, shift = motions.turn[h], motions.shift[h]
+        moved = [turn * complex(-x if mirrored else x, y) + shift for x, y in points[0].tolist()]
+        fixed = [complex(x, y) for x, y in points[1].tolist()]
+        sides = []
+        for own, other, own_labels, other_labels in (
+            (moved, fixed, *labels),
+            (fixed, moved, *reversed(labels)),
+        ):
+            likes = [
+                [abs(p - q) ** 2 for q, m in zip(other, other_labels, strict=True) if m == name]
+                for p, name in zip(own, own_labels, strict=True)
+            ]
+            bounded = [min(*found, 0.49) for found in likes if found]
+            sides.append(sum(bounded) / len(bounded))
+        assert cost == pytest.approx(sum(sides))
 
 
 class TestTransform:
