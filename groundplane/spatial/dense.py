@@ -28,7 +28,7 @@ from torch import Tensor
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.memory import LIMIT, require_memory
-from groundplane.spatial.relations import THRESHOLDS
+from groundplane.spatial.thresholds import THRESHOLDS
 
 __all__ = ["BYTES_A_PAIR", "Metric", "PairTable", "Topology", "seen_along", "tabulate"]
 

@@ -203,6 +203,16 @@ def test_results_have_the_precision_of_the_boxes_and_at_least_float32(dtype):
     assert found.distances.dtype == (DOUBLE if dtype == DOUBLE else torch.float32)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_neighbours_are_the_same_on_a_graphics_card():
+    a = boxes(scatter("few places", 2_000, 0))
+    here, there = nearest(a, metric="hulls"), nearest(a.to("cuda"), metric="hulls")
+    assert there.indices.is_cuda
+    assert torch.equal(here.indices, there.indices.cpu())
+    assert torch.equal(count_within(a, radius=1.0), count_within(a.to("cuda"), radius=1.0).cpu())
+
+
 def test_values_out_of_range_are_refused_with_their_names():
     one = boxes([[0.0, 0, 0]])
     with pytest.raises(InputError, match="k must be at least 1, got 0"):
