@@ -28,6 +28,8 @@ _BACK = 135.0
 # Below this turn one goes straight on, degrees: half of the eighth of a circle that a bend to the
 # front-left takes, and a little more.
 _STRAIGHT = 25.0
+# Bends that lie so near to each other are one turn, metres: the width of a doorway.
+_TOGETHER = 0.9
 # A bend marks a place by what stands at most so far from it, metres.
 _AT = 1.5
 # One passes by what comes at most so near to one's side, metres.
@@ -101,25 +103,20 @@ def directions_of(space: FreeSpace, walk: Walk) -> Directions:
     """
     if walk.length <= 0:
         return Directions(facing=None, heading=None, legs=())
-    rows, at = _bends(walk.points, tolerance=space.walker.radius)
-    steps = np.diff(walk.points, axis=0)
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(steps, axis=1))])
-    lines = np.diff(at, axis=0)
-    headings = np.arctan2(lines[:, 1], lines[:, 0])
-    turns = [_turn(float(angle)) for angle in np.rad2deg(np.diff(headings)) % 360]
+    bends = _bends(walk.points, tolerance=space.walker.radius)
     marks = _landmarks(space, walk)
-    ends = [_nearest(space, marks, point) for point in at[1:-1]]
-    legs: list[Leg] = []
-    for k, until in enumerate([*ends, walk.goal if isinstance(walk.goal, int) else None]):
-        length = float(along[rows[k + 1]] - along[rows[k]])
-        turn = turns[k - 1] if k else None
-        if k and turn is None:
-            before = legs.pop()
-            turn, length = before.turn, before.length + length
-        legs.append(Leg(turn=turn, length=length, until=until))
-    heading = float(headings[0])
-    ahead = _ahead(space, marks, walk, heading)
-    return Directions(facing=ahead, heading=heading, legs=tuple(legs))
+    ends = [_nearest(space, marks, walk.points[row]) for row, _ in bends]
+    stops = [0, *(row for row, _ in bends), len(walk.points) - 1]
+    lengths = np.diff(_along(walk.points)[stops]).tolist()
+    turns = [None, *(turn_word(angle % 360) for _, angle in bends)]
+    goal = walk.goal if isinstance(walk.goal, int) else None
+    legs = tuple(
+        Leg(turn=turn, length=length, until=until)
+        for turn, length, until in zip(turns, lengths, [*ends, goal], strict=True)
+    )
+    x, y = walk.points[stops[1]] - walk.points[0]
+    heading = math.atan2(y, x)
+    return Directions(facing=_ahead(space, marks, walk, heading), heading=heading, legs=legs)
 
 
 def told(space: FreeSpace, walk: Walk, directions: Directions) -> tuple[str, ...]:
@@ -168,18 +165,31 @@ def _the(names: tuple[str, ...], place: Place) -> str:
     return named(names[place]) if isinstance(place, int) else f"({place[0]:g}, {place[1]:g})"
 
 
-def _bends(
-    points: Float[np.ndarray, "k 2"], *, tolerance: float
-) -> tuple[list[int], Float[np.ndarray, "b 2"]]:
-    """Which points of a polyline are its ends and bends: an arc round a corner is one bend."""
+def _along(points: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, " k"]:
+    """How far along the way each point is, metres."""
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    return np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _bends(points: Float[np.ndarray, "k 2"], *, tolerance: float) -> list[tuple[int, float]]:
+    """At which points one turns, and by how many degrees counter-clockwise.
+
+    An arc round a corner is one bend; so are bends that soon follow each other.
+    """
     plain = shapely.get_coordinates(shapely.LineString(points).simplify(tolerance))
-    gaps = np.linalg.norm(points[None] - plain[:, None], axis=2)
-    rows: list[int] = [0, *gaps[1:-1].argmin(axis=1).tolist(), len(points) - 1]
-    return rows, points[rows]
-
-
-def _turn(degrees: float) -> Turn | None:
-    return None if min(degrees, 360 - degrees) < _STRAIGHT else turn_word(degrees)
+    gaps = np.linalg.norm(points[None] - plain[1:-1, None], axis=2)
+    rows: list[int] = gaps.argmin(axis=1).tolist()
+    lines = np.diff(points[[0, *rows, len(points) - 1]], axis=0)
+    headings = np.rad2deg(np.arctan2(lines[:, 1], lines[:, 0]))
+    angles = ((np.diff(headings) + 180) % 360 - 180).tolist()
+    along = _along(points)
+    bends: list[tuple[int, float]] = []
+    for row, angle in zip(rows, angles, strict=True):
+        if bends and along[row] - along[bends[-1][0]] < _TOGETHER:
+            bends[-1] = (bends[-1][0], bends[-1][1] + angle)
+        else:
+            bends.append((row, angle))
+    return [bend for bend in bends if abs(bend[1]) >= _STRAIGHT]
 
 
 def _landmarks(space: FreeSpace, walk: Walk) -> NDArray[np.int64]:
