@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -52,6 +52,7 @@ class Overlay:
         anchors: What it is related to.
         rows: The subject of each pair whose outlines may come near.
         columns: Its anchor.
+        met: Whether the outlines of the pair meet.
         shared: What the outlines of each pair share, square metres.
         subject_centered: The subject's centre lies in the anchor's outline.
         anchor_centered: The anchor's centre lies in the subject's outline.
@@ -62,6 +63,7 @@ class Overlay:
     anchors: Standing
     rows: Int[Tensor, " p"]
     columns: Int[Tensor, " p"]
+    met: Bool[Tensor, " p"]
     shared: Float[Tensor, "n m"]
     subject_centered: Bool[Tensor, "n m"]
     anchor_centered: Bool[Tensor, "n m"]
@@ -74,6 +76,7 @@ class Overlay:
             anchors=self.subjects,
             rows=self.columns,
             columns=self.rows,
+            met=self.met,
             shared=self.shared.T,
             subject_centered=self.anchor_centered.T,
             anchor_centered=self.subject_centered.T,
@@ -97,8 +100,11 @@ class Overlay:
 
     def beside(self) -> Bool[Tensor, "n m"]:
         """Whether the outlines of each pair come within reach of `next_to`."""
-        near = self._paired(lambda a, b: outline_gaps(a, b) <= self.thresholds.next_gap)
-        return self._table(self.rows, self.columns, near)
+        near = self.met.clone()
+        apart = (~near).nonzero()[:, 0]
+        limit = self.thresholds.next_gap
+        near[apart] = self._paired(apart, lambda a, b: outline_gaps(a, b) <= limit)
+        return self._table(torch.arange(len(near), device=near.device), near)
 
     def hung(self) -> Bool[Tensor, "n m"]:
         """Whether each subject is flat, touches the anchor's outline and has its middle close.
@@ -113,22 +119,24 @@ class Overlay:
         thick, wide = (half - spread) / 2, (half + spread) / 2
         flat = (thick <= numbers.hung_thickness) & (wide >= numbers.hung_width * thick)
         few = flat[self.rows].nonzero()[:, 0]
-        pairs = replace(self, rows=self.rows[few], columns=self.columns[few])
 
         def hangs(a: Outlines, b: Outlines) -> Bool[Tensor, " _"]:
             close = b.gaps_to(a.centers) <= numbers.hung_reach
             return close & (outline_gaps(a, b) <= numbers.touch_gap)
 
-        return self._table(pairs.rows, pairs.columns, pairs._paired(hangs))
+        return self._table(few, self._paired(few, hangs))
 
-    def _paired(self, of: Callable[[Outlines, Outlines], Tensor]) -> Tensor:
-        return _in_tiles(of, self.subjects.outlines[self.rows], self.anchors.outlines[self.columns])
+    def _paired(
+        self, pairs: Int[Tensor, " q"], of: Callable[[Outlines, Outlines], Tensor]
+    ) -> Tensor:
+        """A function of the outlines of some of the pairs."""
+        rows, columns = self.rows[pairs], self.columns[pairs]
+        return _in_tiles(of, self.subjects.outlines[rows], self.anchors.outlines[columns])
 
-    def _table(
-        self, rows: Int[Tensor, " q"], columns: Int[Tensor, " q"], values: Bool[Tensor, " q"]
-    ) -> Bool[Tensor, "n m"]:
+    def _table(self, pairs: Int[Tensor, " q"], values: Bool[Tensor, " q"]) -> Bool[Tensor, "n m"]:
+        """All pairs, where some of those that come near hold values."""
         table = torch.zeros_like(self.subject_centered)
-        table[rows, columns] = values
+        table[self.rows[pairs], self.columns[pairs]] = values
         return table
 
 
@@ -144,7 +152,7 @@ def overlay(subjects: Boxes3D, anchors: Boxes3D, thresholds: Thresholds) -> Over
     first, second = (_standing(boxes, thresholds) for boxes in (subjects, anchors))
     a, b = first.outlines, second.outlines
     rows, columns = _near(a, b, max(thresholds.next_gap, thresholds.touch_gap))
-    met = _in_tiles(outlines_meet, a[rows], b[columns]).nonzero()[:, 0]
+    met = _in_tiles(outlines_meet, a[rows], b[columns])
     cut = (rows[met], columns[met])
     first_met, second_met = a[cut[0]], b[cut[1]]
     shared = a.centers.new_zeros(len(a), len(b))
@@ -158,6 +166,7 @@ def overlay(subjects: Boxes3D, anchors: Boxes3D, thresholds: Thresholds) -> Over
         anchors=second,
         rows=rows,
         columns=columns,
+        met=met,
         shared=shared,
         subject_centered=inner,
         anchor_centered=outer,
