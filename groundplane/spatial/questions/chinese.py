@@ -7,6 +7,7 @@ is matched with the forms below, from the particular to the general.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -412,10 +413,15 @@ _FORMS: tuple[tuple[str, _Builder, tuple[str, ...]], ...] = (
         rf"(?:列出|说出)(?:所有|全部)?(?:的)?{ANYTHING}",
     )),
 )  # fmt: skip
-_COMPILED = tuple(
-    (name, build, tuple(re.compile(pattern) for pattern in patterns))
-    for name, build, patterns in _FORMS
-)
+
+
+@functools.cache
+def _compiled() -> tuple[tuple[str, _Builder, tuple[re.Pattern[str], ...]], ...]:
+    """The forms, made when the first Chinese question comes."""
+    return tuple(
+        (name, build, tuple(re.compile(pattern) for pattern in patterns))
+        for name, build, patterns in _FORMS
+    )
 
 
 def read_chinese(question: str, choices: Sequence[str] = ()) -> ChineseQuestion:
@@ -445,7 +451,7 @@ def read_chinese(question: str, choices: Sequence[str] = ()) -> ChineseQuestion:
     text = core_of(text)
     scenery = take_viewpoint(text)
     unknown: UnknownNounError | None = None
-    for name, build, patterns in _COMPILED:
+    for name, build, patterns in _compiled():
         for pattern in patterns:
             match = pattern.fullmatch(scenery.text)
             if match is None:
