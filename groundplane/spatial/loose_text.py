@@ -145,21 +145,18 @@ def scan(text: str) -> Scan:
             f"map text: expected at most {TEXT_LIMIT} characters, got {len(text)}; "
             "give the model's answer only"
         )
-    problems, roots, outside = Problems(), [], []
-    at, left = 0, TOKEN_LIMIT
-    while (start := _OPEN.search(text, at)) is not None and left > 0:
+    problems, outside = Problems(), []
+    reader, at = _Reader(text=text, problems=problems), 0
+    while (start := _OPEN.search(text, at)) is not None and reader.left > 0:
         outside.append(text[at : start.start()])
-        reader = _Reader(text=text, problems=problems, left=left)
         at = reader.run(start.start())
-        left = reader.left
-        roots += reader.roots
-    if left > 0:
+    if reader.left > 0:
         outside.append(text[at:])
     if any(_FENCE in part for part in outside):
         problems.note("fence", 0, "Markdown fences round the map were taken off")
     if any(_STRAY.search(_MARKUP.sub("", part)) for part in outside):
         problems.note("prose", 0, "text round the map was passed over")
-    return Scan(roots=tuple(roots), problems=problems)
+    return Scan(roots=tuple(reader.roots), problems=problems)
 
 
 def inside_tag(text: str, tag: str) -> str:
@@ -199,11 +196,11 @@ class _Dict:
 
 
 class _Reader:
-    """Reads one dictionary from its opening bracket on."""
+    """Reads dictionaries, each from its opening bracket on."""
 
-    def __init__(self, *, text: str, problems: Problems, left: int) -> None:
+    def __init__(self, *, text: str, problems: Problems) -> None:
         self.roots: list[Entries] = []
-        self.left = left
+        self.left = TOKEN_LIMIT
         self._text = text
         self._problems = problems
         self._stack: list[_List | _Dict] = []

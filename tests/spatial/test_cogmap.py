@@ -267,14 +267,15 @@ import sys, time
 from groundplane.spatial.cogmap import read_grid
 for unit in sys.argv[1:]:
     spent = []
-    for size, times in ((50_000, 5), (5_000_000, 1)):
+    for size, times in ((50_000, 7), (5_000_000, 2)):
         text, runs = (unit * size)[:size], []
         for _ in range(times):
             started = time.process_time()
             read_grid(text)
             runs.append(time.process_time() - started)
         spent.append(min(runs))
-    assert spent[1] <= 120 * max(spent[0], 0.003), (unit, spent)
+    # What takes less than 5 ms cannot be measured well enough for a ratio.
+    assert spent[1] <= 120 * max(spent[0], 0.005), (unit, spent)
 """
 
 
