@@ -42,7 +42,7 @@ def nearest_features(pairs: Pairs) -> Nearest:
         Nearest(gap=swapped.gap, on_a=pairs.from_b(swapped.on_b), on_b=pairs.from_b(swapped.on_a))
     )
     axes = _axes(pairs)
-    gaps = _projected_gaps(pairs, axes)
+    gaps = torch.stack([_projected_gap(pairs, axis) for axis in axes])
     widest = gaps.amax(dim=0)
     touch = widest <= pairs.rounding(TOUCH)
     best = best.or_nearer(_supporting_edges(pairs, axes[6:], gaps[6:]))
@@ -57,7 +57,8 @@ def nearest_features(pairs: Pairs) -> Nearest:
 
 def separation(pairs: Pairs) -> Float[Tensor, " pairs"]:
     """The widest projected gap over the 15 axes that decide overlap; negative: they overlap."""
-    return _projected_gaps(pairs, _axes(pairs)).amax(dim=0)
+    gaps = (_projected_gap(pairs, axis) for axis in _axes(pairs))
+    return reduce(torch.maximum, gaps)
 
 
 def shared_points(pairs: Pairs) -> Float[Tensor, "3 pairs"]:
@@ -88,21 +89,18 @@ def _corner_to_a(pairs: Pairs) -> Nearest:
     arms = pairs.turn * pairs.half_b[None]
     corners = _spread(pairs.offset, list(arms.unbind(dim=1)))
     excess = (corners.abs() - pairs.half_a).clamp(min=0)
-    square, best = total(excess.square_(), dim=1).min(dim=0)
+    best = total(excess.square_(), dim=1).argmin(dim=0)
     place = best[None, None].expand(1, 3, *best.shape)
     corner = corners.gather(0, place)[0]
     on_a = torch.clamp(corner, min=-pairs.half_a, max=pairs.half_a)
-    return Nearest(gap=square.sqrt(), on_a=on_a, on_b=corner)
+    return Nearest(gap=norms(corner - on_a), on_a=on_a, on_b=corner)
 
 
-def _projected_gaps(
-    pairs: Pairs, directions: Float[Tensor, "k 3 pairs"]
-) -> Float[Tensor, "k pairs"]:
-    """How far apart the boxes lie along each unit direction; negative where they overlap."""
-    middle = total(directions * pairs.offset, dim=1).abs()
-    reach_a = total(directions.abs() * pairs.half_a, dim=1)
-    turned = total(directions[:, :, None] * pairs.turn, dim=1).abs()
-    return middle - reach_a - total(turned * pairs.half_b, dim=1)
+def _projected_gap(pairs: Pairs, direction: Float[Tensor, "3 pairs"]) -> Float[Tensor, " pairs"]:
+    """How far apart the boxes lie along a unit direction; negative where they overlap."""
+    middle = total(direction * pairs.offset, dim=0).abs()
+    reach_a = total(direction.abs() * pairs.half_a, dim=0)
+    return middle - reach_a - total(pairs.to_b(direction).abs() * pairs.half_b, dim=0)
 
 
 def _axes(pairs: Pairs) -> Float[Tensor, "15 3 pairs"]:
@@ -166,10 +164,11 @@ def _edges_along(pairs: Pairs, first: int, second: int) -> Nearest:
             half=pairs.half_b[second, None, None],
         ),
     )
-    gap, best = found.gap.flatten(0, 1).min(dim=0)
+    gaps = found.gap.flatten(0, 1)
+    best = gaps.argmin(dim=0)
     at = best[None, None].expand(3, 1, -1)
     return Nearest(
-        gap=gap,
+        gap=gaps.gather(0, best[None])[0],
         on_a=found.on_a.flatten(1, 2).gather(1, at)[:, 0],
         on_b=found.on_b.flatten(1, 2).gather(1, at)[:, 0],
     )

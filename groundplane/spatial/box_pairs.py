@@ -16,11 +16,24 @@ from torch import Tensor
 
 from groundplane.spatial.boxes import Boxes3D
 
-__all__ = ["Nearest", "Pairs", "across", "norms", "paired", "ranges", "tile_size", "tiles", "total"]
+__all__ = [
+    "Nearest",
+    "Pairs",
+    "across",
+    "drawn",
+    "norms",
+    "paired",
+    "ranges",
+    "tile_size",
+    "tiles",
+    "total",
+]
 
-# Pairs worked on together. On a CPU the forty tables of a projection take 4 MB of float64 and
-# stay in the caches; on a GPU what counts is few, wide launches.
-_TILE_CPU = 12_288
+# Pairs worked on together. On a CPU the forty tables of a projection take 3 MB of float64 and stay
+# in the caches, and a table of three numbers a pair is too small for torch to start threads: on a
+# machine with other work to do, they wait for each other ten times longer than the work takes. On
+# a GPU what counts is few, wide launches.
+_TILE_CPU = 10_240
 _TILE_GPU = 262_144
 
 
@@ -52,10 +65,10 @@ class Pairs:
     def pick(self, index: Int[Tensor, " k"]) -> Pairs:
         """The pairs at these places."""
         return Pairs(
-            offset=self.offset[:, index],
-            turn=self.turn[:, :, index],
-            half_a=self.half_a[:, index],
-            half_b=self.half_b[:, index],
+            offset=self.offset.index_select(1, index),
+            turn=self.turn.index_select(2, index),
+            half_a=self.half_a.index_select(1, index),
+            half_b=self.half_b.index_select(1, index),
         )
 
     def from_b(self, local: Float[Tensor, "3 pairs"]) -> Float[Tensor, "3 pairs"]:
@@ -115,8 +128,9 @@ def total(parts: Tensor, *, dim: int) -> Tensor:
 
 
 def norms(vectors: Float[Tensor, "3 *some"]) -> Float[Tensor, "*some"]:
-    """The length of each vector."""
-    return total(vectors.square(), dim=0).sqrt()
+    """The length of each vector; unlike a root, torch takes this without starting threads."""
+    x, y, z = vectors.unbind(0)
+    return torch.hypot(torch.hypot(x, y), z)
 
 
 def ranges(count: int, *, step: int) -> Iterator[slice]:
@@ -153,6 +167,15 @@ def across(a: Boxes3D, b: Boxes3D, rows: slice, columns: slice) -> Pairs:
     )
 
 
+def drawn(boxes: Boxes3D, index: Int[Tensor, " k"]) -> Boxes3D:
+    """The boxes at these places, without covariance; unlike indexing, it starts no threads."""
+    return Boxes3D(
+        centers=boxes.centers.index_select(0, index),
+        sizes=boxes.sizes.index_select(0, index),
+        axes=boxes.axes.index_select(0, index),
+    )
+
+
 def paired(a: Boxes3D, b: Boxes3D) -> Pairs:
     """Box i of a with box i of b."""
     return _pairs(
@@ -179,9 +202,10 @@ def _pairs(
     # Sums of products, not a matrix product: that one may round to TF32 on a GPU.
     local = offset[0] * axes_a[:, 0]
     local.addcmul_(offset[1], axes_a[:, 1]).addcmul_(offset[2], axes_a[:, 2])
-    turn = axes_a[:, None, 0] * axes_b[None, :, 0]
-    turn.addcmul_(axes_a[:, None, 1], axes_b[None, :, 1])
-    turn.addcmul_(axes_a[:, None, 2], axes_b[None, :, 2])
+    turn = local.new_empty(3, *local.shape)
+    for i in range(3):
+        row = axes_a[i, 0] * axes_b[:, 0]
+        turn[i] = row.addcmul_(axes_a[i, 1], axes_b[:, 1]).addcmul_(axes_a[i, 2], axes_b[:, 2])
     return Pairs(
         offset=local.flatten(1),
         turn=turn.flatten(2),

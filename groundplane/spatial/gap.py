@@ -19,15 +19,14 @@ from torch import Tensor
 
 from groundplane.core.errors import ShapeError
 from groundplane.spatial.box_features import TOUCH, separation, shared_points
-from groundplane.spatial.box_pairs import across, norms, paired, ranges, tile_size, tiles
+from groundplane.spatial.box_pairs import across, drawn, norms, paired, ranges, tile_size, tiles
 from groundplane.spatial.box_projection import nearest_points, project
 from groundplane.spatial.boxes import Boxes3D
 
 __all__ = ["box_gaps", "closest_points", "overlaps", "points_to_boxes"]
 
-# The exact search keeps about eight tables of 48 numbers a pair, and fifteen axes: 4,096 pairs of
-# float64 take about 40 MB.
-_TILES_TO_A_REST = 2
+# Pairs drawn from here and there are copied, nine numbers an axis table: a third of a tile at once.
+_TILES_TO_A_DRAW = 3
 # Rows whose unproved pairs are settled together, so that small batches of them do not add up.
 _BLOCK = 1_048_576
 
@@ -58,7 +57,7 @@ def box_gaps(a: Boxes3D, b: Boxes3D) -> Float[Tensor, "n m"]:
     dtype = torch.promote_types(a.centers.dtype, b.centers.dtype)
     gaps = torch.empty(len(a), len(b), dtype=dtype, device=a.centers.device)
     for rows in ranges(len(a), step=max(1, _BLOCK // max(1, len(b)))):
-        _fill(gaps[rows], a[_places(rows, gaps.device)], b)
+        _fill(gaps[rows], drawn(a, _places(rows, gaps.device)), b)
     return gaps
 
 
@@ -85,7 +84,9 @@ def closest_points(
             " boxes; use box_gaps for all pairs"
         )
     device = a.centers.device
-    places = [_places(rows, device) for rows in ranges(len(a), step=_dear(device))]
+    places = [
+        _places(rows, device) for rows in ranges(len(a), step=tile_size(device) // _TILES_TO_A_DRAW)
+    ]
     parts = [_closest(a[some], b[some]) for some in places]
     return (
         torch.cat([part[0] for part in parts] or [a.centers]),
@@ -105,7 +106,7 @@ def overlaps(a: Boxes3D, b: Boxes3D) -> Bool[Tensor, "n m"]:
         True where no axis separates the pair by more than rounding.
     """
     found = torch.zeros(len(a), len(b), dtype=torch.bool, device=a.centers.device)
-    for rows, columns in tiles(len(a), len(b), size=_dear(a.centers.device)):
+    for rows, columns in tiles(len(a), len(b), size=tile_size(found.device)):
         pairs = across(a, b, rows, columns)
         # Only pairs whose bounding spheres meet can overlap; twice the touch is rounding.
         reach = norms(pairs.half_a) + norms(pairs.half_b) + 2 * pairs.rounding(TOUCH)
@@ -136,11 +137,6 @@ def points_to_boxes(points: Float[Tensor, "n 3"], boxes: Boxes3D) -> Float[Tenso
     return distances
 
 
-def _dear(device: torch.device) -> int:
-    """How many pairs are worked on together where the exact search may be needed."""
-    return tile_size(device) // _TILES_TO_A_REST
-
-
 def _places(rows: slice, device: torch.device) -> Int[Tensor, " _"]:
     """A range of places as an index, which is how boxes are picked."""
     return torch.arange(rows.start, rows.stop, device=device)
@@ -153,9 +149,10 @@ def _fill(gaps: Float[Tensor, "n m"], a: Boxes3D, b: Boxes3D) -> None:
         tile = gaps[rows, columns]
         tile.copy_(torch.where(proved, found.gap, -1).view_as(tile))
     left = (gaps < 0).nonzero()
-    for some in ranges(len(left), step=_dear(gaps.device)):
+    for some in ranges(len(left), step=tile_size(gaps.device) // _TILES_TO_A_DRAW):
         row, column = left[some].unbind(dim=1)
-        gaps[row, column] = nearest_points(paired(a[row], b[column])).gap
+        found = nearest_points(paired(drawn(a, row), drawn(b, column)))
+        gaps.view(-1).index_copy_(0, row * len(b) + column, found.gap)
 
 
 def _closest(
