@@ -227,29 +227,13 @@ def tabulate(
         raise InputError(f"tabulate: tolerance must be at least 0 metres, got {tolerance}")
     others = subjects if anchors is None else anchors
     shape = (len(subjects), len(others))
-    device = subjects.centers.device
-    table = PairTable.empty(*shape, device=device) if out is None else out
+    table = PairTable.empty(*shape, device=subjects.centers.device) if out is None else out
     if tuple(table.distances.shape) != shape:
         raise ShapeError(f"tabulate: out must have shape {shape}, got {(*table.distances.shape,)}")
     middle = _middle(subjects.centers, others.centers)
     a = _columns(subjects, middle)
     b = a if anchors is None else _columns(others, middle)
-    scratch: _Scratch | None = None
-    for rows, columns in _tiles(*shape, size=_TILE.get(device.type, _LARGE_TILE)):
-        tile = (rows.stop - rows.start, columns.stop - columns.start)
-        if scratch is None or scratch.shape != tile:
-            scratch = _scratch(tile, device)
-        pairs = _Pairs(a=a[:, :, rows, None], b=b[:, :, None, columns], scratch=scratch)
-        part = PairTable(
-            distances=table.distances[rows, columns],
-            directions=table.directions[rows, columns],
-            topology=table.topology[rows, columns],
-            orders=table.orders[rows, columns],
-        )
-        _write_topology(pairs, part, tolerance)
-        _write_directions(pairs, part)
-        if metric == "hulls":
-            _write_gaps(pairs, part)
+    _fill(table, a, b, metric=metric, tolerance=tolerance)
     return table
 
 
@@ -314,6 +298,30 @@ def _tiles(rows: int, columns: int, *, size: int) -> Iterator[tuple[slice, slice
     for top in range(0, rows, high):
         for left in range(0, columns, wide):
             yield slice(top, min(rows, top + high)), slice(left, min(columns, left + wide))
+
+
+def _fill(
+    table: PairTable, a: Float32[Tensor, "3 3 n"], b: Float32[Tensor, "3 3 m"], *,
+    metric: Metric, tolerance: float,
+) -> None:  # fmt: skip
+    """Fill in a table, tile by tile."""
+    scratch: _Scratch | None = None
+    size = _TILE.get(a.device.type, _LARGE_TILE)
+    for rows, columns in _tiles(a.shape[2], b.shape[2], size=size):
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        if scratch is None or scratch.shape != shape:
+            scratch = _scratch(shape, a.device)
+        pairs = _Pairs(a=a[:, :, rows, None], b=b[:, :, None, columns], scratch=scratch)
+        part = PairTable(
+            distances=table.distances[rows, columns],
+            directions=table.directions[rows, columns],
+            topology=table.topology[rows, columns],
+            orders=table.orders[rows, columns],
+        )
+        _write_topology(pairs, part, tolerance)
+        _write_directions(pairs, part)
+        if metric == "hulls":
+            _write_gaps(pairs, part)
 
 
 def _write_topology(pairs: _Pairs, part: PairTable, tolerance: float) -> None:

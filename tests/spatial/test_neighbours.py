@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundplane.core.errors import InputError, ShapeError
-from groundplane.spatial import neighbours
+from groundplane.spatial import neighbour_search
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.neighbours import Edges, Neighbours, count_within, nearest, pairs_within
 
@@ -126,14 +126,15 @@ def test_counts_and_pairs_of_two_sets_are_those_of_all_pairs(shape, n, m, metric
 @pytest.mark.parametrize("shape", ["heap", "few places", "room", "sphere"])
 def test_many_leaves_that_ask_for_more_than_is_held_at_once(shape, monkeypatch):
     # Sizes so small that askers are halved, tiles are cut, and rounds are many.
-    monkeypatch.setattr(neighbours, "_CPU", neighbours._Sizes(asking=16, walk=8, tile=600))
-    a = boxes(scatter(shape, 700, 3), seed=3)
+    sizes = neighbour_search._Sizes(asking=16, walk=8, tile=600, results=2_000)
+    monkeypatch.setattr(neighbour_search, "_CPU", sizes)
+    a = boxes(scatter(shape, 400, 3), seed=3)
     squares = all_squares(a, a, "hulls")
     indices, _ = plain_nearest(squares, 30, itself=False)
     assert nearest(a, k=30, metric="hulls").indices.tolist() == indices.tolist()
     near = np.sqrt(squares) <= 0.2
     assert count_within(a, radius=0.2, metric="hulls").tolist() == (near.sum(axis=1) - 1).tolist()
-    assert len(pairs_within(a, radius=0.2, metric="hulls")) == near.sum() - 700
+    assert len(pairs_within(a, radius=0.2, metric="hulls")) == near.sum() - 400
 
 
 def test_the_plain_version_tells_a_swapped_tie():
