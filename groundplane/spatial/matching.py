@@ -93,7 +93,7 @@ def reordered(boxes: Boxes3D, like: Boxes3D) -> tuple[Boxes3D, Float[Tensor, " n
         1 where the boxes stand alike.
     """
     n = len(boxes)
-    cosines = like.axes @ boxes.axes.transpose(1, 2)  # [axis of like, axis of boxes]
+    cosines = like.axes.to(boxes.axes) @ boxes.axes.transpose(1, 2)  # [axis of like, axis of boxes]
     orders = torch.tensor(_ORDERS, device=cosines.device)
     picked = cosines.abs()[:, torch.arange(3, device=cosines.device), orders]
     order = orders[picked.sum(dim=2).argmax(dim=1)]

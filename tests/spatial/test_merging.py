@@ -166,6 +166,29 @@ def test_empty_maps_add_nothing():
     assert len(merge(empty, empty).map) == 0
 
 
+def test_maps_of_another_precision_are_brought_to_that_of_the_first():
+    scene = kitchen().with_noise(0.1)
+    single = replace(
+        scene,
+        objects=scene.objects.__class__(
+            **{
+                name: getattr(scene.objects, name).float()
+                for name in ("centers", "sizes", "axes", "covariance")
+            }
+        ),
+        scores=scene.scores.float(),
+        fronts=scene.fronts.float(),
+        first_seen=scene.first_seen.float(),
+    )
+    there, back = merge(scene, single).map, merge(single, scene).map
+
+    assert (there.objects.centers.dtype, back.objects.centers.dtype) == (
+        torch.float64,
+        torch.float32,
+    )
+    assert len(there) == len(back) == 2
+
+
 def test_what_cannot_be_merged_is_refused():
     with pytest.raises(InputError, match="one map is metric, the other relative"):
         merge(kitchen(), kitchen(scale="relative"))
