@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import networkx as nx
@@ -38,6 +39,8 @@ _SLIVER = 1e-4
 _WIDTH = 0.005
 # Nobody is thinner; what lets less through is shut, metres.
 _THINNEST = 0.01
+# So many ways through what blocks are tried until taking it away opens one.
+_MOST_PATHS = 64
 # One walks through these, not round them.
 _PASSAGES = frozenset({"door", "doorway", "doorframe", "archway", "gate", "gateway", "threshold"})
 
@@ -54,6 +57,8 @@ class Walker:
         headroom: What hangs higher is walked under, metres above the floor. 2.0: a door's height.
         reach: One is at a thing if one stands at most so far from it, metres. 0.75: an arm's
             length; what lies deep on a table is further, and then the nearest place counts.
+        over: What is higher is not reached over, metres above the floor. 1.2: the height of a
+            counter between two people.
         margin: Where the room's outline is unknown, the outline round all objects is widened by
             so much, metres. 1.0: people mostly leave a way of that width along furniture.
 
@@ -65,10 +70,11 @@ class Walker:
     step: float = 0.05
     headroom: float = 2.0
     reach: float = 0.75
+    over: float = 1.2
     margin: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("radius", "step", "headroom", "reach", "margin"):
+        for name in ("radius", "step", "headroom", "reach", "over", "margin"):
             value = getattr(self, name)
             least = _THINNEST if name == "radius" else 0.0
             if not least <= value < math.inf:
@@ -88,16 +94,18 @@ class FreeSpace:
         stated: The map states the room's outline.
         footprints: One an object, metres.
         blocking: The objects that one cannot walk over, under or through; in the map's order.
+        tall: Those of them that one cannot reach over.
         ground: What neither walls nor these objects cover, up to a centimetre.
     """
 
-    scene: CognitiveMap
+    scene: CognitiveMap = field(repr=False)
     walker: Walker
-    outline: BaseGeometry
+    outline: BaseGeometry = field(repr=False)
     stated: bool
-    footprints: Geometries
+    footprints: Geometries = field(repr=False)
     blocking: tuple[int, ...]
-    ground: BaseGeometry
+    tall: tuple[int, ...]
+    ground: BaseGeometry = field(repr=False)
 
     @property
     def error(self) -> float:
@@ -158,17 +166,33 @@ class FreeSpace:
         if not len(self.pieces):
             return {}
         gaps = shapely.distance(self.pieces, thing)
+        if not isinstance(place, int) and not gaps.min():
+            return dict.fromkeys(np.flatnonzero(gaps == 0).tolist(), thing)
         rim = float(shapely.distance(self.ground, thing))
         slack = max(_SLACK, 0.01 * float(gaps.min()))
         limit = max(self.walker.reach, rim + self.walker.radius) + slack
-        spots: dict[int, BaseGeometry] = {}
-        for k in np.flatnonzero(gaps <= limit).tolist():
-            if isinstance(place, int) or gaps[k] > 0:
-                near = thing.buffer(gaps[k] + slack, quad_segs=16)
-                spots[k] = self.pieces[k].intersection(near)
-            else:
-                spots[k] = thing
-        return spots
+        near = np.flatnonzero(gaps <= limit)
+        if len(near) > 1:
+            seen = ~self._walled(thing, near)
+            near = near[seen] if seen.any() else near
+        return {
+            k: self.pieces[k].intersection(thing.buffer(gaps[k] + slack, quad_segs=16))
+            for k in near.tolist()
+        }
+
+    def _walled(self, thing: BaseGeometry, pieces: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """From which pieces one would have to reach through a wall, or over what is too high.
+
+        What the thing itself stands in or is part of does not count.
+        """
+        lines = shapely.shortest_line(self.pieces[pieces], thing)
+        tall = self.footprints[list(self.tall)]
+        tall = tall[~np.asarray(shapely.intersects(tall, thing), dtype=bool)]
+        cut = np.asarray(shapely.intersects(lines[:, None], tall[None]), dtype=bool).any(axis=1)
+        # Seen from beyond the outline, its border is crossed in any case.
+        inside = self.outline.buffer(1e-6).covers(thing)
+        walls = shapely.crosses(lines, self.outline.boundary) & inside
+        return np.asarray(cut | walls, dtype=bool)
 
     def connects(self, start: Place, goal: Place) -> bool:
         """Whether there is a way from one place to the other."""
@@ -178,7 +202,8 @@ class FreeSpace:
         """The same ground with some objects out of the way."""
         kept = tuple(i for i in self.blocking if i not in rows)
         ground = _region(self.outline, self.footprints[list(kept)], _THINNEST)
-        return replace(self, blocking=kept, ground=ground)
+        tall = tuple(i for i in self.tall if i not in rows)
+        return replace(self, blocking=kept, tall=tall, ground=ground)
 
     def with_radius(self, radius: float) -> FreeSpace:
         """The same ground for a walker of another width."""
@@ -207,43 +232,57 @@ class FreeSpace:
         return min(high_x - low_x, high_y - low_y) / 2
 
     def blockers(self, start: Place, goal: Place) -> tuple[int, ...]:
-        """The fewest objects that shut the way: without them there is one.
+        """Few objects that shut the way: without them there is one, and not without fewer of them.
 
-        Regions and the objects between them make a graph; the blockers are what must be crossed
-        from the one place to the other. None where walls shut the way, or nothing does.
+        Regions and the objects between them make a graph, in which every path from the one place
+        to the other crosses objects; the cheapest whose removal does open a way is taken. None
+        where walls shut the way, or nothing does.
         """
         barred = {place for place in (start, goal) if isinstance(place, int)}
         rows = [row for row in self.blocking if row not in barred]
         here, there = self.standing(start), self.standing(goal)
-        if not rows or not here or not there or here.keys() & there.keys():
+        if not rows or here.keys() & there.keys():
             return ()
         graph = self._crossings(rows)
-        graph.add_edges_from(("start", ("piece", k)) for k in here)
-        graph.add_edges_from((("piece", k), "goal") for k in there)
-        costs = {row: 1 + 0.01 * float(self.footprints[row].area) for row in rows}
-        try:
-            path = nx.dijkstra_path(
-                graph, "start", "goal",
-                weight=lambda _, node, __: costs[node[1]] if node[0] == "object" else 0.0,
-            )  # fmt: skip
-        except nx.NetworkXNoPath:
+        graph.add_nodes_from(["start", "goal"])
+        graph.add_edges_from(("start", ("piece", k), {"cost": 0.0}) for k in here)
+        graph.add_edges_from((("piece", k), "goal", {"cost": 0.0}) for k in there)
+        tried: set[frozenset[int]] = set()
+        if not nx.has_path(graph, "start", "goal"):
             return ()
-        found = tuple(node[1] for node in path[1:-1] if node[0] == "object")
-        return found if self.without(found).connects(start, goal) else ()
+        for path in islice(nx.shortest_simple_paths(graph, "start", "goal", "cost"), _MOST_PATHS):
+            crossed = frozenset(node[1] for node in path[1:-1] if node[0] == "object")
+            if crossed not in tried and self.without(tuple(crossed)).connects(start, goal):
+                return self._needed(sorted(crossed), start, goal)
+            tried.add(crossed)
+        return ()
 
-    def _crossings(self, rows: list[int]) -> nx.Graph[Any]:
-        """Which regions and grown objects touch each other."""
-        grown = shapely.buffer(self.footprints[rows], self.walker.radius, quad_segs=_ARC)
-        graph: nx.Graph[Any] = nx.Graph()
-        graph.add_nodes_from(("piece", k) for k in range(len(self.pieces)))
+    def _needed(self, rows: list[int], start: Place, goal: Place) -> tuple[int, ...]:
+        """Those that cannot stay while the others are out of the way."""
+        for row in list(rows):
+            rest = tuple(other for other in rows if other != row)
+            if rest and self.without(rest).connects(start, goal):
+                rows.remove(row)
+        return tuple(rows)
+
+    def _crossings(self, rows: list[int]) -> nx.DiGraph[Any]:
+        """Which regions and grown objects touch each other; to enter an object costs.
+
+        Small things cost less: of several that would do, the easiest to move is named.
+        """
+        shapes = self.footprints[rows]
+        grown = shapely.buffer(shapes, self.walker.radius, quad_segs=_ARC)
+        costs = (1 + 0.01 * shapely.area(shapes)).tolist()
+        graph: nx.DiGraph[Any] = nx.DiGraph()
         tree = shapely.STRtree(grown)
         # Shapes that share an edge may be apart by rounding.
         touching = tree.query(self.pieces, predicate="dwithin", distance=1e-6)
-        graph.add_edges_from((("piece", k), ("object", rows[i])) for k, i in touching.T.tolist())
-        meeting = tree.query(grown, predicate="intersects")
-        graph.add_edges_from(
-            (("object", rows[i]), ("object", rows[j])) for i, j in meeting.T.tolist() if i < j
-        )
+        for k, i in touching.T.tolist():
+            graph.add_edge(("piece", k), ("object", rows[i]), cost=costs[i])
+            graph.add_edge(("object", rows[i]), ("piece", k), cost=0.0)
+        for i, j in tree.query(grown, predicate="intersects").T.tolist():
+            if i != j:
+                graph.add_edge(("object", rows[i]), ("object", rows[j]), cost=costs[j])
         return graph
 
 
@@ -258,17 +297,18 @@ def _is_passage(label: str) -> bool:
     return bool(words) and (words[-1] in _PASSAGES or words[-2:] == ["door", "frame"])
 
 
-def _blocking(scene: CognitiveMap, walker: Walker) -> tuple[int, ...]:
-    """What one can neither step over, pass under nor walk through."""
+def _blocking(scene: CognitiveMap, walker: Walker) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What one can neither step over, pass under nor walk through; what of that is tall."""
     low, high = (column.tolist() for column in scene.objects.vertical())
     floor = scene.floor if scene.floor is not None else min(low, default=0.0)
-    return tuple(
+    rows = tuple(
         row
         for row, label in enumerate(scene.labels)
         if high[row] - floor > walker.step
         and low[row] - floor < walker.headroom
         and not _is_passage(label)
     )
+    return rows, tuple(row for row in rows if high[row] - floor > walker.over)
 
 
 def _outline(scene: CognitiveMap, footprints: Geometries, walker: Walker) -> BaseGeometry:
@@ -308,7 +348,8 @@ def free_space(scene: CognitiveMap, walker: Walker) -> FreeSpace:
             f"{2 * walker.radius:g} m wide fits anywhere cannot be told; give a map in metres"
         )
     footprints = scene.objects.footprints()
-    outline, blocking = _outline(scene, footprints, walker), _blocking(scene, walker)
+    outline = _outline(scene, footprints, walker)
+    blocking, tall = _blocking(scene, walker)
     return FreeSpace(
         scene=scene,
         walker=walker,
@@ -316,5 +357,6 @@ def free_space(scene: CognitiveMap, walker: Walker) -> FreeSpace:
         stated=scene.room is not None,
         footprints=footprints,
         blocking=blocking,
+        tall=tall,
         ground=_region(outline, footprints[list(blocking)], _THINNEST),
     )

@@ -135,6 +135,37 @@ def test_free_point_is_stood_at_itself_and_another_beside_it():
     assert space.standing((1.0, 2.0))[0].distance(shapely.Point(1, 2)) == pytest.approx(0.75)
 
 
+def test_free_point_is_not_reached_from_beyond_a_wall():
+    space = ground(two_rooms(0.3).add("wall", at=(3, 2, 1), size=(0.1, 4, 2)))
+
+    assert space.standing((2.5, 2.0)).keys() != space.standing((3.5, 2.0)).keys()
+    assert not space.connects((2.5, 2.0), (3.5, 2.0))
+    # A thing in the wall is reached from both sides.
+    assert len(space.standing(4)) == 2
+
+
+@pytest.mark.parametrize(("height", "sides"), [(0.9, 2), (2.0, 1)])
+def test_one_reaches_over_a_counter_and_not_through_a_wall(height, sides):
+    parted = hall().add("counter", at=(3, 2, height / 2), size=(0.1, 4, height))
+    space = ground(parted.add("sofa", at=(3.4, 2, 0.4), size=(0.6, 2, 0.8)))
+
+    assert len(space.pieces) == 2
+    assert len(space.standing(1)) == sides
+    assert space.connects(1, (5.0, 2.0))
+    assert space.connects(1, (1.0, 2.0)) == (sides == 2)
+
+
+def test_one_does_not_reach_round_the_corner_of_a_room():
+    horseshoe = SceneBuilder().room(
+        [(0, 0), (4, 0), (4, 4), (2.1, 4), (2.1, 0.3), (1.9, 0.3), (1.9, 4), (0, 4)]
+    )
+    space = ground(horseshoe.add("lamp", at=(2.3, 3, 0.5), size=(0.2, 0.2, 1)))
+
+    assert len(space.pieces) == 2
+    assert len(space.standing(0)) == 1
+    assert not space.connects(0, (1.0, 3.0))
+
+
 def test_thing_deep_on_a_table_is_reached_from_the_rim():
     table = hall().add("table", at=(3, 2, 0.4), size=(3, 2.4, 0.8))
     space = ground(table.add("cup", at=(3, 2, 0.85), size=(0.1, 0.1, 0.1)))

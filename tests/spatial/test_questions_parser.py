@@ -390,9 +390,9 @@ def right(row):
         return isinstance(node, Extreme) and len(node.source.sources) == 4 and not node.largest
     if kind == "obj_appearance_order":
         return isinstance(node, Order) and len(node.sources) == 4
-    return isinstance(node, Route) and {node.turns.count("?")} == {
-        o.count(",") + 1 for o in options
-    }
+    if not isinstance(node, Route) or len(node.options) != len(options):
+        return False
+    return {len(turns) for turns in node.options} == {node.turns.count("?")}
 
 
 # -- what is refused ----------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Questions for a way, from the words to the sentence."""
 
+from pathlib import Path
+
 import jsonschema
 import pytest
 
@@ -220,6 +222,17 @@ def test_plan_shows_the_line(tmp_path):
     drawn = [(tmp_path / f"{name}.svg").read_text() for name in ("plain", "way", "still")]
     assert "#0b7a4b" not in drawn[0]
     assert all("#0b7a4b" in text for text in drawn[1:])
+
+
+def test_the_pages_example_prints_what_it_says(monkeypatch, capsys):
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.chdir(root)
+    code = (root / "docs" / "routes.md").read_text().split("```python\n")[1].split("```")[0]
+
+    exec(compile(code, "routes.md", "exec"), {})
+
+    said = [line.rpartition("  # ")[2] for line in code.splitlines() if "  # " in line]
+    assert capsys.readouterr().out.splitlines() == said
 
 
 def test_ways_in_the_benchmarks_scenes_are_told(data_dir):
