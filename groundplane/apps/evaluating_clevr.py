@@ -31,9 +31,8 @@ def run(scenes: Path, questions: Path, *, reading: str, out: Path | None, misses
     seconds = time.perf_counter() - start
     if out is not None:
         write_whole(out, (json.dumps(result.record(), indent=1) + "\n").encode())
-    rate = len(result.items) / seconds
-    sys.stdout.write(_table(result) + _misses(result, misses))
-    sys.stderr.write(f"{len(result.items)} questions in {seconds:.1f} s, {rate:.0f} a second\n")
+    speed = f"answered in {seconds:.1f} s, {len(result.items) / seconds:.0f} a second\n"
+    sys.stdout.write(_table(result) + speed + _misses(result, misses))
     return 0
 
 
@@ -51,7 +50,8 @@ def _table(result: ClevrResult) -> str:
 def _misses(result: ClevrResult, most: int) -> str:
     """Wrong answers with their reasons, and steps whose output differs."""
     missed = [item for item in result.items if not item.score or item.wrong]
-    lines = [f"\n{len(missed)} questions with a wrong answer or step"] if missed else []
+    several = "questions" if len(missed) > 1 else "question"
+    lines = [f"\n{len(missed)} {several} with a wrong answer or step"] if missed else []
     for item in missed[:most]:
         lines.append(f"  {item.id} ({item.family}): {item.reason or 'the answer is right'}")
         lines += [f"    {step}" for step in item.wrong]
