@@ -37,10 +37,11 @@ from groundplane.spatial.margins import Solve, is_measured
 from groundplane.spatial.scene import MapScene
 from groundplane.spatial.worlds import is_fixed
 
-__all__ = ["FARTHEST", "MOST_OBJECTS", "Flip", "Perturbation", "what_if"]
+__all__ = ["FARTHEST", "KINDS", "MOST_OBJECTS", "Flip", "Perturbation", "what_if"]
 
 Kind = Literal["scale", "turn", "shift", "drop", "swap"]
 Unit = Literal["factor", "degrees", "m"]
+KINDS: tuple[Kind, ...] = ("scale", "turn", "shift", "drop", "swap")
 FARTHEST = 2.0
 # How many objects are shifted, dropped and swapped: the evidence first, the most telling first.
 MOST_OBJECTS = 6
@@ -105,8 +106,9 @@ class Flip:
 
 
 def what_if(
-    scene: CognitiveMap, expression: Expression, answer: Answer, *, solve: Solve
-) -> tuple[Flip, ...]:
+    scene: CognitiveMap, expression: Expression, answer: Answer, *, solve: Solve,
+    kinds: Sequence[Kind] = KINDS,
+) -> tuple[Flip, ...]:  # fmt: skip
     """Perturb what an answer rests on and ask again.
 
     Args:
@@ -114,6 +116,7 @@ def what_if(
         expression: The query.
         answer: Its answer.
         solve: Solves a query on a map.
+        kinds: Which kinds of changes to try.
 
     Returns:
         One entry a perturbation, flipping or not; none for an answer without a value.
@@ -121,16 +124,16 @@ def what_if(
     if answer.value is None:
         return ()
     trial = _Trial(scene, expression, answer, solve)
-    flips: list[Flip] = []
-    if not is_fixed(expression):
-        flips += [trial.scaled(_SCALES), trial.scaled([1 / factor for factor in _SCALES])]
-        if trial.has_viewer():
-            flips += [trial.turned(_ANGLES), trial.turned([-angle for angle in _ANGLES])]
-        flips += [trial.shifted(item) for item in trial.objects]
-    flips += [trial.dropped(item) for item in trial.objects]
-    if not is_fixed(expression):
-        flips += [trial.swapped(*pair) for pair in trial.pairs()]
-    return tuple(flips)
+    tries: dict[Kind, Callable[[], list[Flip]]] = {
+        "scale": lambda: [trial.scaled(_SCALES), trial.scaled([1 / at for at in _SCALES])],
+        "turn": lambda: [trial.turned(_ANGLES), trial.turned([-at for at in _ANGLES])],
+        "shift": lambda: [trial.shifted(item) for item in trial.objects],
+        "drop": lambda: [trial.dropped(item) for item in trial.objects],
+        "swap": lambda: [trial.swapped(*pair) for pair in trial.pairs()],
+    }
+    fits = {kind: kind == "drop" or not is_fixed(expression) for kind in KINDS}
+    fits["turn"] &= trial.has_viewer()
+    return tuple(flip for kind in KINDS if kind in kinds and fits[kind] for flip in tries[kind]())
 
 
 class _Trial:
