@@ -34,7 +34,7 @@ __all__ = ["BYTES_A_PAIR", "Metric", "PairTable", "Topology", "seen_along", "tab
 
 # Distance in float32, direction in three float16, topology and order in a byte each.
 BYTES_A_PAIR = 12
-# Pairs worked on together. On a CPU the eight tables of a tile stay in a second-level cache of
+# Pairs worked on together. On a CPU the tables of a tile stay in a second-level cache of
 # 1 MB, and torch starts no second thread for so few: under load its threads wait for each other
 # many times longer than the work takes. A graphics card needs large tiles to be filled.
 _TILE = {"cpu": 2**15}
@@ -247,7 +247,6 @@ class _Scratch:
 
     shape: tuple[int, int]
     floats: tuple[Tensor, ...]
-    flags: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -262,8 +261,7 @@ class _Pairs:
 def _scratch(shape: tuple[int, int], device: torch.device) -> _Scratch:
     return _Scratch(
         shape=shape,
-        floats=tuple(torch.empty(shape, dtype=torch.float32, device=device) for _ in range(5)),
-        flags=tuple(torch.empty(shape, dtype=torch.bool, device=device) for _ in range(3)),
+        floats=tuple(torch.empty(shape, dtype=torch.float32, device=device) for _ in range(6)),
     )
 
 
@@ -325,44 +323,38 @@ def _fill(
 
 
 def _write_topology(pairs: _Pairs, part: PairTable, tolerance: float) -> None:
-    """Fill in the topology and the order of a tile."""
-    gap, least, most, x, y = pairs.scratch.floats
-    inside, contains, flag = pairs.scratch.flags
-    orders = part.orders.zero_()
-    gap.fill_(-math.inf), least.fill_(math.inf), most.fill_(-math.inf)
+    """Fill in the topology and the order of a tile.
+
+    Truths are kept as 0 and 1 in float32: torch compares into floats four times as fast as into
+    bools, and has the sums of them in a byte with sign as fast.
+    """
+    x, y, gap, least, most, orders = pairs.scratch.floats
+    orders.zero_(), gap.fill_(-math.inf), least.fill_(math.inf), most.fill_(-math.inf)
     for axis in range(3):
         low_a, high_a = pairs.a[_LOW, axis], pairs.a[_HIGH, axis]
         low_b, high_b = pairs.b[_LOW, axis], pairs.b[_HIGH, axis]
         for bit, (start, end) in enumerate(((low_b, high_a), (low_a, high_b))):
             torch.sub(start, end, out=x)
             torch.maximum(gap, x, out=gap)
-            torch.gt(x, tolerance, out=flag)
-            orders.add_(flag.view(torch.uint8), alpha=(1 + bit) << 2 * axis)
+            orders.add_(x.gt_(tolerance), alpha=(1 + bit) << 2 * axis)
         # How far the anchor's faces lie inside the subject's.
         torch.sub(low_b, low_a, out=x), torch.sub(high_a, high_b, out=y)
         torch.minimum(least, x, out=least), torch.minimum(least, y, out=least)
         torch.maximum(most, x, out=most), torch.maximum(most, y, out=most)
-    torch.le(most, tolerance, out=inside)
-    torch.ge(least, -tolerance, out=contains)
-    # Codes rise with what takes precedence, so the greatest is the answer. NaN holds of none.
-    code = torch.le(gap, tolerance, out=flag).view(torch.uint8)
-    part.topology.copy_(code)
-    _raise_to(part.topology, Topology.DISJOINT, torch.ne(orders, 0, out=flag))
-    _raise_to(part.topology, Topology.TOUCHING, torch.ge(gap, -tolerance, out=flag))
-    torch.logical_and(inside, contains, out=flag)
-    _raise_to(part.topology, Topology.EQUAL, flag)
-    _raise_to(part.topology, Topology.INSIDE, inside)
-    _raise_to(part.topology, Topology.CONTAINS, contains)
-
-
-def _raise_to(codes: UInt8[Tensor, "n m"], code: Topology, where: Bool[Tensor, "n m"]) -> None:
-    """Raise codes to at least this one where it holds; `where` is used up."""
-    torch.maximum(codes, where.view(torch.uint8).mul_(int(code)), out=codes)
+    part.orders.view(torch.int8).copy_(orders)
+    inside, contains = most.le_(tolerance), least.ge_(-tolerance)
+    # Each term only where its case holds; NaN is neither greater nor less, so there all are 0.
+    code = torch.le(gap, tolerance, out=x)
+    code.add_(contains, alpha=Topology.CONTAINS - 1).add_(inside, alpha=Topology.INSIDE - 1)
+    code.add_(inside.mul_(contains), alpha=Topology.EQUAL - Topology.CONTAINS - Topology.INSIDE + 1)
+    torch.maximum(code, torch.ge(gap, -tolerance, out=y).mul_(Topology.TOUCHING), out=code)
+    code.add_(gap.gt_(tolerance), alpha=Topology.DISJOINT - Topology.TOUCHING)
+    part.topology.view(torch.int8).copy_(code)
 
 
 def _write_directions(pairs: _Pairs, part: PairTable) -> None:
     """Fill in the direction of a tile, and the distance of the centres."""
-    *offsets, square, inverse = pairs.scratch.floats
+    *offsets, square, inverse, _ = pairs.scratch.floats
     for axis, offset in enumerate(offsets):
         torch.sub(pairs.b[_CENTER, axis], pairs.a[_CENTER, axis], out=offset)
     torch.mul(offsets[0], offsets[0], out=square)
