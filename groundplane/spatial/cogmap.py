@@ -35,6 +35,7 @@ _PLACES = (
     "coordinates", "coordinate", "coords", "cell", "cells", "point", "points", "xy",
 )  # fmt: skip
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{0,9})?")
+_NUMBERED = re.compile(r"[ _#-]{0,3}\d{1,4}")
 # No category is longer; what is, is a sentence in the wrong place.
 _LONGEST = 100
 # Far beyond any grid, and small enough that squares stay finite.
@@ -255,11 +256,17 @@ def _rows(root: Entries, problems: Problems) -> list[tuple[str, Cell]]:
                 problems.note("single", root.at, f"{label[:40]!r} has a pair, not a list of pairs")
             rows += [(label, cell) for cell in cells]
         elif isinstance(value, Entries):
-            rows += _rows(value, problems)
+            rows += _within(label, _rows(value, problems))
         elif value != []:  # an empty list says that there is none
             told = f"{label[:40]!r} has no place" if label else "places without a category"
             problems.note("dropped", root.at, told, lost=True)
     return rows
+
+
+def _within(label: str, rows: list[tuple[str, Cell]]) -> list[tuple[str, Cell]]:
+    """What stands in a dictionary under a label: its instances, where they have but numbers."""
+    numbered = all(_NUMBERED.fullmatch(name.removeprefix(label)) for name, _ in rows)
+    return [(label, cell) for _, cell in rows] if numbered and label else rows
 
 
 def _listed(value: object, problems: Problems, at: int) -> list[tuple[str, Cell]]:

@@ -46,6 +46,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _OPEN = re.compile(r"[{\uff5b]")
+# JSON that was put into a string of JSON.
+_ENCODED = re.compile(r'\{(?:\s|\\n){0,16}\\"')
 _PLAIN_OPEN, _PLAIN_END = "[(", "])"
 _STRAY = re.compile(r"\w")
 _MARKUP = re.compile(r"```[ \t]{0,8}\w{0,20}|</?\w{1,20}>")
@@ -146,6 +148,11 @@ def scan(text: str) -> Scan:
             "give the model's answer only"
         )
     problems, outside = Problems(), []
+    first = _OPEN.search(text)
+    if first is not None and _ENCODED.match(text, first.start()):
+        problems.note("quotes", 0, "a map within quotes was taken out of them")
+        # As long as before, so that places in the text stay true.
+        text = text.replace('\\"', ' "').replace("\\n", "  ")
     reader, at = _Reader(text=text, problems=problems), 0
     while (start := _OPEN.search(text, at)) is not None and reader.left > 0:
         outside.append(text[at : start.start()])

@@ -69,6 +69,8 @@ WRITTEN = [
     ('{"chair": {"positions": [[1, 2], [3, 4]]}, "coffee table": {"position": [5, 6]}}', set()),
     ('{"chair": [(1, 2), (3, 4)], "coffee table": [(5, 6)], "lamp": "unknown"}', {"dropped"}),
     ('{"chair": [(1, 2), (3, 4)], "coffee table": [(5, 6)], "lamp": }', {"dropped"}),
+    ('{"chair": {"1": [1, 2], "chair_2": [3, 4]}, "coffee table": {"#1": [5, 6]}}', {"single"}),
+    (json.dumps(json.dumps(PLAIN, indent=1)), {"quotes"}),
     ('{"chair": [(1, 2], [3, 4)], "coffee table": [(5, 6)]}', {"bracket"}),
     ('{"a": (1, 1)} then {"chair": [(1, 2), (3, 4)], "coffee table": [(5, 6)]}', {"several"}),
 ]  # fmt: skip
