@@ -30,7 +30,7 @@ _SIDE = r"(?:on|to|at|towards?|in|off to) "
 # What people write for a relation; longer wordings first. `None` as anchor: the viewer.
 RELATIONS: tuple[tuple[str, str], ...] = (
     ("facing_away", r"(?:facing|faces?|turned|looking) away from|with (?:its|the|their) back to(?:wards?)?"),
-    ("facing", r"(?:facing|faces)(?: towards?)?|face(?= (?:the|a|an|my|towards?) )(?: towards?)?|(?:turned|oriented|pointing|points) (?:to|at|towards?)"),
+    ("facing", r"facing(?: towards?)?|faces?(?= (?:the|a|an|my|towards?) )(?: towards?)?|(?:turned|oriented|pointing|points) (?:to|at|towards?)"),
     ("opposite", r"(?:directly |right |just )?(?:opposite (?:to|from|of)|opposite(?= (?:the|a|an|my) )|"
                  r"across from|face to face with)"),
     ("aligned_with", r"(?:aligned|lined up|in line|in a line) with"),
