@@ -35,7 +35,7 @@ _GRAZE = 1e-6
 # Sides of a line within which a point counts as on it, square metres.
 _COLLINEAR = 1e-9
 # Pairs of corners that are looked at together, and corners beyond which that takes too long.
-_CHUNK = 1_000_000
+_CHUNK = 200_000
 _MOST_CORNERS = 20_000
 
 
@@ -349,11 +349,11 @@ def _tangents(
         step = max(1, _CHUNK // len(rows))
         for low in range(0, len(rows), step):
             part = rows[low : low + step]
-            way = corners.at[rows][None] - corners.at[part][:, None]
-            there = _touches(corners, rows, way)
-            here = _touches(corners, part, way.transpose(1, 0, 2)).T
-            i, j = np.nonzero(here & there & (rows[None] > part[:, None]))
-            yield part[i], rows[j]
+            way = corners.at[rows][:, None] - corners.at[part][None]
+            # Few lines touch the one corner; only those are looked at from the other.
+            j, i = np.nonzero(_touches(corners, part, way) & (rows[:, None] > part[None]))
+            seen = _touches(corners, rows[j], way[j, i])
+            yield part[i[seen]], rows[j[seen]]
 
 
 def _weighted(links: _Links, at: Float[np.ndarray, "n 2"]) -> Iterator[tuple[int, float]]:

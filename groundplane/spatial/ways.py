@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 
 from groundplane.core.answer import Answer, FrameOfReference, Status, Step, Value
 from groundplane.core.errors import InputError
 from groundplane.core.queries import Way
 from groundplane.spatial.found import Found, StopError
-from groundplane.spatial.free_space import FreeSpace, Walker
+from groundplane.spatial.free_space import FreeSpace, Place, Walker
 from groundplane.spatial.guidance import Directions, directions_of, named, passed_by, told
 from groundplane.spatial.routes import Blocked, RouteFinder, Walk, route_finder
 from groundplane.spatial.scene import MapScene, UnsupportedError
@@ -33,7 +34,6 @@ def way_answer(finder: SetSolver, node: Way) -> Answer:
         StopError: If a place is not in the scene, or both are the same.
         UnsupportedError: If the source is a photo, or a scene without metres.
     """
-    places = _finder_of(finder, node)
     start, goal = (finder.find(part) for part in (node.start, node.goal))
     for found in (start, goal):
         if not len(found):
@@ -49,7 +49,7 @@ def way_answer(finder: SetSolver, node: Way) -> Answer:
             f"there are {len(start)} of {start.name!r} and {len(goal)} of {goal.name!r}, so "
             f"{len(pairs)} ways; say which",
         )
-    ways = places.walks(pairs)
+    places, ways = _walks(finder, node, pairs)
     walks = [way for way in ways if isinstance(way, Walk)]
     notes = [*start.notes, *goal.notes]
     open_ = start.open or goal.open
@@ -60,14 +60,18 @@ def way_answer(finder: SetSolver, node: Way) -> Answer:
     return _answer(finder, node, walk, places.space, notes=notes, open_=open_)
 
 
-def _finder_of(finder: SetSolver, node: Way) -> RouteFinder:
+def _walks(
+    finder: SetSolver, node: Way, pairs: Sequence[tuple[Place, Place]]
+) -> tuple[RouteFinder, list[Walk | Blocked]]:
+    """The ways of all pairs; what the scene cannot tell of any way at all is said as such."""
     if not isinstance(finder.scene, MapScene):
         raise UnsupportedError(
             "a photo alone shows no floor to walk on; give a scene with 3-D boxes"
         )
     try:
         walker = Walker() if node.width is None else Walker(radius=node.width / 2)
-        return route_finder(finder.scene.map, walker)
+        places = route_finder(finder.scene.map, walker)
+        return places, places.walks(pairs)
     except InputError as error:
         raise UnsupportedError(str(error)) from error
 
