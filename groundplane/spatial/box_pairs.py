@@ -29,11 +29,11 @@ __all__ = [
     "total",
 ]
 
-# Pairs worked on together. On a CPU the forty tables of a projection take 3 MB of float64 and stay
-# in the caches, and a table of three numbers a pair is too small for torch to start threads: on a
-# machine with other work to do, they wait for each other ten times longer than the work takes. On
-# a GPU what counts is few, wide launches.
-_TILE_CPU = 10_240
+# Pairs worked on together. On a CPU a table of three float64 a pair then takes less than 128 kB,
+# above which the allocator asks the kernel for fresh pages each time, and it is too small for torch
+# to start threads: on a machine with other work to do, they wait for each other ten times longer
+# than the work takes. On a GPU what counts is few, wide launches.
+_TILE_CPU = 5_120
 _TILE_GPU = 262_144
 
 

@@ -23,6 +23,10 @@ _SIGNS = tuple((x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.
 class Boxes3D:
     """Oriented boxes in the world frame, z up.
 
+    Only shapes are checked here. A size of 0 is a sheet, a bar or a point; a box that holds NaN is
+    unknown, and what is measured of it is NaN; a negative size has no meaning. Maps and scene files
+    are stricter: they take finite, positive sizes and orthonormal axes only.
+
     Attributes:
         centers: Metres.
         sizes: Full extents along the box's own axes, metres.

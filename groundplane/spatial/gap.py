@@ -4,11 +4,10 @@ Three steps, each for the pairs that the one before could not prove: a few proje
 more of them, and every feature of both boxes against the other (`box_projection`,
 `box_features`). What is given is exact up to rounding, whichever step gave it.
 
-Work goes tile by tile, so memory stays under 64 MB beside the result on a CPU, and under 1 GB on
+Work goes tile by tile, so memory stays under 32 MB beside the result on a CPU, and under 1 GB on
 a GPU, where wide tiles pay.
 
-Boxes are taken as they are: a size of 0 is a sheet, a bar or a point; NaN gives NaN. A negative
-size has no meaning here; maps and scene files refuse it where they are built.
+Boxes are taken as `Boxes3D` describes them: flat ones have gaps like others, and NaN gives NaN.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from groundplane.spatial.boxes import Boxes3D
 
 __all__ = ["box_gaps", "closest_points", "overlaps", "points_to_boxes"]
 
-# Pairs drawn from here and there are copied, nine numbers an axis table: a third of a tile at once.
-_TILES_TO_A_DRAW = 3
+# Pairs drawn from here and there are copied, nine numbers for the axes: half a tile at once.
+_TILES_TO_A_DRAW = 2
 # Rows whose unproved pairs are settled together, so that small batches of them do not add up.
 _BLOCK = 1_048_576
 

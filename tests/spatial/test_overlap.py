@@ -225,3 +225,14 @@ def test_no_boxes_share_nothing():
 def test_unpaired_boxes_are_refused(measure):
     with pytest.raises(ShapeError, match="got 3 and 2 boxes; use volume"):
         measure(random_boxes(3, seed=0), random_boxes(2, seed=0))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_shared_volume_is_the_same_on_a_gpu():
+    a, b = random_boxes(60, seed=1), random_boxes(70, seed=2)
+
+    volumes = volume_intersection(a.to("cuda"), b.to("cuda"))
+
+    assert volumes.is_cuda
+    torch.testing.assert_close(volumes.cpu(), volume_intersection(a, b), rtol=1e-9, atol=1e-10)

@@ -260,3 +260,15 @@ def test_nothing_to_see_and_nobody_to_see_it():
 def test_no_samples_are_refused():
     with pytest.raises(InputError, match="samples must be at least 1, got 0"):
         sight(ORIGIN, random_boxes(2, seed=0), samples=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_sight_is_the_same_on_a_gpu():
+    boxes, eyes = random_boxes(30, seed=1), random_points(5, seed=2)
+
+    seen = sight(eyes.to("cuda"), boxes.to("cuda"))
+
+    assert seen.share.is_cuda
+    # A sample point whose line just grazes a box may go either way.
+    assert (seen.share.cpu() - sight(eyes, boxes).share).abs().median() < 1e-9
