@@ -31,7 +31,7 @@ import torch
 
 from groundplane.core.answer import Answer, Value, plain
 from groundplane.core.expressions import Select, SetExpression, Viewpoint
-from groundplane.core.queries import Expression, nodes_of
+from groundplane.core.queries import Count, Expression, nodes_of
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.margins import Solve, is_measured
 from groundplane.spatial.scene import MapScene
@@ -207,7 +207,9 @@ class _Trial:
 
     def dropped(self, item: str) -> Flip:
         """One object not there."""
-        found = self._solve(_without(self._scene, item), self._expression)
+        # Of what is not there, the scene knows nothing; asked how many there are, it knows: none.
+        known = isinstance(self._expression, Count)
+        found = self._solve(_without(self._scene, item, known=known), self._expression)
         return self._flip(
             found if self._differs(found) else None, kind="drop", ids=(item,),
             text=f"{item} not there",
@@ -301,8 +303,11 @@ def _moved(
     return replace(scene, objects=replace(scene.objects, centers=centers))
 
 
-def _without(scene: CognitiveMap, item: str) -> CognitiveMap:
-    """The map without one object; a stated count that agreed with the boxes still does."""
+def _without(scene: CognitiveMap, item: str, *, known: bool) -> CognitiveMap:
+    """The map without one object; a stated count that agreed with the boxes still does.
+
+    If `known`, the map still knows a label of which there is none left.
+    """
     row = scene.ids.index(item)
     keep = torch.arange(len(scene)) != row
     label, boxed = scene.labels[row], scene.labels.count(scene.labels[row])
@@ -317,7 +322,7 @@ def _without(scene: CognitiveMap, item: str) -> CognitiveMap:
         scores=scene.scores[keep],
         attributes=_but(scene.attributes, row),
         fronts=scene.fronts[keep],
-        counts={name: count for name, count in counts.items() if count or name != label},
+        counts={name: count for name, count in counts.items() if count or known or name != label},
         first_seen=scene.first_seen[keep],
         provenance={key: value for key, value in scene.provenance.items() if key != item},
     )
