@@ -6,15 +6,14 @@ sentence that introduces what `it` stands for: `There is a big cube; what color 
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable
-from typing import TypeVar, cast
 
 from groundplane.core.attributes import ATTRIBUTES, attribute_named, meaning_of
 from groundplane.core.expressions import (
     And,
     Except,
+    Extreme,
     Filter,
     Or,
     Relate,
@@ -37,7 +36,7 @@ from groundplane.spatial.questions.form import MACROS, Context
 from groundplane.spatial.questions.nested import SAME, NounReader, plain, single
 from groundplane.spatial.questions.phrases import PhraseError
 
-__all__ = ["EXAMPLES", "introduced", "is_composed", "put_back", "read_composition"]
+__all__ = ["EXAMPLES", "introduce", "is_composed", "read_composition"]
 
 EXAMPLES = (
     "How many chairs are both left of the table and near the sofa?",
@@ -54,13 +53,10 @@ _ORDERS = {
     "more": "more", "fewer": "fewer", "less": "fewer", "greater": "more", "larger": "more",
     "bigger": "more", "higher": "more", "smaller": "fewer", "lower": "fewer",
 }  # fmt: skip
-# A name that nobody uses stands for what was introduced while the question is read.
-_ANTECEDENT = "antecedent"
 # Where everything is: `in this picture` anywhere, `in the room` at the end.
 _SCOPE = re.compile(
     rf" (?:in|on|of) {MACROS['PICTURE']}\b| (?:in|inside|within|around|throughout) {MACROS['ROOM']}$"
 )
-_T = TypeVar("_T")
 _Read = Callable[[NounReader, Context], Expression]
 
 
@@ -82,7 +78,7 @@ def read_composition(text: str, context: Context) -> Expression | None:
     """
     reader = NounReader(_SCOPE.sub("", text), context)
     try:
-        introduced = _introduction(reader)
+        introduced = introduce(reader)
     except PhraseError:
         return None
     start = reader.mark
@@ -99,48 +95,6 @@ def read_composition(text: str, context: Context) -> Expression | None:
             return None
         return expression
     return None
-
-
-def introduced(text: str, context: Context) -> tuple[SetExpression, str] | None:
-    """What a first sentence introduces, and the question that is asked of `it`.
-
-    The question comes back with a name in place of `it`, so that any form can read it; `put_back`
-    exchanges the two in the query.
-
-    Examples:
-        >>> thing, rest = introduced("there is a lamp on the desk. how tall is it", Context())
-        >>> rest
-        'how tall is antecedent'
-        >>> introduced("how tall is it", Context()) is None
-        True
-    """
-    reader = NounReader(text, context)
-    try:
-        if not _introduction(reader) or reader.it is None:
-            return None
-    except PhraseError:
-        return None
-    rest, changed = re.subn(r"\b(?:it|that one)\b", _ANTECEDENT, reader.rest)
-    rest, owned = re.subn(r"\bits (\w+)\b", rf"the \1 of {_ANTECEDENT}", rest)
-    return (reader.it, rest) if changed or owned else None
-
-
-def put_back(query: _T, thing: SetExpression) -> _T:
-    """A query with the thing that was introduced where its name stands.
-
-    Examples:
-        >>> named = Measure(name="height", of=(single(Select("antecedent")),))
-        >>> put_back(named, single(Select("lamp"))).of
-        (Unique(source=Select(phrase='lamp')),)
-    """
-    if query in (single(Select(_ANTECEDENT)), Select(_ANTECEDENT)):
-        return cast(_T, thing)
-    if isinstance(query, tuple):
-        return cast(_T, tuple(put_back(part, thing) for part in query))
-    if not dataclasses.is_dataclass(query) or isinstance(query, type):
-        return query
-    parts = {f.name: put_back(getattr(query, f.name), thing) for f in dataclasses.fields(query)}
-    return dataclasses.replace(query, **parts)
 
 
 def is_composed(expression: Expression) -> bool:
@@ -162,8 +116,8 @@ def is_composed(expression: Expression) -> bool:
     )
 
 
-def _introduction(reader: NounReader) -> bool:
-    """`There is a big cube;` says what `it` is."""
+def introduce(reader: NounReader) -> bool:
+    """Read `There is a big cube;`, which says what `it` is; False where no such sentence stands."""
     mark = reader.mark
     if not reader.take(r"there (?:is|stands|lies)(?: also)?(?= an? | another | one )"):
         return False
@@ -344,7 +298,13 @@ def _listed(reader: NounReader, context: Context) -> Expression:
     if reader.take(r"(?:list|name|show|find)(?: me)?(?: all)?"):
         return reader.phrase()
     if reader.take(rf"(?:what|which) (?:{_BE}|have|has)"):
-        return _needed(reader)(Select(None))
+        restrict = reader.predicate()
+        if restrict is not None:
+            return restrict(Select(None))
+        chosen = reader.phrase()
+        if isinstance(plain(chosen), Extreme):
+            return chosen
+        raise PhraseError("what is asked of it is not said")
     reader.need("what|which")
     named = reader.phrase()
     if not reader.take(f"{_BE}|have|has"):

@@ -44,7 +44,7 @@ SAME = rf"(?:of |with |having |made of |made out of )?the same (?P<name>{_NAMES}
 # What ends the words of a name; relations end them too.
 _END = re.compile(
     r"(?:that|which|who|is|are|was|were|has|have|having|do|does|and|or|nor|but|than|as|there|both|"
-    r"either|neither|not|what|how|made|visible|present|shown|equal|except|excluding|besides|other than|apart from|the same|of the same|with the same|"
+    r"either|neither|not|what|how|made|visible|present|shown|equal|except|from|to|excluding|besides|other than|apart from|the same|of the same|with the same|"
     r"(?:more|less|fewer|greater|larger|smaller|bigger|higher|lower) than)\b|"
     r"[;,.]|$"
 )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from groundplane.core.errors import InputError
-from groundplane.core.expressions import Extreme, Or, Select, Unique
+from groundplane.core.expressions import Extreme, Or, Select, SetExpression, Unique
 from groundplane.core.queries import Expression, Route, nodes_of
 from groundplane.spatial.questions import chinese
 from groundplane.spatial.questions.chinese_words import is_chinese
 from groundplane.spatial.questions.choosing import CHOOSING, FINDING
 from groundplane.spatial.questions.composing import (
     EXAMPLES,
-    introduced,
     is_composed,
-    put_back,
     read_composition,
 )
 from groundplane.spatial.questions.counting import COUNTING, LISTING, ORDERING
@@ -28,6 +26,7 @@ from groundplane.spatial.questions.phrases import PhraseError, read_phrase
 from groundplane.spatial.questions.placing import ATTRIBUTES, DIRECTIONS, RELATIONS
 from groundplane.spatial.questions.rewriting import rewrite
 from groundplane.spatial.questions.routing import ROUTING
+from groundplane.spatial.questions.stand_ins import introduced, put_back, stand_in
 from groundplane.spatial.questions.text import CleanQuestion, clean
 from groundplane.spatial.questions.viewpoints import take_viewpoint
 
@@ -171,14 +170,32 @@ def _read(text: str, context: Context) -> tuple[str, Expression] | None:
     if composed is not None and is_composed(composed):
         return "composition", composed
     opened = introduced(text, context)
-    if opened is not None and (asked := _read(opened[1], context)) is not None:
-        return asked[0], put_back(asked[1], opened[0])
+    if opened is not None and (asked := _put_back(_read(opened[0], context), opened[1])):
+        return asked
+    found = _match_forms(text, context)
+    if found is None and composed is not None:
+        return "composition", composed
+    if found is not None:
+        return found
+    nested = stand_in(text, context)
+    return None if nested is None else _put_back(_match_forms(nested[0], context), nested[1])
+
+
+def _match_forms(text: str, context: Context) -> tuple[str, Expression] | None:
     for wording in dict.fromkeys((rewrite(text), text)):
         for form in FORMS:
             expression = match_form(form, wording, context)
             if expression is not None and _uses(expression, context):
                 return form.name, expression
-    return None if composed is None else ("composition", composed)
+    return None
+
+
+def _put_back(
+    found: tuple[str, Expression] | None, things: Mapping[str, SetExpression]
+) -> tuple[str, Expression] | None:
+    """A query whose stand-ins are exchanged for what they stand for, if all were read as names."""
+    query = None if found is None else put_back(found[1], things)
+    return None if found is None or query is None else (found[0], query)
 
 
 def _uses(expression: Expression, context: Context) -> bool:
