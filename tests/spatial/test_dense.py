@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundplane.core.errors import InputError, ShapeError
-from groundplane.spatial import dense, memory
+from groundplane.spatial import dense
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.dense import PairTable, Topology, seen_along, tabulate
 from groundplane.spatial.relations import in_front_of, left_of
@@ -273,20 +273,6 @@ def test_a_table_that_does_not_fit_is_refused_with_its_size_and_a_way_out():
         PairTable.empty(100_000, 100_000)
     with pytest.raises(InputError, match="allowed are 100 bytes"):
         PairTable.empty(3, 3, limit=100)
-
-
-def test_a_table_larger_than_what_is_free_is_refused(monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 1_000_000)
-    with pytest.raises(InputError, match=r"free on cpu are 1.0 MB"):
-        PairTable.empty(3_000, 3_000)
-
-
-def test_where_the_system_does_not_tell_what_is_free_the_limit_holds(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
-    assert memory.free_bytes(torch.device("cpu")) is None
-    assert PairTable.empty(10, 10).distances.shape == (10, 10)
-    (tmp_path / "none").write_text("MemTotal: 8 kB\nMemAvailable: 5 kB\n")
-    assert memory.free_bytes(torch.device("cpu")) == 5 * 1024
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, math.nan, math.inf])
