@@ -78,7 +78,7 @@ def test_a_stand_in_that_was_read_as_something_else_is_refused():
 
 @pytest.mark.parametrize(
     "question",
-    ["There is a lamp on the desk. How much does it weigh?", f"How much does {RED_CUP} weigh?",
+    ["There is a lamp on the desk. How much does it weigh?", f"How much does {RED_CUP} weigh?"],
 )
 def test_what_no_form_asks_is_still_refused(question):
     with pytest.raises(NotUnderstoodError):
