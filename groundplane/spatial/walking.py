@@ -2,9 +2,9 @@
 
 VSI-Bench's route questions were written by people who watched the video. Where every landmark of
 a question is a box of the scene, the walk is simulated: the walker goes from centre to centre and
-turns to the next landmark. Where a name fits several boxes, each is tried, and the turns count if
-they are the same for each, or if only one of the offered options is left. Any other landmark
-needs the video.
+turns to the next landmark. Where a name fits several boxes, each is tried, less those to which
+there is no way on foot, and the turns count if they are the same for each, or if only one of the
+offered options is left. Any other landmark needs the video.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from groundplane.core.expressions import Select, SetExpression, Unique
 from groundplane.core.lexicon import match_phrase
 from groundplane.core.queries import Route
 from groundplane.spatial.found import StopError
+from groundplane.spatial.free_space import Walker
 from groundplane.spatial.guidance import turn_word
+from groundplane.spatial.routes import Blocked, route_finder
 from groundplane.spatial.scene import MapScene
 from groundplane.spatial.sets import SetSolver
 
@@ -93,7 +95,8 @@ def route_answer(finder: SetSolver, node: Route) -> Answer:
     readings = _readings(scene, node, landmarks)
     if not readings:
         raise StopError(Status.NEEDS_VIDEO, _NEEDS_VIDEO)
-    kept, notes = _settled(readings, node.options)
+    walkable, left_out = _walkable(scene, readings)
+    kept, notes = _settled(walkable, node.options)
     taken = kept[0]
     for row, angle in taken.angles:
         detail = f"at {scene.names[row]}: {angle:.0f} degrees, turn {turn_word(angle)}"
@@ -110,8 +113,26 @@ def route_answer(finder: SetSolver, node: Route) -> Answer:
             f"{scene.names[facing]} on",
         ),
         measure="walk from centre to centre, each turn toward the next landmark",
-        note="; ".join([*landmarks.notes, *notes, blind]),
+        note="; ".join([*landmarks.notes, *left_out, *notes, blind]),
     )  # fmt: skip
+
+
+def _walkable(
+    scene: MapScene, readings: Sequence[_Reading]
+) -> tuple[Sequence[_Reading], list[str]]:
+    """Where readings differ, those whose stops can be walked to; all of them if none can."""
+    if len({reading.turns for reading in readings}) == 1 or scene.map.scale != "metric":
+        return readings, []
+    legs = [{*pairwise((reading.rows[0], *reading.rows[2:]))} for reading in readings]
+    pairs = sorted(set().union(*legs))
+    ways = route_finder(scene.map, Walker()).walks(pairs)
+    shut = {pair for pair, way in zip(pairs, ways, strict=True) if isinstance(way, Blocked)}
+    kept = [reading for reading, leg in zip(readings, legs, strict=True) if not leg & shut]
+    if not kept or len(kept) == len(readings):
+        return readings, []
+    lost = len(readings) - len(kept)
+    have = "has" if lost == 1 else "have"
+    return kept, [f"{lost} of {len(readings)} readings {have} no way to walk"]
 
 
 def _settled(

@@ -34,6 +34,11 @@ def way_answer(finder: SetSolver, node: Way) -> Answer:
         StopError: If a place is not in the scene, or both are the same.
         UnsupportedError: If the source is a photo, or a scene without metres.
     """
+    scene = finder.scene
+    if not isinstance(scene, MapScene):
+        raise UnsupportedError(
+            "a photo alone shows no floor to walk on; give a scene with 3-D boxes"
+        )
     start, goal = (finder.find(part) for part in (node.start, node.goal))
     for found in (start, goal):
         if not len(found):
@@ -49,28 +54,25 @@ def way_answer(finder: SetSolver, node: Way) -> Answer:
             f"there are {len(start)} of {start.name!r} and {len(goal)} of {goal.name!r}, so "
             f"{len(pairs)} ways; say which",
         )
-    places, ways = _walks(finder, node, pairs)
+    places, ways = _walks(scene, node, pairs)
     walks = [way for way in ways if isinstance(way, Walk)]
     notes = [*start.notes, *goal.notes]
     open_ = start.open or goal.open
     if not walks:
-        return _no_way(finder, node, ways[0], notes=notes, open_=open_)
+        blocked = next(way for way in ways if isinstance(way, Blocked))
+        return _no_way(finder, node, blocked, notes=notes, open_=open_)
     walk = min(walks, key=lambda way: way.length)
     notes += _taken(finder, (start, goal), walk)
     return _answer(finder, node, walk, places.space, notes=notes, open_=open_)
 
 
 def _walks(
-    finder: SetSolver, node: Way, pairs: Sequence[tuple[Place, Place]]
+    scene: MapScene, node: Way, pairs: Sequence[tuple[Place, Place]]
 ) -> tuple[RouteFinder, list[Walk | Blocked]]:
     """The ways of all pairs; what the scene cannot tell of any way at all is said as such."""
-    if not isinstance(finder.scene, MapScene):
-        raise UnsupportedError(
-            "a photo alone shows no floor to walk on; give a scene with 3-D boxes"
-        )
     try:
         walker = Walker() if node.width is None else Walker(radius=node.width / 2)
-        places = route_finder(finder.scene.map, walker)
+        places = route_finder(scene.map, walker)
         return places, places.walks(pairs)
     except InputError as error:
         raise UnsupportedError(str(error)) from error
@@ -166,10 +168,7 @@ def _far(space: FreeSpace, walk: Walk) -> list[str]:
     return notes
 
 
-def _no_way(
-    finder: SetSolver, node: Way, way: Walk | Blocked, *, notes: list[str], open_: bool
-) -> Answer:
-    assert isinstance(way, Blocked)
+def _no_way(finder: SetSolver, node: Way, way: Blocked, *, notes: list[str], open_: bool) -> Answer:
     ends = [place for place in (way.start, way.goal) if isinstance(place, int)]
     return Answer(
         value=False if node.tell == "possible" else NO_WAY,

@@ -305,6 +305,18 @@ def test_turns_that_differ_by_object_need_the_video_unless_one_option_is_left():
     assert "only this one is among the options" in settled.note
 
 
+def test_reading_that_cannot_be_walked_is_left_out():
+    scene = farm().room([(-8, -8), (8, -8), (8, 8), (-8, 8)])
+    scene.add("wall", at=(3, 0, 1), size=(0.2, 16, 2))
+    query = Route(
+        start=the("door"), facing=the("well"), stops=(the("well"), the("shed")), turns=(None, "?")
+    )
+    answer = ask(scene, query)
+
+    assert answer.value == ("turn left",)
+    assert "1 of 2 readings has no way to walk" in answer.note
+
+
 def test_adjective_that_nothing_states_is_tried_on_every_object_of_the_name():
     answer = crossing(("turn left",), ("turn back",), goal="red shed")
 
