@@ -133,8 +133,9 @@ def introduce(reader: NounReader) -> bool:
 
 
 def _counted(reader: NounReader, context: Context) -> Expression:
-    del context
     reader.need(_HOW_MANY)
+    if context.unit is not None:
+        raise PhraseError("a count has no unit")
     return Count(_asked(reader))
 
 

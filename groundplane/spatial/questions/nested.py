@@ -231,7 +231,7 @@ class NounReader:
     def _one(self) -> Restrict | None:
         mark = self._at
         if self.take("not"):
-            inner = self._one()
+            inner = self._same() or self._related() or self._adjective()
             if inner is None:
                 self._at = mark
                 return None
