@@ -15,9 +15,10 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ from groundplane.spatial.gap import box_gaps
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.uncertainty import covariance_of, distance_interval, size_interval
 
+Bin = tuple[float, float, int]
+Figures = dict[str, Any]
 NOISES = (0.02, 0.05, 0.1, 0.2)
 # One of each pair of inverse relations, which hold of the same pairs seen from the other side.
 VIEWER = ("left_of", "in_front_of")
@@ -67,16 +70,29 @@ class Tally:
         return told[open_], true[open_]
 
 
-def bins(told: Tensor, true: Tensor) -> list[tuple[float, float, int]]:
+def bins(told: Tensor, true: Tensor) -> list[Bin]:
     """Mean probability, share that was true, and number, of each bin that holds any."""
     which = (told * BINS).long().clamp(max=BINS - 1)
     rows = ((told[which == k], true[which == k]) for k in range(BINS))
     return [(float(p.mean()), float(t.mean()), len(p)) for p, t in rows if len(p)]
 
 
-def calibration_error(told: Tensor, true: Tensor) -> float:
+def pooled(parts: Iterable[list[Bin]]) -> list[Bin]:
+    """The bins of several tallies together."""
+    groups: dict[int, list[Bin]] = defaultdict(list)
+    for row in (row for part in parts for row in part):
+        groups[int(row[0] * BINS)].append(row)
+    found = []
+    for _, rows in sorted(groups.items()):
+        number = sum(n for *_, n in rows)
+        p, t = (sum(row[k] * row[2] for row in rows) / number for k in (0, 1))
+        found.append((p, t, number))
+    return found
+
+
+def calibration_error(rows: list[Bin]) -> float:
     """The expected calibration error: the mean gap of the bins, by their numbers."""
-    return sum(n * abs(p - t) for p, t, n in bins(told, true)) / max(len(told), 1)
+    return sum(n * abs(p - t) for p, t, n in rows) / max(sum(n for *_, n in rows), 1)
 
 
 def observe(truth: Boxes3D, sigma: float, generator: torch.Generator) -> Boxes3D:
@@ -152,76 +168,85 @@ def measure(
     return tally
 
 
-def tell(tallies: dict[float, Tally]) -> Iterator[str]:
-    """The figures, as lines."""
-    for sigma, tally in tallies.items():
-        yield f"noise {sigma:g} m: share of the 90 % intervals that hold the truth"
-        for name, (share, number) in tally.coverage().items():
-            yield f"  {name:<48}{100 * share:6.1f} %  of {number}"
-    yield f"relations: expected calibration error over {LEAST:g} < p < {MOST:g}, {BINS} bins"
-    yield f"  {'':<16}" + "".join(f"{f'{sigma:g} m':>16}" for sigma in tallies) + f"{'all':>16}"
-    for name in (*RELATIONS, "all"):
-        names = RELATIONS if name == "all" else (name,)
-        parts = [tally.of(names) for tally in tallies.values()]
-        both = (torch.cat([p for p, _ in parts]), torch.cat([t for _, t in parts]))
-        row = "".join(f"{_figure(*part):>16}" for part in (*parts, both))
-        yield f"  {name:<16}{row}"
-
-
-def _figure(told: Tensor, true: Tensor) -> str:
-    return f"{calibration_error(told, true):.3f} ({len(told)})" if len(told) else "- (0)"
-
-
-def record(tallies: dict[float, Tally]) -> dict[str, object]:
-    """The figures as plain JSON values."""
+def figures_of(tally: Tally) -> Figures:
+    """What is told of one noise level, as plain JSON values."""
+    names = {**{name: (name,) for name in RELATIONS}, "all": RELATIONS}
+    rows = {name: bins(*tally.of(parts)) for name, parts in names.items()}
     return {
-        f"{sigma:g}": {
-            "coverage": tally.coverage(),
-            "relations": {
-                name: {
-                    "error": calibration_error(*tally.of(names)),
-                    "bins": bins(*tally.of(names)),
-                }
-                for name, names in {**{r: (r,) for r in RELATIONS}, "all": RELATIONS}.items()
-            },
-        }
-        for sigma, tally in tallies.items()
+        "coverage": tally.coverage(),
+        "relations": {
+            name: {"error": calibration_error(part), "bins": part} for name, part in rows.items()
+        },
     }
 
 
-def draw(tallies: dict[float, Tally], folder: Path) -> None:
-    """Two pictures: reliability of the relations, coverage of the intervals."""
+def tell(figures: dict[str, Figures]) -> Iterator[str]:
+    """The figures, as lines."""
+    for sigma, found in figures.items():
+        yield f"noise {sigma} m: share of the 90 % intervals that hold the truth"
+        for name, (share, number) in found["coverage"].items():
+            yield f"  {name:<48}{100 * share:6.1f} %  of {number}"
+    yield f"relations: expected calibration error over {LEAST:g} < p < {MOST:g}, {BINS} bins"
+    yield f"  {'':<16}" + "".join(f"{f'{sigma} m':>16}" for sigma in figures) + f"{'together':>16}"
+    for name in (*RELATIONS, "all"):
+        parts = [found["relations"][name]["bins"] for found in figures.values()]
+        yield f"  {name:<16}" + "".join(f"{_figure(part):>16}" for part in (*parts, pooled(parts)))
+    yield "all relations and noise levels together: probability told, share true, number"
+    for p, t, n in pooled(found["relations"]["all"]["bins"] for found in figures.values()):
+        yield f"  {p:.3f}  {t:.3f}  {n}"
+
+
+def _figure(rows: list[Bin]) -> str:
+    number = sum(n for *_, n in rows)
+    return f"{calibration_error(rows):.3f} ({number})" if number else "- (0)"
+
+
+def draw(figures: dict[str, Figures], folder: Path) -> None:
+    """One picture: reliability of the relations beside coverage of the intervals."""
     import matplotlib.pyplot as plt
 
     folder.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
     axes[0].plot([0, 1], [0, 1], color="0.7", lw=1)
-    for sigma, tally in tallies.items():
-        rows = bins(*tally.of(RELATIONS))
-        axes[0].plot(
-            [p for p, *_ in rows], [t for _, t, _ in rows], "o-", ms=4, label=f"{sigma:g} m"
-        )
+    for sigma, found in figures.items():
+        rows = found["relations"]["all"]["bins"]
+        axes[0].plot([p for p, *_ in rows], [t for _, t, _ in rows], "o-", ms=4, label=f"{sigma} m")
     axes[0].set(
-        xlabel="probability told", ylabel="share that was true", title="Relations, all kinds"
+        xlabel="probability told", ylabel="share that was true", title="Relations of all kinds"
     )
     axes[0].legend(title="noise", frameon=False)
-    bands = ("distance, separated", "distance, touching", "longest side")
     axes[1].axhspan(85, 95, color="0.92")
     axes[1].axhline(90, color="0.7", lw=1)
-    for band in bands:
-        shares = [100 * tally.coverage()[band][0] for tally in tallies.values()]
-        axes[1].plot([f"{sigma:g}" for sigma in tallies], shares, "o-", ms=4, label=band)
+    for band in ("distance, separated", "distance, touching", "longest side"):
+        shares = [100 * found["coverage"][band][0] for found in figures.values()]
+        axes[1].plot(list(figures), shares, "o-", ms=4, label=band)
     axes[1].set(xlabel="noise, m", ylabel="intervals that hold the truth, %", ylim=(70, 101),
                 title="90 % intervals")  # fmt: skip
     axes[1].legend(frameon=False, loc="lower left")
-    figure.savefig(folder / "calibration.svg")
+    # No date and no random ids: the same figures give the same file.
+    plt.rcParams["svg.hashsalt"] = "calibration"
+    figure.savefig(folder / "calibration.svg", metadata={"Date": None})
     plt.close(figure)
+
+
+def measured(options: argparse.Namespace) -> dict[str, Figures]:
+    """Measure level by level."""
+    names = CognitiveMap.scenes(options.scenes)[:: options.every]
+    scenes = [CognitiveMap.load(options.scenes, scene=name) for name in names]
+    figures = {}
+    for sigma in options.noise or NOISES:
+        start = time.perf_counter()
+        tally = measure(scenes, sigma, compare=options.compare, told=options.told)
+        figures[f"{sigma:g}"] = figures_of(tally)
+        seconds = time.perf_counter() - start
+        sys.stderr.write(f"noise {sigma:g} m, {len(scenes)} scenes: {seconds:.0f} s\n")
+    return figures
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=Path, required=True, help="scene file with the truth")
+    parser.add_argument("--scenes", type=Path, help="scene file with the truth")
     parser.add_argument("--noise", type=float, action="append", help="metres; 4 levels if left out")
     parser.add_argument("--every", type=int, default=1, help="take every so manieth scene")
     parser.add_argument("--compare", action="store_true", help="other kinds of intervals as well")
@@ -230,21 +255,21 @@ def main() -> None:
     )
     parser.add_argument("--plots", type=Path, help="folder for the picture")
     parser.add_argument("--json", type=Path, help="write the figures")
+    parser.add_argument("--read", type=Path, nargs="+", help="figures of earlier runs, no new ones")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    names = CognitiveMap.scenes(options.scenes)[:: options.every]
-    scenes = [CognitiveMap.load(options.scenes, scene=name) for name in names]
-    tallies = {}
-    for sigma in options.noise or NOISES:
-        start = time.perf_counter()
-        tallies[sigma] = measure(scenes, sigma, compare=options.compare, told=options.told)
-        seconds = time.perf_counter() - start
-        sys.stderr.write(f"noise {sigma:g} m, {len(scenes)} scenes: {seconds:.0f} s\n")
-    print("\n".join(tell(tallies)))
+    if (options.scenes is None) == (options.read is None):
+        parser.error("give --scenes, or --read")
+    if options.read is None:
+        figures = measured(options)
+    else:
+        parts = [json.loads(path.read_text(encoding="utf-8")) for path in options.read]
+        figures = {sigma: found for part in parts for sigma, found in part.items()}
+    print("\n".join(tell(figures)))
     if options.json is not None:
-        options.json.write_text(json.dumps(record(tallies), indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.plots is not None:
-        draw(tallies, options.plots)
+        draw(figures, options.plots)
 
 
 if __name__ == "__main__":
