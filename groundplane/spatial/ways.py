@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 from groundplane.core.answer import Answer, FrameOfReference, Status, Step, Value
@@ -23,6 +24,23 @@ NO_WAY = "no way"
 
 # So many pairs are tried where names fit several objects.
 _MOST_PAIRS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A question with what is known before a way is.
+
+    Attributes:
+        finder: Finds the places.
+        node: What is asked.
+        notes: What a reader must know.
+        status: Whether a reference was left open.
+    """
+
+    finder: SetSolver
+    node: Way
+    notes: tuple[str, ...]
+    status: Status
 
 
 def way_answer(finder: SetSolver, node: Way) -> Answer:
@@ -56,14 +74,13 @@ def way_answer(finder: SetSolver, node: Way) -> Answer:
         )
     places, ways = _walks(scene, node, pairs)
     walks = [way for way in ways if isinstance(way, Walk)]
-    notes = [*start.notes, *goal.notes]
-    open_ = start.open or goal.open
+    status = Status.AMBIGUOUS if start.open or goal.open else Status.ANSWERED
+    asked = _Asked(finder=finder, node=node, notes=(*start.notes, *goal.notes), status=status)
     if not walks:
-        blocked = next(way for way in ways if isinstance(way, Blocked))
-        return _no_way(finder, node, blocked, notes=notes, open_=open_)
+        return _no_way(asked, next(way for way in ways if isinstance(way, Blocked)))
     walk = min(walks, key=lambda way: way.length)
-    notes += _taken(finder, (start, goal), walk)
-    return _answer(finder, node, walk, places.space, notes=notes, open_=open_)
+    taken = _taken(finder, (start, goal), walk)
+    return _answer(replace(asked, notes=(*asked.notes, *taken)), walk, places.space)
 
 
 def _walks(
@@ -88,9 +105,8 @@ def _taken(finder: SetSolver, ends: tuple[Found, Found], walk: Walk) -> list[str
     ]
 
 
-def _answer(
-    finder: SetSolver, node: Way, walk: Walk, space: FreeSpace, *, notes: list[str], open_: bool
-) -> Answer:
+def _answer(asked: _Asked, walk: Walk, space: FreeSpace) -> Answer:
+    finder, node = asked.finder, asked.node
     directions = directions_of(space, walk)
     steps = told(space, walk, directions)
     finder.steps += [Step(name="walk", detail=step) for step in steps]
@@ -105,11 +121,11 @@ def _answer(
     return Answer(
         value=values[node.tell],
         unit=unit if node.tell == "length" else None,
-        status=Status.AMBIGUOUS if open_ else Status.ANSWERED,
+        status=asked.status,
         evidence=finder.ids([*ends, *(marks if node.tell == "steps" else ())]),
         frame=_frame(finder, walk, directions) if node.tell == "steps" else None,
         measure=_measure(space, walk),
-        note="; ".join([*notes, *_far(space, walk), *_unknown(space)]),
+        note="; ".join([*asked.notes, *_far(space, walk), *_unknown(space)]),
         path=tuple((float(x), float(y)) for x, y in walk.points.tolist()),
     )
 
@@ -168,14 +184,14 @@ def _far(space: FreeSpace, walk: Walk) -> list[str]:
     return notes
 
 
-def _no_way(finder: SetSolver, node: Way, way: Blocked, *, notes: list[str], open_: bool) -> Answer:
+def _no_way(asked: _Asked, way: Blocked) -> Answer:
     ends = [place for place in (way.start, way.goal) if isinstance(place, int)]
     return Answer(
-        value=False if node.tell == "possible" else NO_WAY,
-        status=Status.AMBIGUOUS if open_ else Status.ANSWERED,
-        evidence=finder.ids([*ends, *way.blockers]),
+        value=False if asked.node.tell == "possible" else NO_WAY,
+        status=asked.status,
+        evidence=asked.finder.ids([*ends, *way.blockers]),
         measure=f"ways of somebody {2 * way.space.walker.radius:.2f} m wide",
-        note="; ".join([*notes, _why(way), *_unknown(way.space)]),
+        note="; ".join([*asked.notes, _why(way), *_unknown(way.space)]),
     )
 
 
@@ -188,8 +204,8 @@ def _why(way: Blocked) -> str:
     for place in (way.start, way.goal):
         if not space.standing(place) and isinstance(place, int):
             return f"nobody {wide:.2f} m wide can stand within reach of {named(names[place])}"
-    # What is found to 5 mm is told in whole centimetres, and never as more than there is.
-    width = math.floor(100 * way.width + 1e-6) / 100
+    # Found to 5 mm, told in centimetres, and never as wide as would do.
+    width = min(round(way.width + 0.0025, 2), math.ceil(100 * wide - 1e-6) / 100 - 0.01)
     most = f"no way is wider than {width:.2f} m" if width > 0 else "every way is shut"
     blockers = [named(names[row]) for row in way.blockers]
     if not blockers:
