@@ -20,6 +20,7 @@ from groundplane.core.errors import InputError, ShapeError
 from groundplane.spatial.box_tree import NONE, chosen
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.dense import Metric
+from groundplane.spatial.gap import closest_points
 from groundplane.spatial.memory import LIMIT, require_memory
 from groundplane.spatial.neighbour_search import (
     Sides,
@@ -30,7 +31,12 @@ from groundplane.spatial.neighbour_search import (
     square_of,
 )
 
-__all__ = ["Edges", "Neighbours", "count_within", "nearest", "pairs_within"]
+__all__ = ["Edges", "Neighbours", "count_within", "gaps_within", "nearest", "pairs_within"]
+
+# Pairs of boxes measured exactly at once; each is drawn out of both columns.
+_EXACT = 2**17
+# Rounding of a hull against that of its box, in machine epsilons of the scene.
+_SLACK = 64.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -214,6 +220,56 @@ def pairs_within(
     # The root may be off in its last digit, which must not put it beyond the radius.
     distances = squares[order].sqrt_().clamp_(max=radius)
     return Edges(first=first[order], second=second[order], distances=distances)
+
+
+@torch.no_grad()
+def gaps_within(
+    subjects: Boxes3D, anchors: Boxes3D | None = None, *, radius: float, limit: int = LIMIT
+) -> Edges:
+    """All pairs of oriented boxes whose exact gap is within a radius, the radius included.
+
+    Hulls are never smaller than their boxes, so pairs of near hulls are found first and measured
+    exactly by `groundplane.spatial.gap`.
+
+    Args:
+        subjects: n boxes, metres.
+        anchors: m boxes on the same device; if None, the other subjects, and each pair is given
+            both ways.
+        radius: Metres.
+        limit: Bytes allowed for the pairs of near hulls.
+
+    Raises:
+        InputError: If the radius is negative or not finite, or there are too many pairs.
+
+    Examples:
+        >>> centers = torch.tensor([[0.0, 0, 0], [1.5, 0, 0], [9.0, 0, 0]])
+        >>> three = Boxes3D(
+        ...     centers=centers, sizes=torch.ones(3, 3), axes=torch.eye(3).repeat(3, 1, 1)
+        ... )
+        >>> gaps_within(three, radius=1.0).distances.tolist()
+        [0.5, 0.5]
+        >>> len(gaps_within(three[torch.zeros(0, dtype=torch.long)], radius=1.0))
+        0
+    """
+    others = subjects if anchors is None else anchors
+    slack = max(_rounding(subjects), _rounding(others))
+    hulls = pairs_within(subjects, anchors, radius=radius + slack, metric="hulls", limit=limit)
+    found = [hulls.distances[:0]]
+    for first, second in zip(
+        torch.split(hulls.first, _EXACT), torch.split(hulls.second, _EXACT), strict=True
+    ):
+        found.append(closest_points(subjects[first], others[second])[2])
+    gaps = torch.cat(found)
+    first, second, gaps = chosen(gaps <= radius, hulls.first, hulls.second, gaps)
+    return Edges(first=first, second=second, distances=gaps)
+
+
+def _rounding(boxes: Boxes3D) -> float:
+    """By how much a hull may lie off its box, metres."""
+    extent = (boxes.centers.abs() + boxes.sizes.abs()).nan_to_num(0.0, 0.0)
+    largest = float(extent.amax()) if len(boxes) else 0.0
+    # Boxes so far out that it is more have no gaps to speak of.
+    return min(_SLACK * torch.finfo(extent.dtype).eps * largest, 1e-3)
 
 
 def _counts(sides: Sides, square: float) -> Int[Tensor, " n"]:

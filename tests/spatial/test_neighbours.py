@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.spatial import neighbour_search
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.neighbours import Edges, Neighbours, count_within, nearest, pairs_within
+from groundplane.spatial.gap import box_gaps
+from groundplane.spatial.neighbours import (
+    Edges,
+    Neighbours,
+    count_within,
+    gaps_within,
+    nearest,
+    pairs_within,
+)
 
 DOUBLE = torch.float64
 ROOT = 3e-16  # torch's square root may be off by one in the last digit
@@ -135,6 +143,38 @@ def test_many_leaves_that_ask_for_more_than_is_held_at_once(shape, monkeypatch):
     near = np.sqrt(squares) <= 0.2
     assert count_within(a, radius=0.2, metric="hulls").tolist() == (near.sum(axis=1) - 1).tolist()
     assert len(pairs_within(a, radius=0.2, metric="hulls")) == near.sum() - 400
+
+
+@settings(max_examples=20, deadline=None)
+@given(SHAPES, st.integers(0, 40), st.integers(0, 60), st.floats(0, 3), SEEDS)
+def test_exact_gaps_within_are_those_of_all_pairs(shape, n, m, radius, seed):
+    a, b = boxes(scatter(shape, n, seed), seed=seed), boxes(scatter("room", m, seed), seed=1)
+    gaps = box_gaps(a, b)
+    edges = gaps_within(a, b, radius=radius)
+    # Twice the same gap may differ by rounding: pairs that near to the radius may fall either way.
+    found = torch.full_like(gaps, math.inf)
+    found[edges.first, edges.second] = edges.distances
+    clear = (gaps - radius).abs() > 1e-9 * (1 + gaps)
+    assert torch.equal((found <= radius)[clear], (gaps <= radius)[clear])
+    torch.testing.assert_close(
+        edges.distances, gaps[edges.first, edges.second], rtol=1e-9, atol=1e-9
+    )
+
+
+def test_exact_gaps_among_themselves_are_given_both_ways_and_in_order():
+    a = boxes(scatter("room", 60, 5), seed=5)
+    edges = gaps_within(a, radius=0.5)
+    pairs = list(zip(edges.first.tolist(), edges.second.tolist(), strict=True))
+    assert pairs == sorted(pairs)
+    assert set(pairs) == {(j, i) for i, j in pairs}
+    assert all(i != j for i, j in pairs)
+    assert 0 < len(pairs) < len(pairs_within(a, radius=0.5, metric="hulls"))
+
+
+def test_a_face_that_lies_on_the_radius_is_within():
+    a = boxes([[0.0, 0, 0], [3.3, 0, 0]], sizes=torch.ones(2, 3, dtype=DOUBLE))
+    a = Boxes3D(centers=a.centers, sizes=a.sizes, axes=torch.eye(3, dtype=DOUBLE).repeat(2, 1, 1))
+    assert gaps_within(a, radius=float(box_gaps(a, a)[0, 1])).first.tolist() == [0, 1]
 
 
 def test_the_plain_version_tells_a_swapped_tie():
