@@ -7,7 +7,7 @@ coordinates before anything is rounded to the size of the scene.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,6 +62,19 @@ class Pairs:
             half_b=self.half_a,
         )
 
+    def __len__(self) -> int:
+        return int(self.offset.shape[1])
+
+    def parts(self, size: int) -> Iterator[Pairs]:
+        """The same pairs, at most `size` at a time; none give one part of none."""
+        for some in ranges(len(self), step=size) if len(self) else [slice(0, 0)]:
+            yield Pairs(
+                offset=self.offset[:, some],
+                turn=self.turn[:, :, some],
+                half_a=self.half_a[:, some],
+                half_b=self.half_b[:, some],
+            )
+
     def pick(self, index: Int[Tensor, " k"]) -> Pairs:
         """The pairs at these places."""
         return Pairs(
@@ -98,6 +111,15 @@ class Nearest:
     gap: Float[Tensor, "*pairs"]
     on_a: Float[Tensor, "3 *pairs"]
     on_b: Float[Tensor, "3 *pairs"]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Nearest]) -> Nearest:
+        """The pairs of all parts, in their order."""
+        return cls(
+            gap=torch.cat([part.gap for part in parts]),
+            on_a=torch.cat([part.on_a for part in parts], dim=1),
+            on_b=torch.cat([part.on_b for part in parts], dim=1),
+        )
 
     def or_nearer(self, other: Nearest) -> Nearest:
         """The nearer of the two for each pair."""

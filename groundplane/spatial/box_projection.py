@@ -15,36 +15,25 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from groundplane.spatial.box_features import TOUCH, nearest_features
-from groundplane.spatial.box_pairs import Nearest, Pairs, norms, ranges, tile_size, total
+from groundplane.spatial.box_features import TOUCH, nearest_features, search_size
+from groundplane.spatial.box_pairs import Nearest, Pairs, norms, total
 
 __all__ = ["nearest_points", "project"]
 
 # Random boxes in a hall: two rounds settle 98 of 100 pairs, three settle 99 at a tenth more time.
 _ROUNDS = 2
 _ROUNDS_OF_REST = 8
-# The search keeps tables of 48 numbers a pair, sixteen times as wide as those of a projection.
-_TILES_TO_A_SEARCH = 8
 # A pair is settled within this many (machine epsilons times the size of the pair) of its bound.
 _SETTLED = 8.0
 
 
 def nearest_points(pairs: Pairs) -> Nearest:
     """The nearest points of every pair; gap 0 where the boxes touch or overlap."""
+    if len(pairs) <= search_size(pairs):
+        return nearest_features(pairs)
     best, settled = project(pairs, rounds=_ROUNDS_OF_REST)
     left = (~settled).nonzero()[:, 0]
-    if not len(left):
-        return best
-    batches = ranges(len(left), step=max(1, tile_size(left.device) // _TILES_TO_A_SEARCH))
-    parts = [nearest_features(pairs.pick(left[some])) for some in batches]
-    return best.put(
-        left,
-        Nearest(
-            gap=torch.cat([part.gap for part in parts]),
-            on_a=torch.cat([part.on_a for part in parts], dim=1),
-            on_b=torch.cat([part.on_b for part in parts], dim=1),
-        ),
-    )
+    return best if len(left) == 0 else best.put(left, nearest_features(pairs.pick(left)))
 
 
 def project(pairs: Pairs, *, rounds: int = _ROUNDS) -> tuple[Nearest, Bool[Tensor, " pairs"]]:

@@ -24,6 +24,8 @@ from groundplane.spatial.boxes import Boxes3D
 
 __all__ = ["box_gaps", "closest_points", "overlaps", "points_to_boxes"]
 
+# A table of so few pairs is searched at once: it takes as long as the first projections.
+_FEW = 200
 # Pairs drawn from here and there are copied, nine numbers for the axes: half a tile at once.
 _TILES_TO_A_DRAW = 2
 # Rows whose unproved pairs are settled together, so that small batches of them do not add up.
@@ -143,6 +145,11 @@ def _places(rows: slice, device: torch.device) -> Int[Tensor, " _"]:
 
 def _fill(gaps: Float[Tensor, "n m"], a: Boxes3D, b: Boxes3D) -> None:
     """Write the gaps of all pairs: first those that a few projections prove, then the rest."""
+    if 0 < gaps.numel() <= _FEW:
+        gaps.copy_(
+            nearest_points(across(a, b, slice(0, len(a)), slice(0, len(b)))).gap.view_as(gaps)
+        )
+        return
     for rows, columns in tiles(len(a), len(b), size=tile_size(gaps.device)):
         found, proved = project(across(a, b, rows, columns))
         tile = gaps[rows, columns]
