@@ -21,6 +21,7 @@ from torch import Tensor
 from groundplane.core.errors import InputError
 from groundplane.spatial import relations
 from groundplane.spatial.boxes import Boxes3D
+from groundplane.spatial.definitions import DEFINITIONS
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.scene import check_pairs
 from groundplane.spatial.uncertainty import covariance_of, signed_gap, variance_of
@@ -42,10 +43,12 @@ SEED = 0
 CLOSED_FORMS = (*relations.VIEWER_RELATIONS, "taller", "shorter")
 # Noise added once more would lengthen gaps that it has lengthened already (docs/error-bars.md).
 FIRST_ORDER = ("touches", "near", "within", "far")
-SAMPLED = (
-    "on", "supports", "under", "above", "below", "inside", "contains", "next_to", "bigger",
-    "smaller", "longer", "same_size", "parallel", "perpendicular", "aligned_with",
-)  # fmt: skip
+SAMPLED = tuple(
+    name
+    for name, found in DEFINITIONS.items()
+    if found.arity == 2 and found.frame in ("none", "world")
+    if name not in (*CLOSED_FORMS, *FIRST_ORDER)
+)
 # A sampled side is never shorter than this, metres: the truth is positive.
 _LEAST_SIDE = 1e-3
 _TINY = 1e-12
@@ -86,6 +89,8 @@ def relation_probability(
     limit: float | None = None, thresholds: Thresholds = THRESHOLDS, seed: int = SEED,
 ) -> Float[Tensor, "n m"]:  # fmt: skip
     """How probable it is that a relation holds of each subject and each anchor.
+
+    Every relation of two things is there that needs no front of its own.
 
     Args:
         name: One of `CLOSED_FORMS`, `FIRST_ORDER` and `SAMPLED`.
@@ -206,7 +211,7 @@ def _share_of_worlds(
     name: str, subjects: Boxes3D, anchors: Boxes3D, thresholds: Thresholds, seed: int
 ) -> Float[Tensor, "n m"]:
     """The share of the sampled worlds in which a relation holds."""
-    holds, n = getattr(relations, name), len(subjects)
+    holds, n = DEFINITIONS[name].function, len(subjects)
     total = subjects.centers.new_zeros(n, len(anchors))
     exact = subjects.covariance is None and anchors.covariance is None
     if exact or not total.numel():

@@ -18,6 +18,7 @@ from groundplane.spatial.chances import (
     relation_probability,
     sampled_worlds,
 )
+from groundplane.spatial.definitions import DEFINITIONS
 from groundplane.spatial.scene import UnsupportedError
 
 AHEAD = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
@@ -197,6 +198,14 @@ class TestAll:
         strict = replace(relations.THRESHOLDS, side_offset=10.0)
 
         assert float(chance("left_of", boxes, boxes, thresholds=strict).max()) < 1e-6
+
+
+def test_every_relation_of_two_things_without_a_front_has_a_probability():
+    wanted = {
+        name for name, found in DEFINITIONS.items() if found.arity == 2 and found.frame != "object"
+    }
+
+    assert {*CLOSED_FORMS, *FIRST_ORDER, *SAMPLED} == wanted
 
 
 class TestBadInput:
