@@ -62,10 +62,9 @@ class Tally:
         every = {name: torch.cat(parts).double() for name, parts in self.inside.items()}
         return {name: (float(part.mean()), len(part)) for name, part in every.items() if len(part)}
 
-    def of(self, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Probabilities between 5 % and 95 %, and whether it was so."""
-        told = torch.cat([part for name in names for part in self.told[name]])
-        true = torch.cat([part for name in names for part in self.true[name]]).double()
+    def of(self, name: str) -> tuple[Tensor, Tensor]:
+        """Probabilities between 5 % and 95 % of a relation, and whether it was so."""
+        told, true = torch.cat(self.told[name]), torch.cat(self.true[name]).double()
         open_ = (told > LEAST) & (told < MOST)
         return told[open_], true[open_]
 
@@ -139,13 +138,14 @@ def count_intervals(
 
 
 def count_relations(
-    truth: Boxes3D, seen: Boxes3D, generator: torch.Generator, tally: Tally
-) -> None:
+    truth: Boxes3D, seen: Boxes3D, generator: torch.Generator, tally: Tally,
+    *, names: Sequence[str],
+) -> None:  # fmt: skip
     """Every relation of every pair; a viewer looks in a random direction."""
     angle = torch.rand(1, generator=generator, dtype=torch.float64) * 2 * torch.pi
     view = torch.cat([angle.cos(), angle.sin(), torch.zeros(1, dtype=torch.float64)])
     every = ~torch.eye(len(truth), dtype=torch.bool)
-    for name in RELATIONS:
+    for name in names:
         looks = view if name in VIEWER else None
         pairs = every.triu() if name in SYMMETRIC else every
         arguments = (truth, truth) if looks is None else (truth, truth, looks)
@@ -154,8 +154,9 @@ def count_relations(
 
 
 def measure(
-    scenes: Sequence[CognitiveMap], sigma: float, *, compare: bool = False, told: float = 1.0
-) -> Tally:
+    scenes: Sequence[CognitiveMap], sigma: float, *, names: Sequence[str] = RELATIONS,
+    compare: bool = False, told: float = 1.0,
+) -> Tally:  # fmt: skip
     """Count over scenes; the map is told `told` times the true noise."""
     tally = Tally()
     for number, scene in enumerate(scenes):
@@ -164,19 +165,15 @@ def measure(
         seen = observe(truth, sigma, generator)
         seen = replace(seen, covariance=told**2 * covariance_of(seen))
         count_intervals(truth, seen, sigma, tally, compare=compare)
-        count_relations(truth, seen, generator, tally)
+        count_relations(truth, seen, generator, tally, names=names)
     return tally
 
 
 def figures_of(tally: Tally) -> Figures:
     """What is told of one noise level, as plain JSON values."""
-    names = {**{name: (name,) for name in RELATIONS}, "all": RELATIONS}
-    rows = {name: bins(*tally.of(parts)) for name, parts in names.items()}
     return {
         "coverage": tally.coverage(),
-        "relations": {
-            name: {"error": calibration_error(part), "bins": part} for name, part in rows.items()
-        },
+        "relations": {name: bins(*tally.of(name)) for name in tally.told},
     }
 
 
@@ -188,12 +185,19 @@ def tell(figures: dict[str, Figures]) -> Iterator[str]:
             yield f"  {name:<48}{100 * share:6.1f} %  of {number}"
     yield f"relations: expected calibration error over {LEAST:g} < p < {MOST:g}, {BINS} bins"
     yield f"  {'':<16}" + "".join(f"{f'{sigma} m':>16}" for sigma in figures) + f"{'together':>16}"
-    for name in (*RELATIONS, "all"):
-        parts = [found["relations"][name]["bins"] for found in figures.values()]
+    told = {name for found in figures.values() for name in found["relations"]}
+    for name in (*(name for name in RELATIONS if name in told), "all"):
+        parts = [_bins_of(found, name) for found in figures.values()]
         yield f"  {name:<16}" + "".join(f"{_figure(part):>16}" for part in (*parts, pooled(parts)))
     yield "all relations and noise levels together: probability told, share true, number"
-    for p, t, n in pooled(found["relations"]["all"]["bins"] for found in figures.values()):
+    for p, t, n in pooled(_bins_of(found, "all") for found in figures.values()):
         yield f"  {p:.3f}  {t:.3f}  {n}"
+
+
+def _bins_of(found: Figures, name: str) -> list[Bin]:
+    """The bins of one relation, or of all together."""
+    tables: dict[str, list[Bin]] = found["relations"]
+    return pooled(tables.values()) if name == "all" else tables.get(name, [])
 
 
 def _figure(rows: list[Bin]) -> str:
@@ -209,7 +213,7 @@ def draw(figures: dict[str, Figures], folder: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
     axes[0].plot([0, 1], [0, 1], color="0.7", lw=1)
     for sigma, found in figures.items():
-        rows = found["relations"]["all"]["bins"]
+        rows = _bins_of(found, "all")
         axes[0].plot([p for p, *_ in rows], [t for _, t, _ in rows], "o-", ms=4, label=f"{sigma} m")
     axes[0].set(
         xlabel="probability told", ylabel="share that was true", title="Relations of all kinds"
@@ -233,10 +237,13 @@ def measured(options: argparse.Namespace) -> dict[str, Figures]:
     """Measure level by level."""
     names = CognitiveMap.scenes(options.scenes)[:: options.every]
     scenes = [CognitiveMap.load(options.scenes, scene=name) for name in names]
+    scenes = [scene for scene in scenes if len(scene) > 1]
     figures = {}
     for sigma in options.noise or NOISES:
         start = time.perf_counter()
-        tally = measure(scenes, sigma, compare=options.compare, told=options.told)
+        tally = measure(
+            scenes, sigma, names=options.relations, compare=options.compare, told=options.told
+        )
         figures[f"{sigma:g}"] = figures_of(tally)
         seconds = time.perf_counter() - start
         sys.stderr.write(f"noise {sigma:g} m, {len(scenes)} scenes: {seconds:.0f} s\n")
@@ -249,6 +256,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path, help="scene file with the truth")
     parser.add_argument("--noise", type=float, action="append", help="metres; 4 levels if left out")
     parser.add_argument("--every", type=int, default=1, help="take every so manieth scene")
+    parser.add_argument("--relations", nargs="*", default=RELATIONS, help="all if left out")
     parser.add_argument("--compare", action="store_true", help="other kinds of intervals as well")
     parser.add_argument(
         "--told", type=float, default=1.0, help="tell the map so many times the noise"
@@ -264,7 +272,11 @@ def main() -> None:
         figures = measured(options)
     else:
         parts = [json.loads(path.read_text(encoding="utf-8")) for path in options.read]
-        figures = {sigma: found for part in parts for sigma, found in part.items()}
+        figures = {}
+        for sigma, found in (pair for part in parts for pair in part.items()):
+            known = figures.setdefault(sigma, {"coverage": {}, "relations": {}})
+            known["coverage"] |= found["coverage"]
+            known["relations"] |= found["relations"]
     print("\n".join(tell(figures)))
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
