@@ -10,16 +10,19 @@ from typing import Literal
 
 from groundplane.core.errors import InputError
 from groundplane.core.expressions import Select, SetExpression, Viewpoint
+from groundplane.core.pair_queries import Identity, Pair, Sight
 
 __all__ = [
     "Attribute",
     "Compare",
     "Count",
+    "Difference",
     "Direction",
     "Exists",
     "Expression",
     "Measure",
     "Order",
+    "Quantity",
     "Route",
     "Sectors",
     "Way",
@@ -86,6 +89,56 @@ class Attribute:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A length, an area, a volume or a number of times that is stated: `1.5 m`.
+
+    Raises:
+        InputError: If the value is not finite.
+    """
+
+    value: float
+    unit: str
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise InputError(f"quantity: expected a finite number of {self.unit}, got {self.value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """By how much one measure is more than another, or how many times as much it is.
+
+    Attributes:
+        left: What is asked about.
+        right: What it is held against.
+        more: Asked is how much more the left one is; else how much less.
+        tell: The `difference`, the difference without sign (`apart`), or the `ratio`.
+        unit: The unit that a difference is wanted in; None for the scene's own.
+
+    Raises:
+        InputError: If two different measures are held against each other.
+    """
+
+    left: Measure
+    right: Measure
+    more: bool = True
+    tell: Literal["difference", "apart", "ratio"] = "difference"
+    unit: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.left.name != self.right.name:
+            raise InputError(
+                f"difference: expected one measure of two things, got {self.left.name!r} and "
+                f"{self.right.name!r}"
+            )
+
+    @property
+    def of(self) -> tuple[SetExpression, ...]:
+        """The objects measured."""
+        return (*self.left.of, *self.right.of)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compare:
     """Whether the left value is more than, fewer than or equal to the right one or a number.
@@ -96,9 +149,9 @@ class Compare:
         InputError: If an attribute is compared in any other way.
     """
 
-    left: Count | Measure | Attribute
+    left: Count | Measure | Difference | Attribute
     operator: Operator
-    right: Count | Measure | Attribute | int
+    right: Count | Measure | Attribute | Quantity | int
 
     def __post_init__(self) -> None:
         names = {side.name for side in (self.left, self.right) if isinstance(side, Attribute)}
@@ -162,7 +215,8 @@ class Way:
     Attributes:
         start: Where the walk begins.
         goal: Where it ends.
-        tell: What is asked: its `length`, its `steps`, or whether there is one (`possible`).
+        tell: What is asked: its `length`, its `steps`, whether there is one (`possible`), or how
+            wide it is where it is narrowest (`width`), on the widest way.
         unit: The unit that the length is wanted in; None for metres.
         width: How wide the walker is, metres; None for a person.
 
@@ -172,7 +226,7 @@ class Way:
 
     start: SetExpression
     goal: SetExpression
-    tell: Literal["length", "steps", "possible"] = "length"
+    tell: Literal["length", "steps", "possible", "width"] = "length"
     unit: str | None = None
     width: float | None = None
 
@@ -182,8 +236,9 @@ class Way:
 
 
 Expression = (
-    SetExpression | Count | Exists | Measure | Compare | Attribute | Direction | Order | Route | Way
-)
+    SetExpression | Count | Exists | Measure | Difference | Compare | Attribute | Direction | Order
+    | Route | Way | Identity | Pair | Sight
+)  # fmt: skip
 
 
 def describe(node: object) -> str:

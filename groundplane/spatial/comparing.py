@@ -10,9 +10,10 @@ from groundplane.core.answer import Answer, Status, Step
 from groundplane.core.attributes import same_value
 from groundplane.core.expressions import Or
 from groundplane.core.lexicon import normalise
-from groundplane.core.queries import Attribute, Compare, Measure, Order
+from groundplane.core.queries import Attribute, Compare, Difference, Measure, Order
+from groundplane.spatial.contrasts import side_numbers
 from groundplane.spatial.found import Found, StopError
-from groundplane.spatial.measuring import measure_words, numbers_of
+from groundplane.spatial.measuring import measure_words
 from groundplane.spatial.places import attribute_of
 from groundplane.spatial.ranking import holds_between
 from groundplane.spatial.scene import told_by_boxes
@@ -30,7 +31,8 @@ def compare_answer(finder: SetSolver, node: Compare) -> Answer:
     """
     if isinstance(node.left, Attribute) or isinstance(node.right, Attribute):
         return _same_attribute(finder, node)
-    pairs = list(product(numbers_of(finder, node.left), numbers_of(finder, node.right)))
+    lefts = side_numbers(finder, node.left)
+    pairs = list(product(lefts, side_numbers(finder, node.right, unit=lefts[0].unit)))
     left, right = pairs[0]
     if left.unit != right.unit:
         raise StopError(Status.NOT_UNDERSTOOD, f"{left.unit} and {right.unit} cannot be compared")
@@ -41,7 +43,8 @@ def compare_answer(finder: SetSolver, node: Compare) -> Answer:
         notes = (*notes, "it depends on which; name one" if is_split else "the same for each")
     detail = f"{left.value:.4g} {left.unit} against {right.value:.4g} {right.unit}"
     finder.steps.append(Step(name="compare", detail=detail))
-    name = node.left.name if isinstance(node.left, Measure) else "count"
+    measured = node.left.left if isinstance(node.left, Difference) else node.left
+    name = measured.name if isinstance(measured, Measure) else "count"
     words = finder.scene.method if name == "distance" else measure_words(finder, name)
     return Answer(
         value=None if is_split else verdicts.pop(),

@@ -15,7 +15,7 @@ import torch
 
 from groundplane.core.answer import Answer, Step
 from groundplane.core.expressions import Select, Unique
-from groundplane.core.queries import Expression, Measure
+from groundplane.core.queries import Difference, Expression, Measure
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.uncertainty import (
@@ -93,7 +93,8 @@ def with_interval(
         ends = [answer.value - reach, answer.value + reach]
     if ends[0] == ends[1]:
         return answer
-    least = -math.inf if name in _SIGNED else 0.0
+    signed = name in _SIGNED or isinstance(expression, Difference)
+    least = -math.inf if signed else 0.0
     low, high = (max(end, least) for end in ends)
     step = Step(name="interval", detail=f"{low:.4g} to {high:.4g} {answer.unit}, first order")
     return replace(answer, interval=(low, high), steps=(*answer.steps, step))

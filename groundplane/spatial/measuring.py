@@ -16,7 +16,7 @@ from groundplane.spatial.scene import UnsupportedError
 from groundplane.spatial.sets import SetSolver
 from groundplane.spatial.units import convert, format_number, power_of, unit_of
 
-__all__ = ["Number", "measure_words", "measured_answer", "numbers_of"]
+__all__ = ["Number", "in_unit", "measure_words", "measured_answer", "numbers_of"]
 
 _MEASURES = {
     "size": "longest side of the oriented box",
@@ -82,7 +82,7 @@ def measured_answer(finder: SetSolver, node: Measure) -> Answer:
         if len(found) != 1:
             return _several(finder, node, found)
         number, measure = _one(finder, node.name, found), measure_words(finder, node.name)
-    value, unit, notes = _in_unit(finder, number, node.unit)
+    value, unit, notes = in_unit(finder, number, node.unit)
     if node.name == "size":
         measure += _all_sides(finder, found, unit)
     return Answer(
@@ -108,9 +108,14 @@ def _all_sides(finder: SetSolver, found: Found, unit: str) -> str:
     return f"; its sides: {' x '.join(format_number(side, unit) for side in sides)}"
 
 
-def _in_unit(
+def in_unit(
     finder: SetSolver, number: Number, wanted: str | None
 ) -> tuple[float, str, tuple[str, ...]]:
+    """A number in the unit asked for, that unit, and what a reader must know.
+
+    Raises:
+        StopError: If it cannot be given in that unit.
+    """
     if wanted is None:
         return number.value, number.unit, number.notes
     try:
@@ -233,7 +238,7 @@ def _several(finder: SetSolver, node: Measure, found: Found) -> Answer:
     # A question back needs examples, not all.
     for row in found.index[: 8 if found.definite else None]:
         one = Found(index=row[None], name=found.name)
-        value, unit, _ = _in_unit(finder, _one(finder, node.name, one), node.unit)
+        value, unit, _ = in_unit(finder, _one(finder, node.name, one), node.unit)
         each.append(f"{finder.scene.names[int(row)]}: {value:.2f} {unit}")
     evidence = finder.evidence(found)
     if found.definite:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from groundplane.core.expressions import (
     And,
     Except,
@@ -16,7 +18,17 @@ from groundplane.core.expressions import (
 )
 from groundplane.core.lexicon import PLURAL_ONLY, head_of, normalise, plural, singular
 
-__all__ = ["base_of", "is_plural", "noun", "ordinal", "relation_words", "said_of"]
+__all__ = [
+    "base_of",
+    "is_plural",
+    "noun",
+    "ordinal",
+    "relation_words",
+    "said_of",
+    "the",
+    "verb_of",
+    "with_article",
+]
 
 _RELATIONS = {
     "left_of": "left of", "right_of": "right of", "in_front_of": "in front of",
@@ -38,6 +50,12 @@ _LARGEST = {
     "volume": "biggest", "height": "tallest", "size": "longest", "width": "widest",
     "depth": "deepest", "elevation": "highest", "top": "highest", "floor_area": "largest",
 }  # fmt: skip
+_PAIRS = frozenset(
+    {"scissors", "skis", "pants", "trousers", "jeans", "shorts", "headphones", "goggles"}
+)
+# An article goes by the sound: `a unicorn`, `an hourglass`.
+_CONSONANT = re.compile(r"eu|one\b|uni(?!n|m)|use|usb|ute")
+_VOWEL = re.compile(r"[aeiou]|hour|honou?r|heir")
 _RANKS = {1: "", 2: "second ", 3: "third ", 4: "fourth "}
 
 
@@ -128,6 +146,43 @@ def noun(node: SetExpression, *, article: bool = False) -> str:
             return _all_of(node)
         case Except():
             return _without(node)
+
+
+def verb_of(node: SetExpression) -> str:
+    """`are` for what is plural, else `is`.
+
+    Examples:
+        >>> verb_of(Select("the shoes")), verb_of(Unique(Select("sofa")))
+        ('are', 'is')
+    """
+    inner = node.source if isinstance(node, Unique) else node
+    return "are" if is_plural(node) and not isinstance(inner, Extreme) else "is"
+
+
+def the(node: SetExpression) -> str:
+    """What a set is called, with its article; an id goes without.
+
+    Examples:
+        >>> the(Select("the shoes")), the(Unique(Select("chair-2")))
+        ('the shoes', 'chair-2')
+    """
+    text = noun(node, article=True)
+    return text if text.startswith("the ") or text[-1:].isdigit() else f"the {text}"
+
+
+def with_article(words: str) -> str:
+    """A name of one thing with `a` or `an`.
+
+    Examples:
+        >>> with_article("hourglass"), with_article("unicorn"), with_article("jeans")
+        ('an hourglass', 'a unicorn', 'a pair of jeans')
+    """
+    head = words.split()[head_of(words.split())] if words else ""
+    if head in _PAIRS:
+        return f"a pair of {words}"
+    if is_plural(Select(words)) and head in PLURAL_ONLY:
+        return f"a set of {words}"
+    return f"{'an' if _VOWEL.match(words) and not _CONSONANT.match(words) else 'a'} {words}"
 
 
 def said_of(node: SetExpression) -> tuple[SetExpression, str] | None:

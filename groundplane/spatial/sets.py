@@ -26,6 +26,7 @@ from groundplane.core.expressions import (
 )
 from groundplane.spatial.found import Found, StopError, View
 from groundplane.spatial.fronts import with_fronts
+from groundplane.spatial.looking import ASSUMED, VISIBLE, seen_from
 from groundplane.spatial.nouns import noun
 from groundplane.spatial.ranking import lies_between, ranked, scores_of, ties_of
 from groundplane.spatial.scene import Scene, UnsupportedError, told_by_boxes
@@ -224,6 +225,10 @@ class SetSolver:
             raise StopError(
                 Status.AMBIGUOUS, f"{node.relation.replace('_', ' ')} what? name an object"
             )
+        if node.relation == VISIBLE:
+            holds = seen_from(self.scene, source.index, anchor.index)
+            kept = self._restrict(node, source, anchor, holds)
+            return replace(kept, notes=(*kept.notes, ASSUMED))
         holds = self.scene.relation(node.relation, source.index, anchor.index, node.limit)
         found = with_fronts(self, node, source, self._restrict(node, source, anchor, holds))
         self.views.extend([] if found.view is None else [found.view])

@@ -7,17 +7,22 @@ result depends on which is meant, the answer is `ambiguous` and lists them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 import torch
 
 from groundplane.core.answer import Answer, FrameOfReference, Status, Step, Value
 from groundplane.core.expressions import Extreme, Select, SetExpression, Unique
 from groundplane.core.lexicon import match_phrase, normalise
+from groundplane.core.pair_queries import Identity, Pair, Sight
 from groundplane.core.queries import (
     Attribute,
     Compare,
     Count,
+    Difference,
     Direction,
     Exists,
     Expression,
@@ -28,18 +33,31 @@ from groundplane.core.queries import (
     describe,
 )
 from groundplane.spatial.comparing import compare_answer, order_answer
+from groundplane.spatial.contrasts import difference_answer
 from groundplane.spatial.facing import direction_answer
 from groundplane.spatial.found import Found, StopError
 from groundplane.spatial.measuring import measure_words, measured_answer
 from groundplane.spatial.nouns import noun, relation_words
+from groundplane.spatial.pairs import identity_answer, pair_answer
 from groundplane.spatial.places import attribute_answer
 from groundplane.spatial.scene import Scene, UnsupportedError
 from groundplane.spatial.sets import SetSolver
+from groundplane.spatial.sights import sight_answer
 from groundplane.spatial.viewing import IMAGE_FRAME, WORLD_FRAME
 from groundplane.spatial.walking import route_answer
 from groundplane.spatial.ways import way_answer
 
 __all__ = ["Solver", "answer_with"]
+
+# What is no set, no count and no existence.
+_SOLVERS: Mapping[type, Callable[[SetSolver, Any], Answer]] = MappingProxyType(
+    {
+        Measure: measured_answer, Difference: difference_answer, Compare: compare_answer,
+        Attribute: attribute_answer, Direction: direction_answer, Order: order_answer,
+        Route: route_answer, Way: way_answer, Identity: identity_answer, Pair: pair_answer,
+        Sight: sight_answer,
+    }
+)  # fmt: skip
 
 
 class Solver:
@@ -99,27 +117,12 @@ class _Run:
 
     def answer(self, node: Expression) -> Answer:
         """Dispatch on the root of the tree."""
-        match node:
-            case Count():
-                return self._count(node)
-            case Exists():
-                return self._exists(node)
-            case Measure():
-                return measured_answer(self.finder, node)
-            case Compare():
-                return compare_answer(self.finder, node)
-            case Attribute():
-                return attribute_answer(self.finder, node)
-            case Direction():
-                return direction_answer(self.finder, node)
-            case Order():
-                return order_answer(self.finder, node)
-            case Route():
-                return route_answer(self.finder, node)
-            case Way():
-                return way_answer(self.finder, node)
-            case _:
-                return self._objects(node)
+        if isinstance(node, Count):
+            return self._count(node)
+        if isinstance(node, Exists):
+            return self._exists(node)
+        solve = _SOLVERS.get(type(node))
+        return self._objects(node) if solve is None else solve(self.finder, node)  # type: ignore[arg-type]
 
     @staticmethod
     def _frame(found: Found) -> FrameOfReference | None:

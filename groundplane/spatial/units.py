@@ -6,11 +6,15 @@ from groundplane.core.errors import InputError
 
 __all__ = ["UNIT_WORDS", "convert", "format_number", "power_of", "unit_of"]
 
-_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "ft": 0.3048, "in": 0.0254}
+_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "ft": 0.3048, "in": 0.0254, "yd": 0.9144}
+# What is written without an exponent.
+_POWERS = {"l": "dm3"}
+_DECIMETRE = {"dm": 0.1}
 UNIT_WORDS = {
     "m": "m", "cm": "cm", "mm": "mm", "ft": "feet", "in": "inches", "px": "pixels",
     "m2": "m²", "cm2": "cm²", "ft2": "square feet", "px2": "square pixels",
-    "m3": "m³", "ft3": "cubic feet", "px3": "cubic pixels", "map_unit": "map units",
+    "yd": "yards", "m3": "m³", "cm3": "cm³", "l": "litres", "ft3": "cubic feet",
+    "in3": "cubic inches", "times": "times", "px3": "cubic pixels", "map_unit": "map units",
     "map_unit2": "square map units", "map_unit3": "cubic map units",
 }  # fmt: skip
 
@@ -39,16 +43,19 @@ def convert(value: float, source: str, target: str) -> float:
     Examples:
         >>> round(convert(1.0, "m2", "ft2"), 2)
         10.76
+        >>> round(convert(1.0, "m3", "l"), 6)
+        1000.0
     """
     if source == target:
         return value
     kinds = []
-    for unit in (source, target):
+    for unit in (_POWERS.get(source, source), _POWERS.get(target, target)):
         power = int(unit[-1]) if unit.endswith(("2", "3")) else 1
         base = unit.rstrip("23") if power > 1 else unit
-        if base not in _METRES:
+        metres = _METRES.get(base, _DECIMETRE.get(base))
+        if metres is None:
             raise InputError(f"{source} cannot be given in {target}")
-        kinds.append((power, _METRES[base] ** power))
+        kinds.append((power, metres**power))
     if kinds[0][0] != kinds[1][0]:
         raise InputError(f"{source} cannot be given in {target}")
     return value * kinds[0][1] / kinds[1][1]
@@ -63,5 +70,19 @@ def format_number(value: float, unit: str | None) -> str:
     """
     if unit in (None, "count"):
         return f"{value:g}"
-    digits = {"cm": 0, "mm": 0, "px": 0, "px2": 0, "cm2": 0, "m2": 1, "ft2": 0, "in": 1, "ft": 1}
+    digits = {
+        "cm": 0,
+        "mm": 0,
+        "px": 0,
+        "px2": 0,
+        "cm2": 0,
+        "m2": 1,
+        "ft2": 0,
+        "in": 1,
+        "ft": 1,
+        "l": 0,
+        "cm3": 0,
+        "in3": 0,
+        "ft3": 1,
+    }
     return f"{value:.{digits.get(unit, 2)}f} {UNIT_WORDS.get(unit, unit)}"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 from groundplane.core.answer import Answer
-from groundplane.core.expressions import SetExpression
 from groundplane.core.queries import Way
 from groundplane.spatial.hedging import Piece
-from groundplane.spatial.nouns import noun
+from groundplane.spatial.nouns import the
 from groundplane.spatial.units import format_number
 from groundplane.spatial.ways import NO_WAY
 
@@ -30,6 +29,8 @@ def way_pieces(node: Way, answer: Answer) -> tuple[Piece, ...]:
         'There is no way from the sofa to the door.'
     """
     ends = _ends(node, answer)
+    if node.tell == "width":
+        return (*_capital(ends), Piece(f" {_width(answer)}."))
     if answer.value in (False, NO_WAY):
         lead = "No, one cannot get " if answer.value is False else "There is no way "
         return (Piece(lead), *ends, Piece("."))
@@ -41,22 +42,24 @@ def way_pieces(node: Way, answer: Answer) -> tuple[Piece, ...]:
     return (*_capital(ends), Piece(f" it is {amount} on foot."))
 
 
+def _width(answer: Answer) -> str:
+    width = float(str(answer.value))
+    if width == 0:
+        return "every way is shut"
+    return f"the widest way is {format_number(width, answer.unit)} wide where it is narrowest"
+
+
 def _ends(node: Way, answer: Answer) -> tuple[Piece, ...]:
     return (
         Piece("from "),
-        Piece(_the(node.start), answer.evidence[:1]),
+        Piece(the(node.start), answer.evidence[:1]),
         Piece(" to "),
-        Piece(_the(node.goal), answer.evidence[1:2]),
+        Piece(the(node.goal), answer.evidence[1:2]),
     )
 
 
 def _capital(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
     return (Piece("From "), *pieces[1:])
-
-
-def _the(node: SetExpression) -> str:
-    text = noun(node, article=True)
-    return text if text.startswith("the ") or text[-1:].isdigit() else f"the {text}"
 
 
 def _total(answer: Answer) -> str:

@@ -13,6 +13,7 @@ from groundplane.core.queries import Way
 from groundplane.spatial.found import Found, StopError
 from groundplane.spatial.free_space import FreeSpace, Place, Walker
 from groundplane.spatial.guidance import Directions, directions_of, named, passed_by, told
+from groundplane.spatial.passages import passage_answer
 from groundplane.spatial.routes import Blocked, RouteFinder, Walk, route_finder
 from groundplane.spatial.scene import MapScene, UnsupportedError
 from groundplane.spatial.sets import SetSolver
@@ -61,6 +62,8 @@ def way_answer(finder: SetSolver, node: Way) -> Answer:
     for found in (start, goal):
         if not len(found):
             raise found.missing()
+    if node.tell == "width":
+        return passage_answer(finder, node, (start, goal))
     pairs = [(a, b) for a, b in product(start.index.tolist(), goal.index.tolist()) if a != b]
     if not pairs:
         raise StopError(

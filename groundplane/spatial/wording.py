@@ -10,21 +10,41 @@ from typing import cast
 
 from groundplane.core.answer import Answer, FrameOfReference, Status
 from groundplane.core.expressions import Extreme, Or, Relate, Select, SetExpression, Unique
-from groundplane.core.lexicon import PLURAL_ONLY, head_of, normalise, plural
+from groundplane.core.lexicon import normalise, plural
+from groundplane.core.pair_queries import Identity, Pair, Sight
 from groundplane.core.queries import (
     Attribute,
     Compare,
     Count,
+    Difference,
     Direction,
     Exists,
     Expression,
     Measure,
     Order,
+    Quantity,
     Route,
     Way,
 )
 from groundplane.spatial.hedging import Piece, hedged
-from groundplane.spatial.nouns import base_of, is_plural, noun, ordinal, relation_words, said_of
+from groundplane.spatial.nouns import (
+    base_of,
+    is_plural,
+    noun,
+    ordinal,
+    relation_words,
+    said_of,
+    the,
+    verb_of,
+    with_article,
+)  # fmt: skip
+from groundplane.spatial.pair_words import (
+    MORE_WORDS,
+    difference_pieces,
+    identity_pieces,
+    pair_pieces,
+    sight_pieces,
+)
 from groundplane.spatial.units import format_number
 from groundplane.spatial.way_words import way_pieces
 
@@ -76,7 +96,8 @@ def _sentence(node: Expression, answer: Answer) -> tuple[Piece, ...]:
     makers: dict[type, Callable[..., tuple[Piece, ...]]] = {
         Count: _count, Exists: _exists, Measure: _measure, Compare: _compare,
         Direction: _direction, Order: _order, Route: _route, Attribute: _attribute,
-        Way: way_pieces,
+        Way: way_pieces, Difference: difference_pieces, Identity: identity_pieces,
+        Pair: pair_pieces, Sight: sight_pieces,
     }  # fmt: skip
     return makers.get(type(node), _objects)(node, answer)
 
@@ -84,7 +105,7 @@ def _sentence(node: Expression, answer: Answer) -> tuple[Piece, ...]:
 def _count(node: Count, answer: Answer) -> tuple[Piece, ...]:
     number = answer.value
     if number == 1:
-        text = _with_article(_one(node.source))
+        text = with_article(_one(node.source))
         return (Piece("There is "), Piece(text, answer.evidence[:1]), Piece("."))
     quantity = "no" if number == 0 else f"{number}"
     refers = answer.evidence[: int(number)] if isinstance(number, int | float) else ()
@@ -108,27 +129,6 @@ def _many(node: SetExpression) -> str:
     return f"{plural(head)}{rest}"
 
 
-_PAIRS = frozenset(
-    {"scissors", "skis", "pants", "trousers", "jeans", "shorts", "headphones", "goggles"}
-)
-# An article goes by the sound: `a unicorn`, `an hourglass`.
-_CONSONANT = re.compile(r"eu|one\b|uni(?!n|m)|use|usb|ute")
-_VOWEL = re.compile(r"[aeiou]|hour|honou?r|heir")
-
-
-def _with_article(words: str) -> str:
-    head = words.split()[head_of(words.split())] if words else ""
-    if head in _PAIRS:
-        return f"a pair of {words}"
-    if is_plural(Select(words)) and head in PLURAL_ONLY:
-        return f"a set of {words}"
-    return f"{'an' if _VOWEL.match(words) and not _CONSONANT.match(words) else 'a'} {words}"
-
-
-def _be(node: SetExpression) -> str:
-    return "are" if is_plural(node) and not isinstance(_inner(node), Extreme) else "is"
-
-
 def _inner(node: SetExpression) -> SetExpression:
     return node.source if isinstance(node, Unique) else node
 
@@ -139,7 +139,7 @@ def _exists(node: Exists, answer: Answer) -> tuple[Piece, ...]:
     source = node.source
     said = said_of(source)
     if said is not None and isinstance(said[0], Unique):
-        be, thing = _be(said[0]), Piece(_the(said[0]), answer.evidence[:1])
+        be, thing = verb_of(said[0]), Piece(the(said[0]), answer.evidence[:1])
         words = said[1] if yes else f" not{said[1]}".removeprefix(" not not")
         return (lead, thing, Piece(f" {be}{words}{_seen_from(answer.frame)}."))
     words = _existing(source, yes=yes, alone=len(answer.evidence) == 1)
@@ -153,12 +153,7 @@ def _existing(source: SetExpression, *, yes: bool, alone: bool) -> str:
         return f"is {'something' if yes else 'nothing'}{rest}"
     if is_plural(source) and not alone:
         return f"are {'' if yes else 'no '}{plural(head)}{rest}"
-    return f"is {_with_article(head) if yes else 'no ' + head}{rest}"
-
-
-def _the(node: SetExpression) -> str:
-    text = noun(node, article=True)
-    return text if text.startswith("the ") or text[-1:].isdigit() else f"the {text}"
+    return f"is {with_article(head) if yes else 'no ' + head}{rest}"
 
 
 _ADJECTIVES = {
@@ -189,7 +184,7 @@ def _measure(node: Measure, answer: Answer) -> tuple[Piece, ...]:
         return (Piece(f"The room has a floor area of {amount}."),)
     if node.name in ("distance", "center_distance"):
         return _distance(node, answer, amount)
-    thing, ids, be = _the(node.of[0]), answer.evidence[:1], _be(node.of[0])
+    thing, ids, be = the(node.of[0]), answer.evidence[:1], verb_of(node.of[0])
     if node.name in _ADJECTIVES:
         return (Piece(_capital(thing), ids), Piece(f" {be} {amount} {_ADJECTIVES[node.name]}."))
     if node.name == "floor_area" and not (answer.unit or "").startswith("px"):
@@ -209,21 +204,14 @@ def _distance(node: Measure, answer: Answer, amount: str) -> tuple[Piece, ...]:
     centers = node.name == "center_distance"
     if a == b:
         between = " from centre to centre" if centers else ""
-        return (Piece(_capital(_the(a)), ids), Piece(f" are {amount} apart{between}."))
+        return (Piece(_capital(the(a)), ids), Piece(f" are {amount} apart{between}."))
     if centers:
         return (
-            Piece("The centre of "), Piece(_the(a), ids[:1]),
-            Piece(f" is {amount} from the centre of "), Piece(_the(b), ids[1:2]), Piece("."),
+            Piece("The centre of "), Piece(the(a), ids[:1]),
+            Piece(f" is {amount} from the centre of "), Piece(the(b), ids[1:2]), Piece("."),
         )  # fmt: skip
-    link = Piece(f" {_be(a)} {amount} from ")
-    return (Piece(_capital(_the(a)), ids[:1]), link, Piece(_the(b), ids[1:2]), Piece("."))
-
-
-_MORE_WORDS = {
-    "distance": ("farther", "closer"), "height": ("taller", "shorter"),
-    "size": ("longer", "shorter"), "width": ("wider", "narrower"), "depth": ("deeper", "thinner"),
-    "volume": ("bigger", "smaller"), "top": ("higher", "lower"), "elevation": ("higher", "lower"),
-}  # fmt: skip
+    link = Piece(f" {verb_of(a)} {amount} from ")
+    return (Piece(_capital(the(a)), ids[:1]), link, Piece(the(b), ids[1:2]), Piece("."))
 
 
 _NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
@@ -234,6 +222,8 @@ def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
     lead, yes = "Yes" if answer.value else "No", bool(answer.value)
     if isinstance(node.left, Attribute) and isinstance(node.right, Attribute):
         return _alike(node.left, node.right, answer)
+    if isinstance(node.right, Quantity):
+        return _against_stated(node, answer)
     detail = _AMOUNT.sub(
         lambda found: format_number(float(found[1]), found[2]),
         answer.measure.rpartition(": ")[2],
@@ -254,20 +244,29 @@ def _compare(node: Compare, answer: Answer) -> tuple[Piece, ...]:
         left, right = _many(node.left.source), _compared(node.right)
         return (Piece(f"{lead}, there {verb} {words} {left} {link} {right}: {detail}."),)
     measured = cast(Measure, node.left)
-    subject = Piece(_the(measured.of[0]), answer.evidence[:1])
+    subject = Piece(the(measured.of[0]), answer.evidence[:1])
     said = _compared_words(measured, node, yes=yes)
     return (Piece(f"{lead}, "), subject, Piece(f" {said}: {detail}."))
 
 
+def _against_stated(node: Compare, answer: Answer) -> tuple[Piece, ...]:
+    """`Yes, the refrigerator is 1.80 m tall.`"""
+    number, unit = answer.measure.rpartition(": ")[2].split(" ")[:2]
+    found = replace(answer, value=float(number), unit=unit, measure="", note="")
+    first, *rest = _sentence(node.left, found)
+    said = first.text if first.text[1:2].isupper() else first.text[:1].lower() + first.text[1:]
+    return (Piece("Yes, " if answer.value else "No, "), replace(first, text=said), *rest)
+
+
 def _alike(left: Attribute, right: Attribute, answer: Answer) -> tuple[Piece, ...]:
     """`Yes, the cube is of the same color as the ball: red.`"""
-    said = f"{_be(left.source)}{'' if answer.value else ' not'} of the same {left.name} as "
+    said = f"{verb_of(left.source)}{'' if answer.value else ' not'} of the same {left.name} as "
     told = answer.measure.rpartition(": ")[2].replace(" against ", " and ")
     told = told.partition(" and ")[0] if answer.value else told
     ids = answer.evidence
     return (
-        Piece(f"{'Yes' if answer.value else 'No'}, "), Piece(_the(left.source), ids[:1]),
-        Piece(f" {said}"), Piece(_the(right.source), ids[1:2]), Piece(f": {told}."),
+        Piece(f"{'Yes' if answer.value else 'No'}, "), Piece(the(left.source), ids[:1]),
+        Piece(f" {said}"), Piece(the(right.source), ids[1:2]), Piece(f": {told}."),
     )  # fmt: skip
 
 
@@ -285,7 +284,7 @@ def _share(related: SetExpression, answer: Answer, numbers: list[int]) -> tuple[
     some, every = numbers
     subject, rest = said_of(related) or (related, "")
     if every == 1:
-        be = _be(subject) + ("" if answer.value else " not")
+        be = verb_of(subject) + ("" if answer.value else " not")
         lead = "Yes" if answer.value else "No"
         thing = Piece(f"the {noun(subject)}", answer.evidence[:1])
         return (Piece(f"{lead}, "), thing, Piece(f" {be}{rest}{_seen_from(answer.frame)}."))
@@ -296,9 +295,9 @@ def _share(related: SetExpression, answer: Answer, numbers: list[int]) -> tuple[
 
 def _compared_words(left: Measure, node: Compare, *, yes: bool) -> str:
     """`is not taller than the bed`."""
-    more, fewer = _MORE_WORDS.get(left.name, ("more", "less"))
+    more, fewer = MORE_WORDS.get(left.name, ("more", "less"))
     word = more if node.operator == "more" else fewer
-    be, many = _be(left.of[0]), _be(left.of[0]) == "are"
+    be, many = verb_of(left.of[0]), verb_of(left.of[0]) == "are"
     right = _compared(node.right)
     if left.name == "floor_area":
         verb = ("take up" if many else "takes up") if yes else (
@@ -309,32 +308,34 @@ def _compared_words(left: Measure, node: Compare, *, yes: bool) -> str:
     if left.name == "distance" and isinstance(node.right, Measure):
         link = "from" if word == "farther" else "to"
         c, d = node.right.of
-        than = f"{link} {_the(d)}" if c == left.of[0] else _the(c)
-        return f"{verb} {word} {link} {_the(left.of[1])} than {than}"
+        than = f"{link} {the(d)}" if c == left.of[0] else the(c)
+        return f"{verb} {word} {link} {the(left.of[1])} than {than}"
     return f"{verb} {word} than {right}"
 
 
-def _compared(node: Count | Measure | Attribute | int) -> str:
+def _compared(node: Count | Measure | Attribute | Quantity | int) -> str:
+    if isinstance(node, Quantity):
+        return format_number(node.value, node.unit)
     if isinstance(node, int):
         return f"{node}"
     if isinstance(node, Measure):
-        return _the(node.of[0])
-    return _many(node.source) if isinstance(node, Count) else _the(node.source)
+        return the(node.of[0])
+    return _many(node.source) if isinstance(node, Count) else the(node.source)
 
 
 def _direction(node: Direction, answer: Answer) -> tuple[Piece, ...]:
-    be = _be(node.target)
-    target = Piece(_capital(_the(node.target)), answer.evidence[:1])
+    be = verb_of(node.target)
+    target = Piece(_capital(the(node.target)), answer.evidence[:1])
     value, frame = str(answer.value), answer.frame
     if frame is not None and frame.kind == "image":
-        where = f"{value} of {_the(node.anchor)}" if node.anchor is not None else (
+        where = f"{value} of {the(node.anchor)}" if node.anchor is not None else (
             f"in the {value} half of the picture" if node.sectors == "sides"
             else f"{value} of the middle of the picture"
         )  # fmt: skip
         return (target, Piece(f" {be} {where} (in the picture)."))
     if node.anchor is not None and (node.viewpoint is None or node.viewpoint.facing != node.anchor):
         link = "" if value == "behind" else " of"
-        return (target, Piece(f" {be} {value}{link} {_the(node.anchor)}{_seen_from(frame)}."))
+        return (target, Piece(f" {be} {value}{link} {the(node.anchor)}{_seen_from(frame)}."))
     words = {"left": "to your left", "right": "to your right", "front": "in front of you",
              "back": "behind you, at your back"}  # fmt: skip
     where = words.get(value, f"to your {value}")
@@ -342,7 +343,7 @@ def _direction(node: Direction, answer: Answer) -> tuple[Piece, ...]:
     measured = f" ({angle})" if angle else ""
     if frame is None:
         return (target, Piece(f" {be} {where}{measured}."))
-    thing = Piece(_the(node.target), answer.evidence[:1])
+    thing = Piece(the(node.target), answer.evidence[:1])
     return (Piece(f"{_capital(frame.text)}: "), thing, Piece(f" {be} {where}{measured}."))
 
 
@@ -377,7 +378,7 @@ def _route(node: Route, answer: Answer) -> tuple[Piece, ...]:
 
 
 def _attribute(node: Attribute, answer: Answer) -> tuple[Piece, ...]:
-    subject = Piece(_capital(_the(node.source)), answer.evidence[:1])
+    subject = Piece(_capital(the(node.source)), answer.evidence[:1])
     if isinstance(answer.value, tuple) and node.name == "place":
         lead = "In the picture: " if answer.frame and answer.frame.kind == "image" else ""
         return (Piece(lead), *_listed(answer.value, answer.evidence), Piece("."))
@@ -387,7 +388,7 @@ def _attribute(node: Attribute, answer: Answer) -> tuple[Piece, ...]:
     image = answer.frame is not None and answer.frame.kind == "image"
     place = f"at the {answer.value} of the picture" if image and node.name == "place" else (
         f"{made}{answer.value}")  # fmt: skip
-    return (subject, Piece(f" {_be(node.source)} {place}."))
+    return (subject, Piece(f" {verb_of(node.source)} {place}."))
 
 
 def _objects(node: SetExpression, answer: Answer) -> tuple[Piece, ...]:
@@ -429,7 +430,7 @@ def _carried(node: Relate, answer: Answer) -> tuple[Piece, ...]:
     """What a thing stands on or in."""
     names = [_named(name) for name in _names(answer.value)]
     anchor = node.anchor if node.anchor is not None else Select(None)
-    lead = Piece(f"{_capital(_the(anchor))} {_be(anchor)} {_CARRIES[node.relation]} ")
+    lead = Piece(f"{_capital(the(anchor))} {verb_of(anchor)} {_CARRIES[node.relation]} ")
     if not names:
         return (lead, Piece("nothing here."))
     return (lead, *_listed(names, answer.evidence), Piece("."))
@@ -462,7 +463,7 @@ def _option(node: Extreme, value: str) -> tuple[str, str]:
     """The chosen one as the question wrote it, and its verb: `the shoes`, `are`."""
     for option in node.source.sources if isinstance(node.source, Or) else ():
         if normalise(noun(option)) == value:
-            return _the(option), _be(option)
+            return the(option), verb_of(option)
     return _named(value), "is"
 
 
@@ -478,7 +479,7 @@ def _chosen(node: Extreme, answer: Answer) -> tuple[Piece, ...]:
     if node.measure == "distance" and node.anchor is not None:
         far = "farthest" if node.largest else "closest"
         far = f"{_OF_TWO[far] if two else far} {'from' if node.largest else 'to'}"
-        anchor = Piece(_the(node.anchor), answer.evidence[1:2])
+        anchor = Piece(the(node.anchor), answer.evidence[1:2])
         return (name, Piece(f" {be} {ordinal(node.rank)}{far} "), anchor, Piece("."))
     adjective = noun(node).removeprefix(ordinal(node.rank)).split()[0]
     if two:

@@ -88,7 +88,7 @@ def measure(box: Box, by: str) -> float:
     return plain.MEASURES[by](box)
 
 
-# -- order ------------------------------------------------------------------------------------------
+# -- order ------------------------------------------------------------------------------------
 
 
 def ranked(values: list[float], rank: int) -> None:
@@ -138,7 +138,7 @@ def pair(scene: Scene, recipe: Recipe) -> tuple[Box, Box, float]:
     return gaps[0][2], gaps[0][3], gaps[0][0]
 
 
-# -- sight ------------------------------------------------------------------------------------------
+# -- sight ------------------------------------------------------------------------------------
 
 
 def cuts(start: np.ndarray, ends: np.ndarray, box: Box) -> np.ndarray:
@@ -231,7 +231,7 @@ def turned(first: Box, second: Box) -> float:
     return float(np.degrees(np.arccos(min(1.0, abs(long[0] @ long[1])))))
 
 
-# -- free width -------------------------------------------------------------------------------------
+# -- free width ------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -299,7 +299,7 @@ def connected(open_: np.ndarray, start: np.ndarray, goal: np.ndarray) -> bool:
         reached = grown
 
 
-# -- values -----------------------------------------------------------------------------------------
+# -- values ------------------------------------------------------------------------------------
 
 
 def more(value: float, limit: float) -> bool:
