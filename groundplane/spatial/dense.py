@@ -198,7 +198,7 @@ def tabulate(
     """Distance, direction, topology and order of all pairs.
 
     Coordinates are taken from the middle of the scene and computed in float32, which is good to a
-    ten-millionth of the scene's extent. No gradients are kept.
+    few ten-millionths of the scene's extent. No gradients are kept.
 
     Args:
         subjects: n boxes, metres.
