@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from groundplane.core.answer import Answer, Status, Step
@@ -17,10 +18,13 @@ from groundplane.core.errors import InputError, did_you_mean, listing
 from groundplane.spatial.stories_chains import (
     Chain,
     Contradiction,
+    Insides,
+    Parents,
     Places,
     Statement,
     direction_of,
     in_steps,
+    reached,
 )
 from groundplane.spatial.stories_grammar import read_tokens
 from groundplane.spatial.stories_questions import (
@@ -29,13 +33,17 @@ from groundplane.spatial.stories_questions import (
     told_relation,
     word_story_answer,
 )
-from groundplane.spatial.stories_words import UnreadError, plain, tokens_of
+from groundplane.spatial.stories_words import TITLE, UnreadError, plain, tokens_of
 
 __all__ = ["MAX_CHARACTERS", "Story", "UnreadSentence"]
 
 MAX_CHARACTERS = 2**20
 _MAX_SENTENCE = 1_000
-_ENDS = re.compile(r"(?<=[.!?;])\s+|\n+")
+# Things within things that are looked at for a question, and pairs of them that are compared.
+_MOST_HELD = 200
+_MOST_PAIRS = 20
+# A sentence ends at a mark, even where no space follows before the next one: `of B.C is above`.
+_ENDS = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=\w[.!?;])(?=[A-Z]\w* )")
 _NUMBERED = re.compile(r"^\s*\d+[.):]\s+", re.M)
 
 
@@ -70,15 +78,17 @@ class Story:
     names: Mapping[str, str] = field(default_factory=dict)
     source: str = "story"
     _places: Places = field(init=False, repr=False)
-    _insides: tuple[Statement, ...] = field(init=False, repr=False)
+    _insides: Insides = field(init=False, repr=False)
     _wrong: tuple[Contradiction, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         places = Places(s for s in self.statements if s.kind == "place")
-        insides = tuple(s for s in self.statements if s.kind == "inside")
+        insides = Insides(s for s in self.statements if s.kind == "inside")
         object.__setattr__(self, "_places", places)
         object.__setattr__(self, "_insides", insides)
-        object.__setattr__(self, "_wrong", (*_circles(insides), *places.contradictions()))
+        object.__setattr__(
+            self, "_wrong", (*insides.contradictions(places), *places.contradictions())
+        )
 
     @classmethod
     def read(cls, text: str | Sequence[str], *, source: str = "story") -> Story:
@@ -169,7 +179,8 @@ class Story:
         for key, name in zip(keys, (asked.subject, asked.anchor), strict=True):
             if key not in self.names:
                 known = tuple(self.names.values())
-                note = f"the story does not speak of {name!r}; it speaks of {listing(known)}"
+                note = f"the story does not speak of {name!r}"
+                note += f"; it speaks of {listing(known)}" if known else ""
                 note += f".{near}" if (near := did_you_mean(name, known)) else ""
                 note = self._noted(note)
                 return Answer(value=None, status=Status.UNKNOWN_OBJECT, note=note)
@@ -183,22 +194,57 @@ class Story:
     def _inside(self, first: str, last: str) -> Answer | None:
         """Inside what is inside another is inside that other."""
         for value, inner, outer in (("inside", first, last), ("contains", last, first)):
-            said = _outward(inner, self._insides).get(outer)
-            if said is not None:
-                return self._answer(value, said, "inside a thing is inside all that it is inside")
+            near = self._insides.outward(inner)
+            if outer in near:
+                measure = "inside a thing is inside all that it is inside"
+                answer = self._answer(value, reached(near, outer), measure)
+                chains = self._places.shortest(first, last)
+                return self._checked(answer, chains[:1])
         return None
 
     def _placed(self, first: str, last: str) -> Answer:
         """The chain between the two, or between things that they are inside."""
-        inner, outer = _outward(first, self._insides), _outward(last, self._insides)
-        pairs = [(a, b) for a in inner for b in outer if a != b]
-        pairs.sort(key=lambda pair: len(inner[pair[0]]) + len(outer[pair[1]]))
-        for a, b in pairs:
+        inner, outer = self._insides.outward(first), self._insides.outward(last)
+        answer: Answer | None = None
+        others: list[Chain] = []
+        for a, b in islice(self._tied(inner, outer), _MOST_PAIRS):
             chains = self._places.shortest(a, b)
-            held = (*inner[a], *outer[b])
-            if chains and not (held and chains[0].direction == "overlap"):
-                return self._chained(chains, held)
-        return self._untied(first, last, common=bool(inner.keys() & outer.keys()))
+            held = (*reached(inner, a), *reached(outer, b))
+            if held and chains[0].direction == "overlap":
+                continue
+            if answer is None:
+                answer = self._chained(chains, held)
+            else:
+                others.append(chains[0])
+        if answer is None:
+            return self._untied(first, last, common=bool(inner.keys() & outer.keys()))
+        return self._checked(answer, others)
+
+    def _tied(self, inner: Parents, outer: Parents) -> Iterator[tuple[str, str]]:
+        """Things that hold the two, or are they, and that a chain ties together; nearest first."""
+        firsts, lasts = (
+            [(len(reached(near, name)), name) for name in islice(near, _MOST_HELD)]
+            for near in (inner, outer)
+        )
+        part = self._places.part
+        pairs = [
+            (i + j, a, b)
+            for i, a in firsts
+            for j, b in lasts
+            if a != b and part(a) is not None and part(a) == part(b)
+        ]
+        pairs.sort(key=lambda pair: pair[0])
+        return ((a, b) for _, a, b in pairs)
+
+    def _checked(self, answer: Answer, others: Sequence[Chain]) -> Answer:
+        """Left open where what holds the two, or a place beside what holds one, says otherwise."""
+        values = dict.fromkeys([answer.value, *(c.direction for c in others)])
+        if len(values) == 1 or (answer.value in ("inside", "contains") and "overlap" in values):
+            return answer
+        note = f"by what is inside what they lie otherwise: {listing(list(map(str, values)))}"
+        return replace(
+            answer, status=Status.AMBIGUOUS, note="; ".join(filter(None, [note, answer.note]))
+        )
 
     def _untied(self, first: str, last: str, *, common: bool) -> Answer:
         a, b = self.names[first], self.names[last]
@@ -220,10 +266,9 @@ class Story:
         if complete and len(values) == 1:
             return answer
         taken = "the earliest of the shortest" if len(shortest) > 1 else "the shortest"
-        note = (
-            f"the chains between them disagree: {listing(values)}"
-            f"{'' if complete else f' (more than {len(others)} chains)'}; {taken} was taken"
-        )
+        what = "disagree" if len(values) > 1 else "that were compared agree"
+        more = "" if complete else f" ({len(others)} were compared, and there are more)"
+        note = f"the chains between them {what}: {listing(values)}{more}; {taken} was taken"
         return replace(answer, status=Status.AMBIGUOUS, note=self._noted(note))
 
     def _answer(
@@ -304,7 +349,8 @@ def _sentences(text: str | Sequence[str]) -> Iterator[str]:
         raise InputError("story: expected text or a list of sentences")
     if sum(map(len, parts)) > MAX_CHARACTERS:
         raise InputError(f"story: more than {MAX_CHARACTERS} characters; give it in parts")
-    found = [part.strip() for whole in parts for part in _ENDS.split(_NUMBERED.sub("", whole))]
+    wholes = (TITLE.sub(r"\1", _NUMBERED.sub("", whole)) for whole in parts)
+    found = [part.strip() for whole in wholes for part in _ENDS.split(whole)]
     if not any(found):
         raise InputError("story: there is no sentence in it")
     return (part for part in found if part)
@@ -331,26 +377,3 @@ def _read_sentence(number: int, sentence: str, names: dict[str, str]) -> list[St
         )
         for reading in readings
     ]  # fmt: skip
-
-
-def _outward(start: str, insides: Sequence[Statement]) -> dict[str, tuple[Statement, ...]]:
-    """All that a thing is inside, itself included, each with the statements that lead there."""
-    found: dict[str, tuple[Statement, ...]] = {start: ()}
-    queue = [start]
-    for name in queue:
-        for statement in insides:
-            if statement.subject == name and statement.anchor not in found:
-                found[statement.anchor] = (*found[name], statement)
-                queue.append(statement.anchor)
-    return found
-
-
-def _circles(insides: Sequence[Statement]) -> Iterator[Contradiction]:
-    """Things inside each other in a circle, each circle once."""
-    seen: set[frozenset[str]] = set()
-    for statement in insides:
-        back = _outward(statement.anchor, insides).get(statement.subject)
-        names = frozenset(s.subject for s in (statement, *(back or ())))
-        if back is not None and names not in seen:
-            seen.add(names)
-            yield Contradiction(statements=(statement, *back), names=tuple(sorted(names)))

@@ -100,6 +100,10 @@ class _Reader:
     """Reads one sentence from left to right."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
+        kinds = [token.kind for token in tokens[:3]]
+        if kinds == ["there", "verb", "name"]:  # `There is a cup to the left of the plate`
+            alone = not tokens[3:] or tokens[3].kind in _JOINTS
+            tokens = [tokens[2], tokens[1], *tokens[: 1 if alone else 0], *tokens[3:]]
         self._tokens = tokens
         self._at = 0
         self._manners: list[TokenKind] = []
@@ -172,7 +176,9 @@ class _Reader:
     def _clause(self, opening: _Opening, before: Sequence[_Clause]) -> _Clause:
         """`A is below and to the left of B`; the verb may be missing behind an opening."""
         subject = self._take("name", "a name").text
-        others = (*opening.names, *(clause.subject for clause in before))
+        anchors = (group.anchor for clause in before for group in clause.groups)
+        subjects = (clause.subject for clause in before)
+        others = (*opening.names, *subjects, *(name for name in anchors if name is not None))
         if self._kind() == "contains":
             self._at += 1
             inner = _Group(anchor=self._name(subject, others), relation="contains", said=True)

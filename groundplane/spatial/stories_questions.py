@@ -136,7 +136,8 @@ def word_story_answer(asked: StoryQuestion, answer: Answer) -> str:
         >>> word_story_answer(asked, Answer(value=None, status=Status.AMBIGUOUS, note="it is open"))
         'It is open.'
     """
-    note = answer.note[:1].upper() + answer.note[1:]
+    sentence = re.match(r"s\d", answer.note)  # its id stays as it is
+    note = answer.note if sentence else answer.note[:1].upper() + answer.note[1:]
     note = note if not note or note.endswith((".", "?", "!")) else f"{note}."
     if answer.value is None:
         return note or f"No answer: {answer.status.value}."

@@ -14,7 +14,7 @@ from typing import Literal
 
 from groundplane.core.errors import InputError
 
-__all__ = ["Offset", "Token", "TokenKind", "UnreadError", "plain", "tokens_of"]
+__all__ = ["TITLE", "Offset", "Token", "TokenKind", "UnreadError", "plain", "tokens_of"]
 
 # Steps to the right, up and towards the viewer.
 Offset = tuple[int, int, int]
@@ -69,7 +69,7 @@ _ADVERBS = (
     r"a (?:bit|little)|off cent(?:er|re)"
 )
 # What stands behind a direction word and adds nothing: `the lower left corner`.
-_PARTS = r"sides?|corners?|positions?|directions?|parts?|edges?|areas?|hand"
+_PARTS = r"sides?|corners?|positions?|directions?|parts?|edges?|ends?|areas?|hand"
 _HOUR = r"1[0-2]|[1-9]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _HOURS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
@@ -141,8 +141,17 @@ _UNSURE = re.compile(
     r"(?:[Nn]ot|[Nn]ever|[Nn]o|[Nn]or|[Nn]either|[Oo]r|[Ee]ither|[Mm]aybe|[Pp]erhaps|[Pp]ossibly|"
     r"[Pp]robably|[Pp]resumably|[Ss]upposedly|[Aa]pparently|might|may|could|unless|except|likely|"
     r"almost|nearly|hardly|barely|partly|mostly|usually|sometimes|often|isn't|aren't|wasn't|"
-    r"weren't|cannot|can't)\b"
+    r"weren't|cannot|can't|doesn't|don't|didn't|anything but|"
+    rf"far from(?= (?:being )?(?:(?:to|on|at) )?(?:the )?(?:{_DIRECTION})\b))\b"
 )
+# Words that are part of no name: who they mean is not said, or they join or judge what is said.
+_NO_NAME = re.compile(
+    r"he|she|they|him|her|them|his|their|hers|theirs|(?:him|her|them)sel(?:f|ves)|you|we|me|us|my|"
+    r"your|our|who|whom|whose|which|what|where|(?:every|no|some|any)(?:thing|one|body)|none|all|"
+    r"every|each|some|any|most|many|few|several|because|until|since|although|though|but|however|"
+    r"if|unless|while|than|then|so|before|after|therefore|thinks?|thought|says?|said|believes?|"
+    r"claims?|knows?|knew|wants?|wonders?|hopes?|guesses", re.I
+)  # fmt: skip
 _HEAD = re.compile(
     r"(?:the )?(?:objects?|agents?|items?|things?|entity|entities)(?: (?:labell?ed|named|called))?"
     r" (?=\w)", re.I,
@@ -152,6 +161,8 @@ _ARTICLE = re.compile(r"(?:the|an?|this|that)(?= [\w])", re.I)
 _OWNED = re.compile(r"(?:up)?on(?= (?:the |an? )?(?:[\w&#+.-]+ ){0,3}[\w&#+.-]+'s\b)", re.I)
 _WORD = re.compile(r"[\w&#+]+(?:[.-]\w+)*")
 _LETTER = re.compile(r"[A-Z]\d*")
+# Their full stop ends no sentence.
+TITLE = re.compile(r"\b(Mrs?|Ms|Dr|Prof|St)\.(?= )")
 
 
 def plain(text: str) -> str:
@@ -165,7 +176,8 @@ def plain(text: str) -> str:
         {0x2018: "'", 0x2019: "'", 0x02BC: "'", 0x201C: None, 0x201D: None, 0x22: None,
          0x2010: "-", 0x2011: "-", 0x2013: "-"}
     )  # fmt: skip
-    text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", " ".join(text.split()))
+    text = TITLE.sub(r"\1", " ".join(text.split()))
+    text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text)
     return text.strip(" .!?;:")
 
 
@@ -313,7 +325,10 @@ def _take_name(text: str, at: int, before: TokenKind | None) -> _Taken | None:
         return None, head.end()
     if (article := _ARTICLE.match(text, at)) is not None:
         return None, article.end()
-    return _name_from(text, at, at) if _WORD.match(text, at) else None
+    word = _WORD.match(text, at)
+    if word is not None and word[0].lower() in ("the", "an"):
+        raise UnreadError(f"a name is missing behind {word[0]!r}")
+    return _name_from(text, at, at) if word is not None else None
 
 
 def _name_from(text: str, start: int, at: int) -> _Taken:
@@ -324,6 +339,8 @@ def _name_from(text: str, start: int, at: int) -> _Taken:
     word = _WORD.match(text, at + (text[at : at + 1] == " "))
     while word is not None:
         end = word.end()
+        if _NO_NAME.fullmatch(word[0]):
+            raise UnreadError(f"{word[0]!r} names no thing")
         if _LETTER.fullmatch(word[0]) or text[end : end + 1] != " ":
             break
         word = _WORD.match(text, end + 1) if _keyword(text, end + 1) is None else None

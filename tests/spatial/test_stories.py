@@ -178,8 +178,51 @@ class TestContradictions:
 
         assert answer.value == "left"
 
+    def test_a_story_of_many_circles_ends(self):
+        """Chains of a grid are so many, and run into dead ends so often, that not all are seen."""
+        told = [f"n{i}x{j} is left of n{i + 1}x{j}." for i in range(14) for j in range(14)]
+        told += [f"n{i}x{j} is below n{i}x{j + 1}." for i in range(14) for j in range(14)]
+        told.append("n0x0 is right of n0x1.")
+
+        answer = Story.read(told).relation("n0x0", "n13x13")
+
+        assert (answer.value, answer.status) == ("lower-left", Status.AMBIGUOUS)
+        assert "were compared, and there are more" in answer.note
+        assert "disagree" not in answer.note
+
+    def test_a_thing_inside_what_it_is_beside_contradicts(self):
+        story = Story.read("A is in B. A is left of B.")
+
+        answer = story.relation("A", "B")
+
+        assert "put a thing inside another and 1 left of it" in story.contradictions()[0].describe()
+        assert (answer.value, answer.status) == ("inside", Status.AMBIGUOUS)
+        assert "inside, left" in answer.note
+
+    def test_a_place_that_what_holds_a_thing_does_not_share_is_left_open(self):
+        story = Story.read("A is left of B. B is in C. C is left of A.")
+
+        answer = story.relation("A", "B")
+
+        assert (answer.value, answer.status) == ("left", Status.AMBIGUOUS)
+        assert "lie otherwise: left, right" in answer.note
+        assert len(story.contradictions()) == 1
+
+    def test_things_beside_each_other_in_one_box_are_no_contradiction(self):
+        story = Story.read("A is in C. B is in C. A is left of B. C is above D.")
+
+        assert story.contradictions() == ()
+        assert story.relation("A", "B").status is Status.ANSWERED
+
 
 class TestInside:
+    def test_a_thousand_things_inside_each_other_are_read(self):
+        story = Story.read([f"n{i} is in n{i + 1}." for i in range(1_000)])
+
+        answer = story.relation("n0", "n1000")
+
+        assert (answer.value, len(answer.evidence)) == ("inside", 1_000)
+
     STORY = (
         "The key is inside the box. The coin is in the box. The box is above the table. "
         "The table is left of the desk. The desk contains the drawer. The drawer holds the pen."
@@ -250,6 +293,45 @@ class TestBadInput:
         with pytest.raises(InputError, match="more than"):
             Story.read("A" * (MAX_CHARACTERS + 1))
         assert "1000" in Story.read("A is left of " + "B" * 2000).unread[0].reason
+
+    @pytest.mark.parametrize(
+        "told",
+        [
+            "Nothing is left of B.", "She is left of B.", "Every lamp is left of B.",
+            "A is left of B because C is above D.", "A is left of B until C is above D.",
+            "A thinks B is left of C.", "A is left of everything.", "A is left of the",
+            "The lamp is left of the sofa, which is above the table.", "A is far from left of B.",
+            "A doesn't lie left of B.", "The cup is on the table and the lamp is above it.",
+        ],
+    )  # fmt: skip
+    def test_what_names_no_thing_is_no_name(self, told):
+        story = Story.read(told)
+
+        assert story.statements == ()
+        assert len(story.unread) == 1
+
+    @pytest.mark.parametrize(
+        ("told", "read"),
+        [
+            ("A is left of B.C is above B.", [("a", "b"), ("c", "b")]),
+            ("Mr. Smith is left of Dr. Jones.", [("mr smith", "dr jones")]),
+            ("There is a cup to the left of the plate.", [("cup", "plate")]),
+            ("There is A and B is left of it.", [("b", "a")]),
+            ("block I is at the left end of robot I.", [("block i", "robot i")]),
+        ],
+    )
+    def test_what_looks_odd_is_read_as_it_is_meant(self, told, read):
+        story = Story.read(told)
+
+        assert story.unread == ()
+        assert [(said.subject, said.anchor) for said in story.statements] == read
+
+    def test_a_story_of_which_nothing_is_read_speaks_of_nothing(self):
+        assert (
+            Story.read("It rains.")
+            .relation("A", "B")
+            .note.startswith("the story does not speak of 'A'; not used: s1")
+        )
 
     def test_a_question_in_a_story_states_nothing(self):
         assert Story.read("Is A left of B?").unread[0].reason == "it is a question"
