@@ -39,8 +39,21 @@ RELATIONS = (
     *VIEWER, "near", "far", "touches", "next_to", "on", "under", "above", "inside", "taller",
     "bigger", "longer", "same_size", "parallel", "perpendicular", "aligned_with",
 )  # fmt: skip
-SYMMETRIC = frozenset(
-    {"near", "far", "touches", "next_to", "same_size", "parallel", "perpendicular", "aligned_with"}
+# Of a symmetric relation a pair counts once; so of sizes, where one is the larger or the other.
+COUNTED_ONCE = frozenset(
+    {
+        "near",
+        "far",
+        "touches",
+        "next_to",
+        "same_size",
+        "parallel",
+        "perpendicular",
+        "aligned_with",
+        "taller",
+        "bigger",
+        "longer",
+    }
 )
 BINS = 10
 LEAST, MOST = 0.05, 0.95
@@ -147,7 +160,7 @@ def count_relations(
     every = ~torch.eye(len(truth), dtype=torch.bool)
     for name in names:
         looks = view if name in VIEWER else None
-        pairs = every.triu() if name in SYMMETRIC else every
+        pairs = every.triu() if name in COUNTED_ONCE else every
         arguments = (truth, truth) if looks is None else (truth, truth, looks)
         tally.true[name].append(getattr(relations, name)(*arguments)[pairs])
         tally.told[name].append(relation_probability(name, seen, seen, view=looks)[pairs])

@@ -2,8 +2,9 @@
 
 | relations | probability |
 |---|---|
-| `CLOSED_FORMS`: left, right, in front, behind, taller, shorter | exact: linear in the boxes |
-| `FIRST_ORDER`: touches, near, within, far | closed form of the gap, taken as linear |
+| `CLOSED_FORMS`: left, right, in front, behind | exact: linear in the boxes |
+| `SHRUNK`: taller, shorter, longer | closed form; how alike things are is learned from all pairs |
+| `FIRST_ORDER`: touches, near, within, far, bigger, smaller | closed form, taken as linear |
 | `SAMPLED`: all others | share of `SAMPLES` sampled worlds in which the relation holds |
 
 Sampled worlds come one after another from one generator on the CPU, so that neither the device
@@ -12,7 +13,7 @@ nor the number of worlds taken at a time changes any of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -24,6 +25,7 @@ from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.definitions import DEFINITIONS
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.scene import check_pairs
+from groundplane.spatial.shrinkage import positive_chance
 from groundplane.spatial.uncertainty import covariance_of, signed_gap, variance_of
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "SAMPLED",
     "SAMPLES",
     "SEED",
+    "SHRUNK",
     "relation_probability",
     "sampled_worlds",
 ]
@@ -39,16 +42,19 @@ __all__ = [
 # A share of 200 worlds is off by 0.035 at most: one standard deviation, at a probability of half.
 SAMPLES = 200
 SEED = 0
-# What these compare is linear in the boxes: centres along a direction, vertical extents.
-CLOSED_FORMS = (*relations.VIEWER_RELATIONS, "taller", "shorter")
+# What these compare is linear in the boxes: centres along a direction.
+CLOSED_FORMS = relations.VIEWER_RELATIONS
+# Things of a kind are alike, and how alike is learned from all pairs together.
+SHRUNK = ("taller", "shorter", "longer")
 # Noise added once more would lengthen gaps that it has lengthened already (docs/error-bars.md).
-FIRST_ORDER = ("touches", "near", "within", "far")
+FIRST_ORDER = ("touches", "near", "within", "far", "bigger", "smaller")
 SAMPLED = tuple(
     name
     for name, found in DEFINITIONS.items()
     if found.arity == 2 and found.frame in ("none", "world")
-    if name not in (*CLOSED_FORMS, *FIRST_ORDER)
+    if name not in (*CLOSED_FORMS, *SHRUNK, *FIRST_ORDER)
 )
+Measured = Callable[[Boxes3D], tuple[Tensor, Tensor]]
 # A sampled side is never shorter than this, metres: the truth is positive.
 _LEAST_SIDE = 1e-3
 _TINY = 1e-12
@@ -93,7 +99,7 @@ def relation_probability(
     Every relation of two things is there that needs no front of its own.
 
     Args:
-        name: One of `CLOSED_FORMS`, `FIRST_ORDER` and `SAMPLED`.
+        name: One of `CLOSED_FORMS`, `SHRUNK`, `FIRST_ORDER` and `SAMPLED`.
         subjects: n boxes, each with an error of its own.
         anchors: m boxes on the same device, or the very `subjects`: then they are the same things,
             and a pair of one and itself has no meaning.
@@ -125,9 +131,13 @@ def relation_probability(
     check_pairs(len(subjects), len(anchors))
     if view is not None:
         return _side_chance(subjects, anchors, _way(name, view).to(subjects.centers), thresholds)
-    if name in CLOSED_FORMS:
-        taller = _taller_chance(*((subjects, anchors) if name == "taller" else (anchors, subjects)))
-        return taller if name == "taller" else taller.T
+    if name in ("shorter", "smaller"):
+        inverse = {"shorter": "taller", "smaller": "bigger"}[name]
+        return relation_probability(inverse, anchors, subjects).T
+    if name == "bigger":
+        return _chance(*_differences(_volume, subjects, anchors))
+    if name in SHRUNK:
+        return _more_chance(_height if name == "taller" else _longest, subjects, anchors)
     if name in FIRST_ORDER:
         limits = {
             "touches": thresholds.touch_gap, "near": thresholds.near_gap, "far": thresholds.far_gap,
@@ -138,7 +148,7 @@ def relation_probability(
 
 
 def _check_needs(name: str, view: Tensor | None, limit: float | None) -> None:
-    known = (*CLOSED_FORMS, *FIRST_ORDER, *SAMPLED)
+    known = (*CLOSED_FORMS, *SHRUNK, *FIRST_ORDER, *SAMPLED)
     if name not in known:
         raise InputError(f"relation: expected one of {', '.join(known)}; got {name!r}")
     for what, given, needed in (
@@ -175,10 +185,36 @@ def _side_chance(
     return _chance(lead, first[:, None] + other)
 
 
-def _taller_chance(subjects: Boxes3D, anchors: Boxes3D) -> Float[Tensor, "n m"]:
-    """The chance that one vertical extent, a linear form of the sides, exceeds another."""
-    (high, first), (low, other) = (_height(boxes) for boxes in (subjects, anchors))
-    return _chance(high[:, None] - low, first[:, None] + other)
+def _more_chance(measure: Measured, subjects: Boxes3D, anchors: Boxes3D) -> Float[Tensor, "n m"]:
+    """The chance that a measure of each subject exceeds that of each anchor."""
+    lead, variance = _differences(measure, subjects, anchors)
+    known = variance > 0
+    if subjects is anchors:
+        known &= ~torch.eye(len(subjects), dtype=torch.bool, device=known.device)
+    shrunk = positive_chance(lead[known], variance[known])
+    return _chance(lead, variance).masked_scatter(known, shrunk)
+
+
+def _differences(
+    measure: Measured, subjects: Boxes3D, anchors: Boxes3D
+) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]:
+    """How much more each subject measures than each anchor, and the variance of that."""
+    (more, first), (less, other) = (measure(boxes) for boxes in (subjects, anchors))
+    return more[:, None] - less, first[:, None] + other
+
+
+def _longest(boxes: Boxes3D) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """The longest side and its variance."""
+    longest, place = boxes.sizes.max(dim=1)
+    slope = torch.zeros_like(boxes.sizes).scatter(1, place[:, None], 1.0)
+    return longest, variance_of(boxes, torch.cat([torch.zeros_like(slope), slope], dim=1))
+
+
+def _volume(boxes: Boxes3D) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """The volume and its variance to first order."""
+    x, y, z = boxes.sizes.unbind(dim=1)
+    slope = torch.stack([y * z, x * z, x * y], dim=1)
+    return x * y * z, variance_of(boxes, torch.cat([torch.zeros_like(slope), slope], dim=1))
 
 
 def _height(boxes: Boxes3D) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:

@@ -49,7 +49,6 @@ from groundplane.core.queries import (
     nodes_of,
 )
 from groundplane.spatial.chances import (
-    FIRST_ORDER,
     SAMPLES,
     SEED,
     relation_probability,
@@ -63,6 +62,7 @@ from groundplane.spatial.relations import THRESHOLDS, Thresholds
 __all__ = ["TOO_CLOSE", "Caution", "is_fixed", "weigh"]
 
 TOO_CLOSE = 0.8
+_GAPS = ("touches", "near", "far", "within", "beyond")
 # These nodes go by names, counts and times, none of which moves with a box.
 _FIXED = (Select, Unique, Filter, And, Or, Except, Count, Exists, Compare, Order)
 _FIXED_NAMES = frozenset({"count", "first_seen", "label", "color", "material", "shape"})
@@ -145,7 +145,7 @@ def _pair_chance(
 ) -> float | None:
     """The chance that one object is near, touches or is within so far of another: no sampling."""
     node = expression.source if isinstance(expression, Exists) else None
-    if not isinstance(node, Relate) or node.relation not in (*FIRST_ORDER, "beyond"):
+    if not isinstance(node, Relate) or node.relation not in _GAPS:
         return None
     rows = [_named_row(scene, end, solve) for end in (node.source, node.anchor)]
     if None in rows or rows[0] == rows[1]:
