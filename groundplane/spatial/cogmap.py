@@ -34,6 +34,11 @@ _PLACES = (
     "position", "positions", "center", "centre", "centers", "location", "locations",
     "coordinates", "coordinate", "coords", "cell", "cells", "point", "points", "xy",
 )  # fmt: skip
+# Keys that tell of the grid where they hold two bare numbers, and are no category.
+_ABOUT = (
+    "grid_size", "grid size", "size", "map_size", "map size", "dimensions", "dimension", "shape",
+    "resolution", "origin", "bounds", "room_size", "room size",
+)  # fmt: skip
 _NUMBER = re.compile(r"[+-]?\d{1,9}(?:\.\d{0,9})?")
 _NUMBERED = re.compile(r"[ _#-]{0,3}\d{1,4}")
 # No category is longer; what is, is a sentence in the wrong place.
@@ -186,6 +191,9 @@ def cells_of(value: object, problems: Problems, *, at: int = 0) -> list[Cell]:
         return _worded(value, problems, at)
     if not isinstance(value, list):
         return []
+    quoted = [_NUMBER.fullmatch(item) for item in value if isinstance(item, str)]
+    if value and len(quoted) == len(value) and all(quoted):
+        return _worded(", ".join(map(str, value)), problems, at)
     numbers = [item for item in value if isinstance(item, int | float)]
     if numbers:
         return _paired(numbers, problems, at)
@@ -247,6 +255,9 @@ def _rows(root: Entries, problems: Problems) -> list[tuple[str, Cell]]:
     seen: set[str] = set()
     for key, value in root.pairs:
         label = label_of(key)
+        if label.lower() in _ABOUT and isinstance(value, list) and _is_bare(value):
+            problems.note("dropped", root.at, f"{label!r} tells of the grid, not of a thing on it")
+            continue
         cells = cells_of(value, problems, at=root.at)
         if label in seen:
             problems.note("duplicate", root.at, f"{label[:40]!r} is there twice; both were kept")
@@ -295,6 +306,10 @@ def _name(record: Entries) -> str | None:
         return None
     names = (fields[key] for key in _NAMES if key in fields)
     return next((label_of(name) for name in names if isinstance(name, str) and name), None)
+
+
+def _is_bare(value: list[object]) -> bool:
+    return all(isinstance(item, int | float) for item in value)
 
 
 def _is_placed(fields: Mapping[str, object]) -> bool:

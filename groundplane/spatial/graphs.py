@@ -48,8 +48,10 @@ _VIEWED: Mapping[str, _World] = {
     "in_front_of": rel.in_front_of,
     "behind": rel.behind,
 }
-# These need the subject's own front, and do not hold where it is unknown.
-_FRONTED: Mapping[str, _World] = {"facing": rel.facing, "facing_away": rel.facing_away}
+# These need the subject's own front, or both fronts, and do not hold where one is unknown.
+_FRONTED: Mapping[str, _World] = {
+    "facing": rel.facing, "facing_away": rel.facing_away, "opposite": rel.opposite,
+}  # fmt: skip
 # `near` is by the limit and the hulls; `distance` gives the exact gap of the boxes.
 EDGE_KINDS = ("near", "distance", *_WORLD, *_VIEWED, *_FRONTED)
 
@@ -97,13 +99,13 @@ def build_graph(
         that the two objects were made from.
 
     Raises:
-        InputError: If `limit` is negative, a kind is unknown, the view is missing where it is
-            needed, or there would be too many edges.
+        InputError: If `limit` is negative or leaves no room for `far`, a kind is unknown, the view
+            is missing where it is needed, or there would be too many edges.
     """
     import networkx
 
     view = scene.view if view is None else view
-    _check_kinds(relations, view)
+    _check_kinds(relations, limit=limit, view=view)
     low, high = (end.detach().double().cpu().numpy() for end in scene.objects.hull())
     pairs = _candidates(low, high, limit)
     graph: networkx.MultiDiGraph[str] = networkx.MultiDiGraph()
@@ -139,7 +141,9 @@ def _nodes(scene: CognitiveMap) -> Iterator[tuple[str, dict[str, object]]]:
         )
 
 
-def _check_kinds(kinds: Sequence[str], view: Float[Tensor, " 3"] | None) -> None:
+def _check_kinds(
+    kinds: Sequence[str], *, limit: float | None, view: Float[Tensor, " 3"] | None
+) -> None:
     for kind in kinds:
         if kind not in EDGE_KINDS:
             raise InputError(
@@ -149,6 +153,11 @@ def _check_kinds(kinds: Sequence[str], view: Float[Tensor, " 3"] | None) -> None
         if kind in _VIEWED and view is None:
             raise InputError(
                 f"graph: {kind!r} needs a viewer; give view=(x, y, z), the line of sight"
+            )
+        if kind == "far" and limit is not None and limit <= rel.THRESHOLDS.far_gap:
+            raise InputError(
+                f"graph: {kind!r} is more than {rel.THRESHOLDS.far_gap:g} metres, and edges join "
+                f"what is within {limit:g}; give a greater limit, or limit=None"
             )
 
 
@@ -203,7 +212,9 @@ def _typed(
             frame = f"viewer who looks along ({', '.join(f'{part:.2f}' for part in look.tolist())})"
             held = _holds(boxes, pairs, partial(_VIEWED[kind], view=look))
         elif kind in _FRONTED:
-            held = _holds(boxes, pairs, _FRONTED[kind], scene.fronts)
+            frame = "the subject's own front" if kind != "opposite" else "each one's own front"
+            sides = 2 if kind == "opposite" else 1
+            held = _holds(boxes, pairs, _FRONTED[kind], (scene.fronts,) * sides)
         else:
             held = _holds(boxes, pairs, _WORLD[kind])
         yield _Edges(
@@ -237,9 +248,12 @@ def _exact(boxes: Boxes3D, pairs: _Pairs) -> Float[np.ndarray, " m"]:
 
 
 def _holds(
-    boxes: Boxes3D, pairs: _Pairs, test: _World, fronts: Float[Tensor, "n 3"] | None = None
+    boxes: Boxes3D, pairs: _Pairs, test: _World, fronts: Sequence[Float[Tensor, "n 3"]] = ()
 ) -> Bool[np.ndarray, " m"]:
-    """Whether a relation holds of each candidate pair, block by block of neighbours."""
+    """Whether a relation holds of each candidate pair, block by block of neighbours.
+
+    `fronts` are none, those of the subjects, or those of subjects and anchors.
+    """
     first, second = pairs.first, pairs.second
     held = np.zeros(len(first), dtype=bool)
     if not len(first):
@@ -251,7 +265,7 @@ def _holds(
         subjects, i = np.unique(first[rows], return_inverse=True)
         anchors, j = np.unique(second[rows], return_inverse=True)
         a, b = (torch.from_numpy(part).to(device) for part in (subjects, anchors))
-        own = () if fronts is None else (fronts[a],)
+        own = [column[ends] for column, ends in zip(fronts, (a, b), strict=False)]
         table = test(boxes[a], boxes[b], *own)
         pick = (torch.from_numpy(part.reshape(-1)).to(device) for part in (i, j))
         held[rows] = table[tuple(pick)].cpu().numpy()

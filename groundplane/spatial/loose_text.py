@@ -167,7 +167,9 @@ def scan(text: str) -> Scan:
 
 
 def inside_tag(text: str, tag: str) -> str:
-    """What stands between the last `<tag>` and its end, or the end of the text; else all of it.
+    """What stands between a `<tag>` and its end, or the end of the text; else all of it.
+
+    Of several tags the last one with a dictionary behind it counts, for a tag may be spoken of.
 
     Examples:
         >>> inside_tag("<cogmap>{}</cogmap><answer>A</answer>", "cogmap")
@@ -175,11 +177,12 @@ def inside_tag(text: str, tag: str) -> str:
         >>> inside_tag("{}", "cogmap")
         '{}'
     """
-    starts = [found.end() for found in re.finditer(f"<{tag}>", text, re.IGNORECASE)]
-    if not starts:
-        return text
-    end = re.compile(f"</{tag}>", re.IGNORECASE).search(text, starts[-1])
-    return text[starts[-1] : len(text) if end is None else end.start()]
+    parts = re.split(f"<{tag}>", text, flags=re.IGNORECASE)[1:]
+    for part in reversed(parts):
+        inside = re.split(f"</{tag}>", part, maxsplit=1, flags=re.IGNORECASE)[0]
+        if _OPEN.search(inside):
+            return inside
+    return text
 
 
 @dataclass(slots=True, eq=False)

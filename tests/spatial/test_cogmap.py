@@ -56,6 +56,7 @@ WRITTEN = [
     ('{"chair": (1, 2), (3, 4), "coffee table": (5, 6)}', {"bracket", "single"}),
     ('{"chair": [1, 2, 3, 4], "coffee table": [5, 6]}', {"nested", "single"}),
     ('{"chair": ["(1, 2)", "(3, 4)"], "coffee table": "5, 6"}', {"quotes"}),
+    ('{"chair": [("1", "2"), ("3", "4")], "coffee table": [("5", "6")]}', {"quotes"}),
     ('{"chair": [(x=1, y=2), (x: 3, y: 4)], "coffee table": {"x": 5, "y": 6}}', set()),
     ('{"chair": [(1, 2), (3, 4)], // two\n "coffee table": [(5, 6)]} # end', set()),
     ('{"chair": [(1, 2, 0), (3, 4, 0)], "coffee table": [(5, 6, 0)]}', {"height"}),
@@ -111,6 +112,21 @@ def test_values_from_one_are_shifted_and_told():
 def test_values_outside_the_grid_are_kept_and_told(text):
     assert kinds(read_grid(text)) == {"outside"}
     assert math.prod(map(len, read_grid(text).grid.objects.values())) == 1
+
+
+def test_what_tells_of_the_grid_is_no_category_and_shifts_nothing():
+    reading = read_grid('{"grid_size": [10, 10], "chair": [(1, 2)], "size": [(3, 4)]}')
+
+    assert reading.grid.objects == {"chair": ((1, 2),), "size": ((3, 4),)}
+    assert kinds(reading) == {"dropped"}
+    assert "tells of the grid" in reading.problems[0].detail
+
+
+def test_a_map_is_found_where_its_tag_is_spoken_of_too():
+    answer = '<cogmap>{"chair": [(1, 2)]}</cogmap> As the <cogmap> shows, it is A.'
+
+    assert read_grid(answer).grid.objects == {"chair": ((1, 2),)}
+    assert read_grid('<cogmap>see below</cogmap> {"chair": [(1, 2)]}').grid.objects
 
 
 def test_fractions_are_kept_and_told():

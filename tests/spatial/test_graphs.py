@@ -99,7 +99,7 @@ class TestGraph:
 
 
 VIEWED = ("left_of", "right_of", "in_front_of", "behind")
-FRONTED = ("facing", "facing_away")
+FRONTED = ("facing", "facing_away", "opposite")
 WORLD = [kind for kind in graphs.EDGE_KINDS[2:] if kind not in (*VIEWED, *FRONTED)]
 AHEAD = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
 
@@ -111,13 +111,19 @@ def room():
     return scene.add("sofa", at=(0, 3.2, 0.4), size=(2, 0.9, 0.8), yaw=45, front=[0, -1, 0]).build()
 
 
+def two_that_face():
+    scene = SceneBuilder().add("sofa", at=(0, 0, 0), front=[1, 0, 0])
+    return scene.add("tv", at=(2, 0, 0), front=[-1, 0, 0]).add("box", at=(0, 2, 0)).build()
+
+
 class TestTypedEdges:
     @pytest.mark.parametrize("kind", [*WORLD, *VIEWED, *FRONTED])
     def test_an_edge_is_there_where_the_relation_holds(self, kind, monkeypatch):
         monkeypatch.setattr(graphs, "_BLOCK", 2)
         scene = room()
         test = getattr(relations, kind)
-        extra = (AHEAD,) if kind in VIEWED else (scene.fronts,) if kind in FRONTED else ()
+        sides = 2 if kind == "opposite" else 1
+        extra = (AHEAD,) if kind in VIEWED else (scene.fronts,) * sides if kind in FRONTED else ()
         table = test(scene.objects, scene.objects, *extra)
         graph = scene.graph(limit=None, relations=(kind,), view=AHEAD)
 
@@ -161,6 +167,18 @@ class TestTypedEdges:
 
         assert networkx.shortest_path_length(graph, "cup", "sofa", weight="distance") <= 4
 
+    def test_what_is_told_of_fronts_names_the_front_as_its_frame(self):
+        graph = two_that_face().graph(limit=None, relations=("facing", "opposite"))
+
+        assert graph.edges["sofa", "tv", "facing"]["frame"] == "the subject's own front"
+        assert graph.edges["tv", "sofa", "opposite"]["frame"] == "each one's own front"
+        assert not graph.has_edge("sofa", "box")
+
+    def test_far_things_are_not_sought_within_a_limit_that_shuts_them_out(self):
+        with pytest.raises(InputError, match=r"'far' .* more than 3.6 .*limit=None"):
+            room().graph(relations=("far",))
+        assert room().graph(limit=None, relations=("far",)).number_of_edges() == 0
+
     def test_a_scene_without_a_camera_needs_a_view(self):
         with pytest.raises(InputError, match="'left_of' needs a viewer"):
             room().graph(relations=("left_of",))
@@ -178,4 +196,5 @@ class TestTypedEdges:
     def test_no_objects_give_no_edges_of_any_kind(self):
         empty = SceneBuilder().build()
 
-        assert empty.graph(relations=graphs.EDGE_KINDS, view=AHEAD).number_of_edges() == 0
+        graph = empty.graph(limit=None, relations=graphs.EDGE_KINDS, view=AHEAD)
+        assert graph.number_of_edges() == 0

@@ -99,12 +99,14 @@ def test_problems_come_in_the_order_of_the_text():
 @pytest.mark.parametrize(
     ("text", "inner"),
     [
-        ("<cogmap>a</cogmap>", "a"),
-        ("<COGMAP>a</Cogmap>b", "a"),
-        ("<cogmap>a</cogmap> <cogmap>b", "b"),
-        ("a</cogmap>", "a</cogmap>"),
-        ("İ<cogmap>a</cogmap>", "a"),
+        ("<cogmap>{a}</cogmap>", "{a}"),
+        ("<COGMAP>{a}</Cogmap>b", "{a}"),
+        ("<cogmap>{a}</cogmap> <cogmap>{b}", "{b}"),
+        ("<cogmap>{a}</cogmap> the <cogmap> shows", "{a}"),
+        ("<cogmap>none</cogmap> {a}", "<cogmap>none</cogmap> {a}"),
+        ("{a}</cogmap>", "{a}</cogmap>"),
+        ("İ<cogmap>{a}</cogmap>", "{a}"),
     ],
 )
-def test_the_last_tag_counts_and_need_not_end(text, inner):
+def test_the_last_tag_with_a_dictionary_counts_and_need_not_end(text, inner):
     assert inside_tag(text, "cogmap") == inner
