@@ -88,6 +88,15 @@ TABLE = """\
 = exists(and([(<cup> on <table>), (<cup> near <lamp>)]))
 ? Are the chairs near the table red?
 = compare(count(filter(({chairs} near <table>), color, red)), equal, count(({chairs} near <table>)))
+# A noun behind an adjective is part of a name, not what is said of it.
+? Is the sphere behind the red block?
+= exists((<sphere> behind <red block>))
+? Is the cup next to the big glass?
+= exists((<cup> next_to <big glass>))
+? Is the sphere behind the red block rubber?
+= exists(filter(unique(({sphere} behind <red block>)), material, rubber))
+? Is the light red?
+= exists(filter(<light>, color, red))
 # The biggest is chosen among what the clause leaves.
 ? There is a cup on the biggest table near the door; what color is it?
 = attribute(unique(relate({cup}, on, unique(extreme(({table} near <door>), volume, most)))), color)

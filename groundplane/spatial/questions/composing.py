@@ -48,6 +48,8 @@ EXAMPLES = (
 
 _NAME = rf"(?P<name>{'|'.join(ATTRIBUTES)})"
 _BE = "is|are"
+# Nouns that stand for a shape: `is it left of the red ball` does not ask whether it is a ball.
+_SOLIDS = frozenset({"sphere", "ball", "cube", "block", "cylinder"})
 _HOW_MANY = r"how many|(?:what is |count )?(?:the )?(?:total )?number of|what number of"
 _ORDERS = {
     "more": "more", "fewer": "fewer", "less": "fewer", "greater": "more", "larger": "more",
@@ -342,8 +344,12 @@ def _said(reader: NounReader, context: Context) -> Expression:
 
 
 def _is_name(text: str) -> bool:
-    """`ceiling light` and `wine glass` are things; nothing is said of a ceiling."""
-    return normalise(" ".join(text.split()[-2:])) in known_nouns()
+    """`ceiling light`, `wine glass` and `red ball` are things; nothing is said of a ceiling."""
+    *_, before, last = text.split()
+    if last in _SOLIDS or normalise(f"{before} {last}") in known_nouns():
+        return True
+    meaning = meaning_of(before)
+    return meaning is not None and meaning[0] != "shape" and before not in known_nouns()
 
 
 def _holds(named: SetExpression, found: SetExpression) -> Expression:
