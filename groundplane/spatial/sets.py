@@ -230,7 +230,8 @@ class SetSolver:
             kept = self._restrict(node, source, anchor, holds)
             return replace(kept, notes=(*kept.notes, ASSUMED))
         holds = self.scene.relation(node.relation, source.index, anchor.index, node.limit)
-        found = with_fronts(self, node, source, self._restrict(node, source, anchor, holds))
+        kept = self._restrict(node, source, anchor, holds)
+        found = with_fronts(self, node, kept, source=source, anchor=anchor)
         self.views.extend([] if found.view is None else [found.view])
         return found
 

@@ -60,9 +60,9 @@ def test_the_front_is_named_as_the_frame(scene):
 
     assert answer.frame.kind == "object"
     assert answer.frame.origin == "sofa"
-    assert (
-        answer.frame.text == "the sofa's own front: what lies before it, 45 degrees to either side"
-    )
+    assert answer.frame.text == "the sofa's own front: what lies before it"
+    away = gp.ask(scene, "Is the sofa facing away from the tv?").answer
+    assert away.frame.text == "the sofa's own front: what lies behind it"
     assert set(answer.evidence) == {"sofa", "tv"}
 
 
@@ -88,6 +88,13 @@ def test_a_kind_of_which_one_front_is_unknown_is_open(scene):
     answer = gp.ask(scene, "How many chairs are facing the sofa?").answer
 
     assert (answer.value, answer.status) == (0, Status.AMBIGUOUS)
+    assert "it cannot be told of chair-2: no front is known" in answer.note
+
+
+def test_an_anchor_whose_front_is_unknown_leaves_it_open(scene):
+    answer = gp.ask(scene, "Is the tv opposite a chair?").answer
+
+    assert (answer.value, answer.status) == (False, Status.AMBIGUOUS)
     assert "it cannot be told of chair-2: no front is known" in answer.note
 
 
