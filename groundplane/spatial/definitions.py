@@ -94,7 +94,7 @@ _ROWS = (
     Definition(
         name="inside", frame="world", inverse="contains", function=relations.inside,
         thresholds=("inside_share", "least_side"),
-        meaning="85 % of its volume lies in the anchor's box, which is the larger",
+        meaning="85 % of the upright prism over its outline lies in the anchor's, the larger one",
         source=_TOPOLOGY,
     ),
     Definition(

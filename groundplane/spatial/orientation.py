@@ -27,8 +27,8 @@ __all__ = [
 _ROUNDING = 1e-9
 # A direction that is steeper than this has no horizontal part.
 _LEAST_FLAT = 1e-6
-# Of each pair while a table is made: some vectors of float64.
-_BYTES = 80
+# Of each pair while a table is made, `aligned_with` the most: some vectors of float64.
+_BYTES = 88
 
 
 def has_front(fronts: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"]:

@@ -18,8 +18,8 @@ __all__ = ["Overlay", "Standing", "overlay"]
 
 # Pairs cut together; each takes about two kilobytes meanwhile.
 _TILE = 8_192
-# Of each pair while the table is made: some numbers of float64 and truths.
-_BYTES = 40
+# Of each pair while a relation is made of it, `next_to` the most: numbers of float64 and truths.
+_BYTES = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

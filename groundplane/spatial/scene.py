@@ -297,7 +297,8 @@ class MapScene:
         start, end = self._boxes(anchors).hull()
         # No relation without a stated distance holds between things further apart, from above.
         numbers = self._thresholds
-        reach = max(numbers.next_gap, numbers.near_gap, numbers.hung_reach) + _SLACK
+        gaps = (numbers.next_gap, numbers.near_gap, numbers.hung_reach, numbers.touch_gap)
+        reach = max(gaps) + _SLACK
         rows = _meets(low - reach, high + reach, start, end)
         columns = _meets(start, end, low - reach, high + reach)
         found = torch.zeros(len(subjects), len(anchors), dtype=torch.bool)

@@ -25,8 +25,8 @@ __all__ = [
 View = Float[Tensor, " 3"] | Float[Tensor, "m 3"]
 # A direction that is steeper than this has no horizontal part.
 _LEAST_FLAT = 1e-6
-# Of each pair while a table is made: four numbers.
-_BYTES = 32
+# Of each pair while a table is made: five numbers.
+_BYTES = 44
 # Triples told at once; each takes about forty bytes meanwhile.
 _MOST_TRIPLES = 50_000_000
 
