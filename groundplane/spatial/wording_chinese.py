@@ -37,6 +37,7 @@ from groundplane.core.queries import (
 from groundplane.spatial.hedging import Piece, percent
 from groundplane.spatial.questions.chinese_words import COLORS, chinese_noun, measure_word
 from groundplane.spatial.units import format_number
+from groundplane.spatial.ways import NO_WAY
 
 __all__ = ["word_chinese"]
 
@@ -51,6 +52,17 @@ _DIRECTIONS = {
     "front-left": "左前方", "front-right": "右前方", "back-left": "左后方",
     "back-right": "右后方",
 }  # fmt: skip
+# The steps of a way, as they are told in English.
+_STEPS = (
+    (re.compile(r"start at (.+) and stay: (.+) is within reach"), "就在{0}旁，{1}触手可及"),
+    (re.compile(r"start at (.+) facing (.+)"), "从{0}旁出发，面向{1}"),
+    (
+        re.compile(r"start at (.+) heading (\d+) degrees counter-clockwise from the x axis"),
+        "从{0}旁出发，朝x轴逆时针{1}度的方向",
+    ),
+    (re.compile(r"go forward ([\d.]+) m until (.+)"), "向前走{0}米到{1}"),
+    (re.compile(r"go forward ([\d.]+) m"), "向前走{0}米"),
+)
 _TURNS = {"turn left": "左转", "turn right": "右转", "turn back": "向后转"}
 _RELATIONS = {
     "left_of": "左边", "right_of": "右边", "in_front_of": "前面", "behind": "后面",
@@ -276,9 +288,19 @@ def _way(node: Way, answer: Answer) -> tuple[Piece, ...]:
     if isinstance(answer.value, bool):
         can = "可以" if answer.value else "不能"
         return (Piece(f"{can}从{start}走到{goal}"),)
+    if answer.value == NO_WAY:
+        return (Piece(f"没有从{start}走到{goal}的路"),)
     if isinstance(answer.value, int | float):
         return (Piece(f"从{start}走到{goal}要走{_amount(float(answer.value), answer.unit)}"),)
-    return (Piece(f"从{start}到{goal}：{'；'.join(_values(answer))}"),)
+    return (Piece(f"从{start}到{goal}：{'；'.join(map(_step, _values(answer)))}"),)
+
+
+def _step(step: str) -> str:
+    """A step of a way; a place without a name stays a pair of numbers."""
+    for pattern, told in _STEPS:
+        if found := pattern.fullmatch(step):
+            return told.format(*(_name(part.removeprefix("the ")) for part in found.groups()))
+    return _TURNS.get(step, step)
 
 
 def _attribute(node: Attribute, answer: Answer) -> tuple[Piece, ...]:

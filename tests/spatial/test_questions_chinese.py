@@ -85,6 +85,8 @@ PAIRS = (
     ("灯在哪里？", "Where is the lamp?"),
     ("从沙发怎么走到电视？", "How do I get from the sofa to the tv?"),
     ("能从沙发走到电视吗？", "Can I walk from the sofa to the tv?"),
+    ("从沙发走到电视有多远？", "How far is it to walk from the sofa to the tv?"),
+    ("杯子在不在桌子上？", "Is the cup on the table?"),
     ("這個房間裡有幾張桌子？", "How many tables are there?"),
     ("TV离sofa有多远？", "How far is the tv from the sofa?"),
     ("离门最近的椅子有多高？", "How tall is the chair closest to the door?"),

@@ -108,4 +108,28 @@ def test_no_answer_is_told_by_its_kind_with_the_note(status, lead):
 def test_a_way_and_a_colour_are_told():
     assert say(Way(start=SOFA, goal=TV), value=3.25, unit="m") == "从沙发走到电视要走3.25米。"
     assert say(Way(start=SOFA, goal=TV, tell="possible"), value=False) == "不能从沙发走到电视。"
+    assert say(Way(start=SOFA, goal=TV), value="no way") == "没有从沙发走到电视的路。"
     assert say(Attribute(source=SOFA, name="color"), value="red") == "沙发是红色的。"
+
+
+def test_the_steps_of_a_way_are_told_in_chinese(asker):
+    walk = asker.ask("从沙发怎么走到电视？")
+
+    assert walk.text.startswith("从沙发到电视：从沙发旁出发，")
+    assert "向前走" in walk.text
+    told = walk.text.partition("（")[0]
+    assert not any(word in told for word in ("start", "forward", "turn", "the "))
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("start at chair-2 and stay: the tv is within reach", "就在椅子-2旁，电视触手可及"),
+        ("start at the sofa heading 90 degrees counter-clockwise from the x axis",
+         "从沙发旁出发，朝x轴逆时针90度的方向"),
+        ("turn back", "向后转"), ("go forward 1.20 m", "向前走1.20米"),
+        ("go forward 1.20 m until the coffee table", "向前走1.20米到茶几"),
+    ],
+)  # fmt: skip
+def test_each_step_is_told_in_chinese(step, told):
+    assert say(Way(start=SOFA, goal=TV, tell="steps"), value=(step,)).endswith(f"：{told}。")

@@ -260,8 +260,10 @@ def _list_all(asked: _Asked) -> Expression:
 
 
 def _way(asked: _Asked) -> Expression:
-    text = asked.slots["tell"]
-    tell = "possible" if re.search("能|可以", text) else "length" if "远" in text else "steps"
+    if "far" in asked.slots:
+        tell = "length"
+    else:
+        tell = "possible" if re.search("能|可以", asked["tell"]) else "steps"
     unit = asked.unit if tell == "length" else None
     return Way(start=asked.thing("a"), goal=asked.thing("b"), tell=tell, unit=unit)  # type: ignore[arg-type]
 
@@ -319,7 +321,7 @@ _FORMS: tuple[tuple[str, _Builder, tuple[str, ...]], ...] = (
         rf"(?P<a>.+?)的?(?:离地|距地)(?:面|板)?(?:的)?(?:高度|距离)?{_IS}(?:多高|多少|几)?",
     )),
     ("walking distance", _way, (
-        r"从(?P<a>.+?)(?P<tell>走到|步行到|走去)(?P<b>.+?)(?:有|要走|需要走)?多(?:远|少)",
+        r"从(?P<a>.+?)(?:走到|步行到|走去)(?P<b>.+?)(?:有|要走|需要走)?多(?P<far>远|少)",
     )),
     ("way", _way, (
         r"从(?P<a>.+?)(?P<tell>怎么走到|怎么去|如何走到|如何到达|怎样走到|怎样到|怎么到)(?P<b>.+?)",
@@ -406,7 +408,7 @@ _FORMS: tuple[tuple[str, _Builder, tuple[str, ...]], ...] = (
         rf"(?P<a>.+?)(?:存在|在不在|在{_PLACE})",
     )),
     ("relation", _is_related, (
-        rf"(?P<a>.+?)(?:是不是|是否|是)?(?:在|位于)(?P<b>.+?)(?:的)?(?P<r>{RELATION})",
+        rf"(?P<a>.+?)(?:是不是|是否|是)?(?:在不在|在|位于)(?P<b>.+?)(?:的)?(?P<r>{RELATION})",
     )),
     ("list", _list_all, (
         rf"{_PLACE}(?:都)?(?:有|能看到)(?:些)?(?:什么|哪些)(?:{ANYTHING})?",
