@@ -219,17 +219,24 @@ def _read(root: Entries, problems: Problems, cells: int) -> MindCubeMap:
     wrapped = next((fields[key] for key in _WRAPPERS if isinstance(fields.get(key), Entries)), None)
     if isinstance(wrapped, Entries) and "position" not in wrapped.fields():
         return _read(wrapped, problems, cells)
-    objects, views = fields.get("objects"), fields.get("views")
-    if isinstance(objects, list):
+    objects, views = (_listed(fields.get(key), problems, root.at) for key in ("objects", "views"))
+    if objects is not None:
         seen: set[str] = set()
-        named = _named(objects, problems, root.at)
-        placed = _all_placed(named, problems, seen)
-        shown = None
-        if isinstance(views, list):
-            shown = tuple(_all_placed(_named(views, problems, root.at), problems, seen))
+        placed = _all_placed(objects, problems, seen)
+        shown = None if views is None else tuple(_all_placed(views, problems, seen))
         return MindCubeMap(objects=tuple(placed), views=shown, cells=cells)
     placed = _all_placed(root.pairs, problems, set())
     return MindCubeMap(objects=tuple(placed), cells=cells)
+
+
+def _listed(value: object, problems: Problems, at: int) -> Iterable[tuple[str, object]] | None:
+    """Records with their names, from a list of them or a dictionary by name; None for neither."""
+    if isinstance(value, list):
+        return _named(value, problems, at)
+    if isinstance(value, Entries) and "position" not in value.fields():
+        problems.note("bracket", at, "a dictionary by name was read as a list of records")
+        return value.pairs
+    return None
 
 
 def _named(items: Sequence[object], problems: Problems, at: int) -> Iterable[tuple[str, object]]:

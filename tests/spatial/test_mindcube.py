@@ -176,3 +176,13 @@ def test_any_map_comes_back_as_it_was_written(names):
     assert read_mindcube(made.to_json()).map == made
     assert json.loads(made.to_json(form="plain")).keys() == names.keys()
     assert read_mindcube(made.to_json(form="plain")).map.objects == objects
+
+
+def test_records_by_name_within_objects_are_read():
+    text = '{"objects": {"tv": {"position": [1, 2]}}, "views": {"View 1": {"position": [3, 4]}}}'
+
+    reading = read_mindcube(text)
+
+    assert [item.name for item in reading.map.objects] == ["tv"]
+    assert [item.name for item in reading.map.views] == ["View 1"]
+    assert {problem.kind for problem in reading.problems} == {"bracket"}
