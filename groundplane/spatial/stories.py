@@ -111,7 +111,7 @@ class Story:
         statements: list[Statement] = []
         unread: list[UnreadSentence] = []
         names: dict[str, str] = {}
-        for number, sentence in enumerate(_sentences(text), start=1):
+        for number, sentence in enumerate(_sentences(text, source), start=1):
             try:
                 statements += _read_sentence(number, sentence, names)
             except UnreadError as error:
@@ -343,16 +343,16 @@ def _key(name: str) -> str:
     return " ".join(words[1:] if len(words) > 1 and words[0] in ("the", "a", "an") else words)
 
 
-def _sentences(text: str | Sequence[str]) -> Iterator[str]:
+def _sentences(text: str | Sequence[str], source: str) -> Iterator[str]:
     parts = [text] if isinstance(text, str) else list(text)
     if not all(isinstance(part, str) for part in parts):
-        raise InputError("story: expected text or a list of sentences")
+        raise InputError(f"{source}: expected text or a list of sentences")
     if sum(map(len, parts)) > MAX_CHARACTERS:
-        raise InputError(f"story: more than {MAX_CHARACTERS} characters; give it in parts")
+        raise InputError(f"{source}: more than {MAX_CHARACTERS} characters; give it in parts")
     wholes = (TITLE.sub(r"\1", _NUMBERED.sub("", whole)) for whole in parts)
     found = [part.strip() for whole in wholes for part in _ENDS.split(whole)]
     if not any(found):
-        raise InputError("story: there is no sentence in it")
+        raise InputError(f"{source}: there is no sentence in it")
     return (part for part in found if part)
 
 

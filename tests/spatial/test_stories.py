@@ -342,6 +342,9 @@ class TestBadInput:
             Story.load(tmp_path / "bad.txt")
         with pytest.raises(InputError, match="cannot be read"):
             Story.load(tmp_path / "none.txt")
+        (tmp_path / "empty.txt").write_text("\n")
+        with pytest.raises(InputError, match=r"empty\.txt: there is no sentence"):
+            Story.load(tmp_path / "empty.txt")
 
     def test_any_text_ends_in_an_answer_or_an_input_error(self):
         rng = random.Random(3)
