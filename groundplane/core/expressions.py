@@ -7,12 +7,14 @@ nodes that make a value of a set. Nothing here computes: `groundplane.spatial` s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = [
     "And",
     "Except",
     "Extreme",
     "Filter",
+    "Measured",
     "Or",
     "Relate",
     "Same",
@@ -107,6 +109,23 @@ class Extreme:
     rank: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Those of `source` whose measure is more or fewer than so much.
+
+    Attributes:
+        source: The candidates.
+        measure: A measure of one object (`height`, `volume`, ...).
+        operator: `more` or `fewer`.
+        limit: Metres, square metres or cubic metres.
+    """
+
+    source: SetExpression
+    measure: str
+    operator: Literal["more", "fewer"]
+    limit: float
+
+
 @dataclass(frozen=True, slots=True)
 class Unique:
     """The one object of the source; more than one leaves the reference open."""
@@ -136,4 +155,4 @@ class Except:
     excluded: SetExpression
 
 
-SetExpression = Select | Filter | Relate | Same | Extreme | Unique | And | Or | Except
+SetExpression = Select | Filter | Measured | Relate | Same | Extreme | Unique | And | Or | Except

@@ -9,6 +9,7 @@ from groundplane.core.expressions import (
     Except,
     Extreme,
     Filter,
+    Measured,
     Or,
     Relate,
     Same,
@@ -17,8 +18,10 @@ from groundplane.core.expressions import (
     Unique,
 )
 from groundplane.core.lexicon import PLURAL_ONLY, head_of, normalise, plural, singular
+from groundplane.spatial.units import ON_FLOOR, power_of
 
 __all__ = [
+    "MORE_WORDS",
     "base_of",
     "is_plural",
     "noun",
@@ -41,6 +44,14 @@ _RELATIONS = {
 _VIEWER = {
     "left_of": "to your left", "right_of": "to your right", "in_front_of": "in front of you",
     "behind": "behind you", "next_to": "next to you", "near": "near you",
+}  # fmt: skip
+# What has more of a measure, and what has less.
+MORE_WORDS = {
+    "distance": ("farther", "closer"), "center_distance": ("farther", "closer"),
+    "height": ("taller", "shorter"), "size": ("longer", "shorter"), "length": ("longer", "shorter"),
+    "width": ("wider", "narrower"), "depth": ("deeper", "thinner"), "volume": ("bigger", "smaller"),
+    "top": ("higher", "lower"), "elevation": ("higher", "lower"),
+    "floor_area": ("larger on the floor", "smaller on the floor"),
 }  # fmt: skip
 _SMALLEST = {
     "volume": "smallest", "height": "shortest", "size": "shortest", "width": "narrowest",
@@ -71,7 +82,7 @@ def ordinal(rank: int) -> str:
 
 def base_of(node: SetExpression) -> SetExpression:
     """What a set is a part of: chairs, for `chairs near the table`."""
-    while isinstance(node, Relate | Same | Unique | Except | And):
+    while isinstance(node, Relate | Same | Measured | Unique | Except | And):
         node = node.sources[0] if isinstance(node, And) else node.source
     return node
 
@@ -135,6 +146,8 @@ def noun(node: SetExpression, *, article: bool = False) -> str:
             return f"{node.value} {noun(node.source)}"
         case Relate():
             return _related(node)
+        case Measured():
+            return f"{noun(node.source)} {_sized(node)}"
         case Same():
             return f"{noun(node.source)} of the same {node.attribute} as {_definite(node.anchor)}"
         case Extreme():
@@ -200,6 +213,8 @@ def said_of(node: SetExpression) -> tuple[SetExpression, str] | None:
     match node:
         case Filter():
             return node.source, f" {node.value}"
+        case Measured():
+            return node.source, f" {_sized(node)}"
         case Relate() | Same():
             return node.source, noun(node)[len(noun(node.source)) :]
         case Except():
@@ -220,6 +235,18 @@ def _without(node: Except) -> str:
     if said is not None:
         return noun(said[0]) + said[1]
     return f"{noun(node.source)} other than {noun(node.excluded, article=True)}"
+
+
+def _sized(node: Measured) -> str:
+    """`taller than 1.5 m`."""
+    if node.measure == "elevation":
+        if node.operator == "fewer" and node.limit == ON_FLOOR:
+            return "on the floor"
+        bound = "more" if node.operator == "more" else "less"
+        return f"{bound} than {node.limit:g} m above the floor"
+    more, fewer = MORE_WORDS.get(node.measure, ("more", "less"))
+    unit = {1: "m", 2: "m²", 3: "m³"}[power_of(node.measure)]
+    return f"{more if node.operator == 'more' else fewer} than {node.limit:g} {unit}"
 
 
 def _single(phrase: str) -> str:

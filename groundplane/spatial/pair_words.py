@@ -8,18 +8,11 @@ from groundplane.core.answer import Answer
 from groundplane.core.pair_queries import Identity, Pair, Sight
 from groundplane.core.queries import Difference
 from groundplane.spatial.hedging import Piece
-from groundplane.spatial.nouns import noun, the, verb_of
+from groundplane.spatial.nouns import MORE_WORDS, noun, the, verb_of
 from groundplane.spatial.units import format_number
 
-__all__ = ["MORE_WORDS", "difference_pieces", "identity_pieces", "pair_pieces", "sight_pieces"]
+__all__ = ["difference_pieces", "identity_pieces", "pair_pieces", "sight_pieces"]
 
-MORE_WORDS = {
-    "distance": ("farther", "closer"), "center_distance": ("farther", "closer"),
-    "height": ("taller", "shorter"), "size": ("longer", "shorter"), "length": ("longer", "shorter"),
-    "width": ("wider", "narrower"), "depth": ("deeper", "thinner"), "volume": ("bigger", "smaller"),
-    "top": ("higher", "lower"), "elevation": ("higher", "lower"),
-    "floor_area": ("larger on the floor", "smaller on the floor"),
-}  # fmt: skip
 _ADJECTIVES = {
     "height": "tall", "width": "wide", "depth": "deep", "length": "long", "size": "long",
     "distance": "far", "center_distance": "far", "top": "high", "elevation": "high",
@@ -61,7 +54,9 @@ def difference_pieces(node: Difference, answer: Answer) -> tuple[Piece, ...]:
     to = _measured_to(node, word)
     than = _than(node, word)
     if value == 0:
-        return (subject, Piece(f" {be} not {word}{to} than {than}, but equally so{told}"))
+        even = _ADJECTIVES.get(node.left.name, "large")
+        to = _measured_to(node, "farther" if even == "far" else even)
+        return (subject, Piece(f" {be} as {even}{to} as {_than(node, 'farther')}{told}"))
     if value > 0:
         return (subject, Piece(f" {be} {amount} {word}{to} than {than}{told}"))
     return (subject, Piece(f" {be} not {word}{to} than {than}, but {amount} {other}{told}"))
@@ -115,8 +110,7 @@ def identity_pieces(node: Identity, answer: Answer) -> tuple[Piece, ...]:
         subject = Piece(the(node.subject), answer.evidence[:1])
         return (Piece("Yes, "), subject, Piece(f" {verb_of(node.subject)} {described}."))
     name = answer.measure.rpartition(": ")[2]
-    chosen = name if name[-1:].isdigit() else f"the {name}"
-    return (Piece(f"No, {described} is "), Piece(chosen, answer.evidence[1:2]), Piece("."))
+    return (Piece(f"No, {described} is "), Piece(_named(name), answer.evidence[1:2]), Piece("."))
 
 
 def pair_pieces(node: Pair, answer: Answer) -> tuple[Piece, ...]:
@@ -132,14 +126,14 @@ def pair_pieces(node: Pair, answer: Answer) -> tuple[Piece, ...]:
     which = "farthest apart" if node.farthest else "closest to each other"
     whole = noun(node.source)
     if isinstance(answer.value, tuple):
-        names = [name if name[-1:].isdigit() else f"the {name}" for name in answer.value]
+        names = [_named(name) for name in answer.value]
         first, second = (
             Piece(name, answer.evidence[i : i + 1]) for i, name in enumerate(names)
         )  # fmt: skip
         told = f" are {which}: {_told(answer)}."
         return (Piece(f"Of the {whole}, "), first, Piece(" and "), second, Piece(told))
     amount = format_number(float(str(answer.value)), answer.unit)
-    ids = " and ".join(answer.evidence[:2])
+    ids = " and ".join(_named(name) for name in answer.evidence[:2])
     two = Piece(ids, answer.evidence[:2])
     return (Piece(f"The two {whole} {which}, "), two, Piece(f", are {amount} apart."))
 
@@ -162,8 +156,7 @@ def sight_pieces(node: Sight, answer: Answer) -> tuple[Piece, ...]:
         if answer.value == ():
             free = f"Nothing is in the way from {viewer} to {target}"
             return (Piece(f"{free}: {share}{assumed}."),)
-        name = str(answer.value)
-        thing = name if name[-1:].isdigit() else f"the {name}"
+        thing = _named(str(answer.value))
         told = f" hides {target} from {viewer}: {share}{assumed}."
         return (Piece(_capital(thing), answer.evidence[:1]), Piece(told))
     lead = "Yes, " if answer.value else "No, "
@@ -176,6 +169,11 @@ def sight_pieces(node: Sight, answer: Answer) -> tuple[Piece, ...]:
         Piece(f"{lead}one {verb} "), Piece(target, answer.evidence[1:2]),
         Piece(f" from {viewer}: {share}{assumed}."),
     )  # fmt: skip
+
+
+def _named(name: str) -> str:
+    """A label takes an article, an id does not."""
+    return name if name[-1:].isdigit() else f"the {name}"
 
 
 def _capital(text: str) -> str:

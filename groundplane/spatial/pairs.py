@@ -56,7 +56,8 @@ def pair_answer(finder: SetSolver, node: Pair) -> Answer:
     value, unit, notes = in_unit(finder, number, node.unit)
     names = tuple(finder.scene.names[row] for row in (two.first, two.second))
     finder.steps.append(Step(name="pair", detail=f"{' and '.join(names)}: {gap:.3f}"))
-    tied = (f"{two.tied} other pairs are as good as equal",) if two.tied else ()
+    others = "1 other pair is" if two.tied == 1 else f"{two.tied} other pairs are"
+    tied = (f"{others} as good as equal",) if two.tied else ()
     touch = ("the boxes touch or overlap",) if gap == 0 else ()
     asked = node.tell == "distance"
     return Answer(

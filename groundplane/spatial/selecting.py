@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +15,7 @@ from groundplane.core.lexicon import ANYTHING, match_phrase, near_labels, normal
 from groundplane.spatial.found import Found, StopError
 from groundplane.spatial.nouns import noun
 from groundplane.spatial.scene import Scene
+from groundplane.spatial.units import UNIT_NAMES
 
 __all__ = ["select_phrase"]
 
@@ -101,5 +103,8 @@ def _unknown(scene: Scene, phrase: str) -> StopError:
     have = listing(labels, limit=60)
     near = near_labels(phrase, scene.vocabulary())
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    # A mirror is no metre: only what differs in a letter.
+    unit = difflib.get_close_matches(normalise(phrase), UNIT_NAMES, n=2, cutoff=0.85)
+    hint = hint or (f" Did you mean {' or '.join(map(repr, unit))}?" if unit else "")
     note = f"no {normalise(phrase)!r} in this scene; it has: {have}.{hint}"
     return StopError(Status.UNKNOWN_OBJECT, note, misspelt=bool(near))

@@ -17,6 +17,7 @@ from groundplane.core.expressions import (
     Except,
     Extreme,
     Filter,
+    Measured,
     Or,
     Relate,
     Same,
@@ -28,7 +29,7 @@ from groundplane.spatial.found import Found, StopError, View
 from groundplane.spatial.fronts import with_fronts
 from groundplane.spatial.looking import ASSUMED, VISIBLE, seen_from
 from groundplane.spatial.nouns import noun
-from groundplane.spatial.ranking import lies_between, ranked, scores_of, ties_of
+from groundplane.spatial.ranking import holds_between, lies_between, ranked, scores_of, ties_of
 from groundplane.spatial.scene import Scene, UnsupportedError, told_by_boxes
 from groundplane.spatial.selecting import select_phrase
 from groundplane.spatial.viewing import find_view
@@ -88,6 +89,8 @@ class SetSolver:
                 return self._extreme(node)
             case Filter():
                 return self._filter(node)
+            case Measured():
+                return self._measured(node)
             case Or():
                 return self._or(node)
             case And():
@@ -143,6 +146,20 @@ class SetSolver:
             found, name=noun(node),
             notes=(*found.notes, *_unstated(stated, node.attribute)),
         )  # fmt: skip
+
+    def _measured(self, node: Measured) -> Found:
+        """What measures more, or less, than so much; open where one of several was meant."""
+        source = self.find(node.source)
+        if self.scene.unit != "m":
+            raise StopError(
+                Status.CANNOT_DETECT, f"this scene is measured in {self.scene.unit}, not in metres"
+            )
+        values = self.scene.measure(node.measure, source.index)
+        kept = torch.tensor(
+            [holds_between(node.operator, value, node.limit) for value in values.tolist()],
+            dtype=torch.bool,
+        )
+        return self._restrict(node, source, None, kept[:, None])
 
     def _stated(self, found: Found, attribute: str) -> list[str | None]:
         """An attribute of each object; a source that states it of none cannot tell."""
@@ -272,7 +289,7 @@ class SetSolver:
 
     def _restrict(
         self,
-        node: Relate | Same | Filter,
+        node: Relate | Same | Filter | Measured,
         source: Found,
         anchor: Found | None,
         holds: Bool[Tensor, "a b"],

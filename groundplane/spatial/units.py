@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from groundplane.core.errors import InputError
 
-__all__ = ["UNIT_WORDS", "convert", "format_number", "power_of", "unit_of"]
+__all__ = [
+    "ON_FLOOR",
+    "UNIT_NAMES",
+    "UNIT_WORDS",
+    "convert",
+    "format_number",
+    "power_of",
+    "unit_of",
+]
 
 _METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "ft": 0.3048, "in": 0.0254, "yd": 0.9144}
+# What stands on the floor, or on a rug, has its lowest point no higher; metres.
+ON_FLOOR = 0.05
 # What is written without an exponent.
 _POWERS = {"l": "dm3"}
 _DECIMETRE = {"dm": 0.1}
@@ -17,6 +27,12 @@ UNIT_WORDS = {
     "in3": "cubic inches", "times": "times", "px3": "cubic pixels", "map_unit": "map units",
     "map_unit2": "square map units", "map_unit3": "cubic map units",
 }  # fmt: skip
+# As people write them.
+UNIT_NAMES = (
+    "metres", "meters", "centimetres", "centimeters", "millimetres", "millimeters", "feet",
+    "inches", "yards", "litres", "liters", "square metres", "square feet", "cubic metres",
+    "cubic feet", "metre", "meter", "foot", "inch", "yard", "litre",
+)  # fmt: skip
 
 
 def power_of(measure: str) -> int:

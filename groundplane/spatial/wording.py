@@ -28,6 +28,7 @@ from groundplane.core.queries import (
 )
 from groundplane.spatial.hedging import Piece, hedged
 from groundplane.spatial.nouns import (
+    MORE_WORDS,
     base_of,
     is_plural,
     noun,
@@ -39,7 +40,6 @@ from groundplane.spatial.nouns import (
     with_article,
 )  # fmt: skip
 from groundplane.spatial.pair_words import (
-    MORE_WORDS,
     difference_pieces,
     identity_pieces,
     pair_pieces,

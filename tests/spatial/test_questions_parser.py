@@ -17,6 +17,10 @@ from hypothesis import strategies as st
 from groundplane.core.errors import InputError
 from groundplane.core.expressions import Extreme, Relate
 from groundplane.core.queries import Count, Direction, Measure, Order, Route, describe, nodes_of
+from groundplane.spatial.questions.contrasting import CONTRASTING
+from groundplane.spatial.questions.denying import DENYING
+from groundplane.spatial.questions.identifying import IDENTIFYING
+from groundplane.spatial.questions.pairing import PAIRING
 from groundplane.spatial.questions.parser import (
     FORMS,
     NotUnderstoodError,
@@ -24,6 +28,7 @@ from groundplane.spatial.questions.parser import (
     known_forms,
     parse_question,
 )
+from groundplane.spatial.questions.sighting import SIGHTING
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 QA = DATA / "vsi" / "qa.jsonl"
@@ -325,8 +330,11 @@ def test_a_question_gives_its_form_and_query(question, form, query):
 def test_every_form_has_a_question_in_the_table():
     asked = {form for _, form, _ in _rows()}
     by_phrase = {"count in relation", "exists in relation"}  # read as one noun phrase first
+    # Those of tests/spatial/test_questions_pairs.py.
+    pairs = (*CONTRASTING, *DENYING, *IDENTIFYING, *PAIRING, *SIGHTING)
+    elsewhere = {form.name for form in pairs} | {"width of the way"}
 
-    assert {form.name for form in FORMS} - by_phrase == asked
+    assert {form.name for form in FORMS} - by_phrase - elsewhere == asked
 
 
 def test_an_example_of_every_form_is_understood():
@@ -421,7 +429,6 @@ How many people live in Paris?
 How many people can sit on the sofa?
 no sofa wants the tv, how tall
 Does the sofa fit between the door and the bed?
-Is the sofa wider than 2 m?
 How are you?
 What is?
 What is on?
@@ -433,7 +440,6 @@ the the the
 ...
 asdf qwer zxcv
 <script>alert(1)</script>
-how many chairs are there 椅子
 how many 🪑 are there?
 сколько стульев?
 كم عدد الكراسي
@@ -549,8 +555,6 @@ def test_relations_of_direction_and_size_are_read(question, relation):
 
 
 MISREAD = [
-    "is the tv closest to the sofa?",
-    "is the refrigerator the tallest object?",
     "how many chairs are near the dining table and the sofa?",
     "is there space for a table next to the sofa?",
     "which chair is closest to the laptop and the cup?",

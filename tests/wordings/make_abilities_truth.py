@@ -84,11 +84,13 @@ def group(scene: Scene, recipe: Recipe, *, but: Box | None = None) -> list[Box]:
 
 
 def measure(box: Box, by: str) -> float:
-    """A measure, as `make_truth` has them."""
+    """A measure, as `make_truth` has them, or how high the top is."""
+    if by == "top":
+        return float(box.extent[1, 2])
     return plain.MEASURES[by](box)
 
 
-# -- order ------------------------------------------------------------------------------------
+# -- order ---------------------------------------------------------------------------------------
 
 
 def ranked(values: list[float], rank: int) -> None:
@@ -138,7 +140,7 @@ def pair(scene: Scene, recipe: Recipe) -> tuple[Box, Box, float]:
     return gaps[0][2], gaps[0][3], gaps[0][0]
 
 
-# -- sight ------------------------------------------------------------------------------------
+# -- sight ---------------------------------------------------------------------------------------
 
 
 def cuts(start: np.ndarray, ends: np.ndarray, box: Box) -> np.ndarray:
@@ -212,7 +214,7 @@ def seen(scene: Scene, recipe: Recipe) -> list[Box]:
     return [box for box in group(scene, recipe, but=at) if sees(scene, recipe, of=box)]
 
 
-# -- fronts and sides -------------------------------------------------------------------------------
+# -- fronts and sides ----------------------------------------------------------------------------
 
 
 def faces(of: Box, to: Box) -> bool:
@@ -231,7 +233,7 @@ def turned(first: Box, second: Box) -> float:
     return float(np.degrees(np.arccos(min(1.0, abs(long[0] @ long[1])))))
 
 
-# -- free width ------------------------------------------------------------------------------------
+# -- free width ----------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -269,10 +271,12 @@ def floor_gap(cells: np.ndarray, box: Box) -> np.ndarray:
 def narrowest(scene: Scene, recipe: Recipe) -> float:
     """The widest that gets from within reach of one object to within reach of another, metres."""
     cells, free = clearance()
-    ends = [floor_gap(cells, one(scene, ref)) <= 0.75 for ref in recipe["of"]]
+    gaps = [floor_gap(cells, one(scene, ref)) for ref in recipe["of"]]
     low, high = 0.0, float(free.max())
     while high - low > 0.004:
         middle = (low + high) / 2
+        # Who is wide is at a thing as soon as their rim is.
+        ends = [gap <= max(0.75, middle) + 0.05 for gap in gaps]
         if connected(free >= middle, *ends):
             low = middle
         else:
@@ -299,7 +303,7 @@ def connected(open_: np.ndarray, start: np.ndarray, goal: np.ndarray) -> bool:
         reached = grown
 
 
-# -- values ------------------------------------------------------------------------------------
+# -- values --------------------------------------------------------------------------------------
 
 
 def more(value: float, limit: float) -> bool:

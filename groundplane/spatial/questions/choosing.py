@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from groundplane.core.expressions import Extreme, Or, SetExpression
-from groundplane.core.queries import Compare, Expression, Measure
+from groundplane.core.expressions import And, Extreme, Or, Relate, SetExpression
+from groundplane.core.queries import Compare, Exists, Expression, Measure
 from groundplane.spatial.questions.form import (
     COMPARATIVES,
     Context,
@@ -23,6 +23,11 @@ from groundplane.spatial.questions.text import split_list
 
 __all__ = ["CHOOSING", "FINDING", "read_options"]
 
+# The relation of a comparative, where there is one.
+_COMPARED = {
+    ("volume", True): "bigger", ("volume", False): "smaller", ("height", True): "taller",
+    ("height", False): "shorter", ("size", True): "longer",
+}  # fmt: skip
 _RANKS = {"second": 2, "2nd": 2, "third": 3, "3rd": 3, "next": 2}
 _RANK = r"(?:(?P<rank>second|2nd|third|3rd|next) )?"
 _VIEWER = ("me", "us", "you", "here", "where i stand", "where i am")
@@ -120,6 +125,18 @@ def _most(slots: Slots, context: Context) -> Expression:
 
 def _bigger_than(slots: Slots, context: Context) -> Expression:
     measure, largest = COMPARATIVES[slots["more"]]
+    others = split_list(slots["b"])
+    if len(others) > 1 and (measure, largest) in _COMPARED and " or " not in slots["b"]:
+        subject = read_phrase(slots["a"], view=context.viewpoint)
+        relation = _COMPARED[measure, largest]
+        return Exists(
+            And(
+                tuple(
+                    Relate(source=subject, relation=relation, anchor=read_phrase(other))
+                    for other in others
+                )
+            )
+        )
     return Compare(
         left=Measure(name=measure, of=(read_phrase(slots["a"], view=context.viewpoint),)),
         operator="more" if largest else "fewer",

@@ -34,9 +34,9 @@ from groundplane.core.queries import (
 )
 from groundplane.spatial.questions.phrases import NEAREST
 
-__all__ = ["read_loosely"]
+__all__ = ["PLAIN_WORDS", "read_loosely"]
 
-_PLAIN_WORDS = frozenset(
+PLAIN_WORDS = frozenset(
     "the a an this that these those is are was were be been being am do does did has have had got "
     "i me my you your we us our one ones he she they them someone somebody who would could can will "
     "shall should may might must please kindly tell say said give show name list find see seen know "
@@ -137,7 +137,7 @@ def _things(tokens: Iterable[_Token]) -> list[SetExpression]:
 
 def _explained(tokens: Iterable[_Token], clues: Iterable[str]) -> bool:
     """Whether every word is plain, a unit or a clue."""
-    known = _PLAIN_WORDS | frozenset(clues)
+    known = PLAIN_WORDS | frozenset(clues)
     return all(word in known or singular(word) in _UNITS for word in _words(tokens))
 
 

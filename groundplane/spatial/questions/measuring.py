@@ -20,6 +20,7 @@ _SIZE_WORDS = {
     "footprint": "floor_area", "floor area": "floor_area", "floor space": "floor_area",
     "area": "floor_area", "vertical extent": "height",
 }  # fmt: skip
+_CUBIC = ("m3", "cm3", "ft3", "in3", "l")
 _LONGEST = (
     r"(?:longest|largest|biggest|greatest|maximum|max|maximal|longer) "
     r"(?:side|dimension|edge|extent|length|axis|measurement)"
@@ -66,6 +67,8 @@ def _size(slots: Slots, context: Context) -> Expression:
     name = _SIZE_WORDS[slots.get("size", "size")]
     if name == "size" and context.unit is not None and context.unit.endswith("2"):
         name = "floor_area"
+    if name == "size" and context.unit in _CUBIC:
+        name = "volume"
     return _measure(name, slots["a"], context=context)
 
 

@@ -258,6 +258,8 @@ class NounReader:
         self._at += found.end
         self._skip()
         view = self._context.viewpoint
+        if found.sized is not None:
+            return found.sized.restrict
         if found.name == "between":
             return self._between(view)
         anchor = None if self.take(_ME) else self.phrase(joined=False)

@@ -18,21 +18,27 @@ from groundplane.spatial.questions.composing import (
     is_composed,
     read_composition,
 )
+from groundplane.spatial.questions.contrasting import CONTRASTING
 from groundplane.spatial.questions.counting import COUNTING, LISTING, ORDERING
+from groundplane.spatial.questions.denying import DENYING
 from groundplane.spatial.questions.form import Context, match_form
-from groundplane.spatial.questions.loose import read_loosely
+from groundplane.spatial.questions.identifying import IDENTIFYING
+from groundplane.spatial.questions.loose import PLAIN_WORDS, read_loosely
 from groundplane.spatial.questions.measuring import MEASURING
+from groundplane.spatial.questions.pairing import PAIRING
 from groundplane.spatial.questions.phrases import PhraseError, read_phrase
 from groundplane.spatial.questions.placing import ATTRIBUTES, DIRECTIONS, RELATIONS
 from groundplane.spatial.questions.rewriting import rewrite
 from groundplane.spatial.questions.routing import ROUTING
+from groundplane.spatial.questions.sighting import SIGHTING
+from groundplane.spatial.questions.spelling import unknown_words
 from groundplane.spatial.questions.stand_ins import introduced, put_back, stand_in
 from groundplane.spatial.questions.text import CleanQuestion, clean
 from groundplane.spatial.questions.viewpoints import take_viewpoint
 
 # From the particular to the general: the first form whose phrases can be read wins.
 FORMS = (
-    *ORDERING, *CHOOSING, *ROUTING, *MEASURING, *COUNTING, *DIRECTIONS, *FINDING, *ATTRIBUTES, *LISTING,
+    *ORDERING, *CONTRASTING, *PAIRING, *SIGHTING, *DENYING, *IDENTIFYING, *CHOOSING, *ROUTING, *MEASURING, *COUNTING, *DIRECTIONS, *FINDING, *ATTRIBUTES, *LISTING,
     *RELATIONS,
 )  # fmt: skip
 
@@ -111,7 +117,7 @@ def parse_question(
         )
     if several:
         raise NotUnderstoodError(_complaint(question, "it holds several questions; ask one"))
-    raise NotUnderstoodError(_complaint(question, "it has none of the known forms"))
+    raise NotUnderstoodError(_complaint(question, "it has none of the known forms", nouns))
 
 
 def _parse_chinese(question: str, choices: Sequence[str], nouns: Iterable[str]) -> ParsedQuestion:
@@ -139,11 +145,20 @@ def _among(expression: Expression, choices: Sequence[str]) -> Expression:
         return expression
 
 
-def _complaint(question: str, why: str) -> str:
+def _complaint(question: str, why: str, nouns: Iterable[str] = ()) -> str:
+    """Why a question is refused: its unknown words, and forms that are most like it."""
+    unknown = unknown_words(question.lower(), FORMS, nouns)
+    why = f"{why}. {unknown}".removesuffix("?") if unknown else why
     shown = " ".join(question.split())
     shown = shown if len(shown) <= 120 else shown[:117] + "..."
-    examples = " | ".join(f"{example}" for example in known_forms()[:8])
-    return f"question not understood: {shown!r}: {why}. Forms that are: {examples}"
+    words = set(re.findall(r"[a-z]+", question.lower()[:400])) - PLAIN_WORDS
+    nearest = sorted(
+        known_forms(), key=lambda example: -len(words.intersection(example.lower().split()))
+    )
+    mark = "?" if unknown else "."
+    return (
+        f"question not understood: {shown!r}: {why}{mark} Forms that are: {' | '.join(nearest[:8])}"
+    )
 
 
 def _try_forms(cleaned: CleanQuestion) -> ParsedQuestion | None:

@@ -22,6 +22,7 @@ from groundplane.core.expressions import (
     Viewpoint,
 )
 from groundplane.core.lexicon import ANYTHING, singular
+from groundplane.spatial.questions.sizes import Sized, find_sized
 from groundplane.spatial.questions.text import ALL_UNITS, split_list
 
 __all__ = ["NEAREST", "RELATIONS", "SUPERLATIVES", "PhraseError", "find_relation", "read_phrase"]
@@ -39,6 +40,7 @@ RELATIONS: tuple[tuple[str, str], ...] = (
     ("same_size", r"(?:just |about |exactly )?(?:as (?:big|large) as|(?:of )?the same size as|(?:of )?equal in size (?:to|with))"),
     ("bigger", r"(?:bigger|larger) than"), ("smaller", r"smaller than"),
     ("taller", r"taller than"), ("shorter", r"shorter than"), ("longer", r"longer than"),
+    ("visible_from", r"(?:visible|in view|in sight|to be seen|seen) from"),
     ("far", r"(?:very |quite )?(?:far (?:away )?from|a long way (?:away )?from|nowhere near)"),
     ("contains", r"containing|contains|contain|holding"),
     ("left_of", _SIDE + r"the left(?: hand)?(?: side)? of|(?:directly |just )?left (?:of|from)|"
@@ -181,7 +183,8 @@ _LINKS = re.compile(
 _NAME = re.compile(r"(?=.*[^\W\d_])(?:[\w #&'.]|(?<=\w)-(?=\d))+")
 # A tv stand is a thing, so `stand` is a verb only behind a plural.
 _TAIL = re.compile(r"\s+(?:is|are|lies?|sits?|there|here)$|(?<=[^us]s)\s+stand$")
-_UNIT = "|".join(rf"(?P<{unit}>{names})" for unit, names in ALL_UNITS.items() if "2" not in unit)
+_METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "ft": 0.3048, "in": 0.0254, "yd": 0.9144, "px": 1.0}
+_UNIT = "|".join(rf"(?P<{unit}>{ALL_UNITS[unit]})" for unit in _METRES)
 _WITHIN = re.compile(
     r"(?P<how>within|closer than|nearer than|less than|no more than|at most|not more than|"
     r"more than|farther than|further than|at least|over)\s+(?P<number>\d+(?:\.\d+)?|one|two|three|"
@@ -189,7 +192,6 @@ _WITHIN = re.compile(
 )
 # Metres; far less than any box is known to.
 _AT_LIMIT = 1e-6
-_METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "ft": 0.3048, "in": 0.0254, "px": 1.0}
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "half a": 0.5,
             "one and a half": 1.5, "a": 1, "an": 1}  # fmt: skip
 
@@ -200,12 +202,13 @@ class PhraseError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRelation:
-    """A relation in a text: its name, where it stands, and the limit of `within`."""
+    """A relation in a text: its name, where it stands, the limit of `within`, or a size."""
 
     name: str
     start: int
     end: int
     limit: float | None = None
+    sized: Sized | None = None
 
 
 _RELATION = re.compile(
@@ -221,8 +224,12 @@ def find_relation(text: str) -> FoundRelation | None:
         >>> found.name, found.start
         ('on', 5)
     """
+    sized = find_sized(text)
     limited = _WITHIN.search(text)
     plain = _RELATION.search(text)
+    first = min((found.start() for found in (limited, plain) if found), default=len(text))
+    if sized is not None and sized.start <= first:
+        return FoundRelation(name="sized", start=sized.start, end=sized.end, sized=sized)
     if limited and (plain is None or limited.start() <= plain.start()):
         unit = next(u for u in _METRES if limited[u])
         number = limited["number"]
@@ -253,6 +260,10 @@ def relate(
     subject: SetExpression, found: FoundRelation, rest: str, *, view: Viewpoint | None = None
 ) -> SetExpression:
     """The subject restricted by a relation to what `rest` names."""
+    if found.sized is not None:
+        if rest:
+            raise PhraseError("what stands behind a size is not clear")
+        return found.sized.restrict(subject)
     if found.name == "between":
         return _read_between(subject, rest, view)
     if rest in ("me", "us", "you", "myself", "where i stand", "where i am", "here"):

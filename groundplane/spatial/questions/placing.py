@@ -38,6 +38,11 @@ _PARTICIPLE = (
     r"^(?:(?:located|standing|lying|placed|sitting|hanging|positioned|situated|resting|directly|"
     r"still|really|somewhere|stood|just) )+"
 )
+# What holds where a relation does not.
+_NEGATED = {
+    "on ": r"off(?: of)?", "inside ": r"outside(?: of)?|out of", "touching ": "detached from",
+    "": "not",
+}  # fmt: skip
 
 
 def _view_of(anchor: str, context: Context) -> Viewpoint | None:
@@ -54,6 +59,10 @@ def read_related(subject: SetExpression, text: str, context: Context) -> SetExpr
         PhraseError: If it states none, or what it relates to cannot be read.
     """
     text = re.sub(_PARTICIPLE, "", text)
+    for opposite, wording in _NEGATED.items():
+        denied = re.fullmatch(rf"(?:{wording}) (?P<rest>.+)", text)
+        if denied:
+            return Except(subject, read_related(subject, f"{opposite}{denied['rest']}", context))
     excluded = re.fullmatch(
         r"(.+?),? (?:except(?: for)?|other than|besides|apart from|excluding|but not) (.+)", text
     )
@@ -68,7 +77,7 @@ def read_related(subject: SetExpression, text: str, context: Context) -> SetExpr
     if found is None or found.start != 0:
         raise PhraseError(f"no relation in {text!r}")
     rest = text[found.end :].strip()
-    if not rest:
+    if not rest and found.sized is None:
         raise PhraseError("the relation has no anchor")
     view = context.viewpoint if found.name == "between" else _view_of(rest, context)
     return relate(subject, found, rest, view=view)

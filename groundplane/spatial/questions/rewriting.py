@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["rewrite"]
+__all__ = ["MOVERS", "rewrite"]
 
+# Who or what may be told to be so wide.
+MOVERS = (
+    r"(?:robot vacuum|vacuum robot|vacuum cleaner|wheelchair|robot|person|walker|cart|trolley|"
+    r"stroller|pram|pushchair|box|crate|vehicle|drone|bed|man|woman|child)"
+)
+_LENGTH = r"(?:cm|mm|m|ft|feet|foot|in|inch|inches|met(?:er|re)s?|centimet(?:er|re)s?)"
 _IS = r"(?:is|are|was|were)"
 # Each rule is applied once, in order; later rules see what earlier ones made.
 _RULES: tuple[tuple[str, str], ...] = (
     (r"^(?:can|could|would|will) (?:you|u) (?:please |pls |kindly )?(?=(?:count|tally|list|name|"
      r"give|measure|say)\b)", ""),
+    (r"^(?:would|do) you (?:say|think|agree)(?: that)? (.+?) (is|are) (.+)$", r"\2 \1 \3"),
+    (r"^how far (?:is it |is the way |is the gap )?between (?:the )?(?:two )?(\w+s)$",
+     r"how far apart are \1"),
+    (rf"\ban? (\d+(?:\.\d+)? ?{_LENGTH}) wide ({MOVERS})\b", r"a \2 \1 wide"),
+    (r"^are (?!all\b)(.+?) all ", r"are all \1 "),
     (r"^(is|are) not there ", r"\1 there "),
     (r"^((?:on|under|underneath|below|above|behind|near|beside|next to|inside|in front of) .+?),? "
      r"what (?:is|are|do (?:you|i) see)(?: there)?$", r"what is \1"),

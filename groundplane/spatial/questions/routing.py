@@ -9,6 +9,7 @@ from groundplane.core.expressions import SetExpression
 from groundplane.core.queries import Expression, Way
 from groundplane.spatial.questions.form import Context, Form, Slots, make_form
 from groundplane.spatial.questions.phrases import PhraseError, read_phrase
+from groundplane.spatial.questions.rewriting import MOVERS
 from groundplane.spatial.questions.text import ALL_UNITS
 from groundplane.spatial.units import convert
 
@@ -17,11 +18,17 @@ __all__ = ["ROUTING"]
 _WHO = r"(?:i|we|you|one|it|somebody|someone|people|a person|a robot|the robot)"
 _LENGTHS = ("mm", "cm", "m", "ft", "in")
 _WIDE = (
-    r"(?:somebody|someone|a person|a robot|the robot|a walker|a wheelchair|a cart|a trolley|i)"
+    rf"(?:somebody|someone|something|anybody|i|(?:an?|the|my|our) {MOVERS})"
     r"(?: that is| who is| am)? (?P<width>\d+(?:\.\d+)?) ?"
     rf"(?P<unit>{'|'.join(ALL_UNITS[unit] for unit in _LENGTHS)}) wide"
 )
-_GO = r"(?:get|walk|go|move|travel|come|drive|navigate|pass|make it|find (?:my|the|a) way)"
+_WIDTH = rf"(?P<width>\d+(?:\.\d+)?) ?(?P<unit>{'|'.join(ALL_UNITS[unit] for unit in _LENGTHS)})"
+_NARROW = (
+    r"(?:(?:narrowest|tightest|smallest) (?:passage|gap|spot|point|part|place|bottleneck)"
+    r"(?: (?:on|of|along) (?:the )?(?:way|route|path|walk))?|bottleneck)"
+)
+_ANY = rf"(?:somebody|someone|something|i|a person|(?:an?|the|my|our) {MOVERS})"
+_GO = r"(?:get|walk|go|move|travel|come|drive|navigate|pass|fit through|fit|squeeze through|get through|pass through|make it|find (?:my|the|a) way)"
 _WAY = r"(?:way|route|path|walk|walkway|walking route|walking path|walking way|passage)"
 _SHORT = r"(?:the |a )?(?:(?:shortest|quickest|best|fastest|direct|walkable|free) )*"
 _FROM = r"(?:from|between|for|of) {a} (?:to|and|till|until|over to) {b}"
@@ -72,6 +79,11 @@ def _possible(slots: Slots, context: Context) -> Expression:
     return _way("possible", slots, context)
 
 
+def _wide(slots: Slots, context: Context) -> Expression:
+    start, goal = _place(slots["a"], context), _place(slots["b"], context)
+    return Way(start=start, goal=goal, tell="width", unit=context.unit)
+
+
 def _both(before: str, after: str = "") -> tuple[str, str]:
     """From one to the other, said in either order."""
     return (
@@ -112,6 +124,19 @@ ROUTING: tuple[Form, ...] = (
         rf"is there {_SHORT}{_WAY}(?: for (?:{_WIDE}|{_WHO}))? {_FROM}",
         r"is {b} (?:reachable|accessible)(?: on foot)? from {a}",
         rf"is {_SHORT}{_WAY} {_FROM} (?:free|clear|open|passable)",
+        *_both(rf"is there (?:enough )?(?:room|space) for (?:{_WIDE}|{_WHO}) to {_GO}"),
+        rf"is {_SHORT}{_WAY} {_FROM} (?:at least )?{_WIDTH} wide(?: everywhere| throughout| all along)?",
+        rf"is {_SHORT}{_WAY} {_FROM} wide enough for {_WIDE}",
+    ),
+    make_form(
+        "width of the way", "How wide is the narrowest passage between the sofa and the door?",
+        _wide,
+        rf"how wide is (?:the )?{_NARROW} {_FROM}",
+        rf"(?:what is )?(?:the )?width of (?:the )?{_NARROW} {_FROM}",
+        rf"how wide is {_SHORT}{_WAY} {_FROM}(?: at (?:its|it is|the) (?:narrowest|tightest)(?: point| spot| place)?)?",
+        *_both(rf"how wide (?:may|can|could|must) {_ANY} (?:at most )?be(?: at most)? (?:and still |to |so as to )(?:still )?{_GO}"),
+        *_both(rf"how wide an? {MOVERS} (?:can|could|may) {_GO}"),
+        *_both(rf"(?:what|how wide|how big) is the widest (?:{MOVERS}|thing|object|walker) (?:that|which) (?:can|could|may) {_GO}"),
     ),
     make_form(
         "way", "How do I get from the sofa to the door?", _steps,

@@ -19,14 +19,22 @@ _UNITS = {
     "m": r"m|met(?:er|re)s?",
     "ft": r"ft|feet|foot",
     "in": r"inch(?:es)?",
+    "yd": r"yards?|yds?",
     "px": r"px|pixels?",
+}
+_CUBIC_UNITS = {
+    "m3": r"m3|m³|cubic m|cubic met(?:er|re)s?",
+    "cm3": r"cm3|cm³|cubic centimet(?:er|re)s?",
+    "ft3": r"ft3|ft³|cu\.? ?ft|cubic (?:feet|foot|ft)",
+    "in3": r"in3|in³|cubic inch(?:es)?",
+    "l": r"lit(?:er|re)s?|l",
 }
 _SQUARE_UNITS = {
     "m2": r"m2|m²|sqm|sq\.? ?m|square m|(?:square|sq\.?) met(?:er|re)s?",
     "ft2": r"ft2|ft²|sqft|sq\.? ?ft|(?:square|sq\.?) (?:feet|foot|ft)|square footage",
     "cm2": r"cm2|cm²|(?:square|sq\.?) centimet(?:er|re)s?",
 }
-ALL_UNITS = _SQUARE_UNITS | _UNITS
+ALL_UNITS = _SQUARE_UNITS | _CUBIC_UNITS | _UNITS
 _ANY_UNIT = "|".join(ALL_UNITS.values())
 
 _CONTRACTIONS = (
@@ -136,18 +144,25 @@ def _take_unit(text: str) -> tuple[str, str | None]:
         if found:
             wanted = wanted or unit
     match = re.match(
-        rf"(?:over |about |roughly )?how (?:many|much) (?P<unit>{_ANY_UNIT})\b(?P<rest>.*)", text
+        rf"(?:over |about |roughly |by )?how (?:many|much) (?P<unit>{_ANY_UNIT})\b(?P<rest>.*)",
+        text,
     )
     if match:
         unit = next(u for u, names in ALL_UNITS.items() if re.fullmatch(names, match["unit"]))
         rest = match["rest"].strip()
-        head = "how big" if unit in _SQUARE_UNITS else "how"
+        sized = unit in _SQUARE_UNITS or unit in _CUBIC_UNITS
+        head = "how big" if sized else "how"
+        rest, floor = re.subn(r"^of (?:the )?floor(?: space| area)? (?=does|do)", "", rest)
         separate = re.match(r"(?:separate|lie between|are between|do)\b", rest)
         adjective = re.match(r"(?:apart|away|long|tall|high|wide|deep|big|large|far)\b", rest)
         between = re.match(
             r"(?:there (?:is|are) |is |are |lie |lies )?(?:there |it )?(?:between|from)\b", rest
         )
-        if unit in _SQUARE_UNITS:
+        if re.search(r"\bthan\b", rest):
+            return f"how much {rest}", wanted or unit
+        if floor:
+            return f"how much floor {rest}", wanted or unit
+        if sized:
             return f"{head} {rest}", wanted or unit
         if (
             between
@@ -173,7 +188,19 @@ def _expand(text: str) -> str:
     text = re.sub(r"(\w)\(s\)", r"\1s", text)
     text = re.sub(r"\b(front|back)[- ](left|right)\b", r"\1_\2", text)
     text = re.sub(r"(?<=\w)-(?=[a-z])", " ", text)
-    return text.replace('"', "")
+    return _COMPOUND.sub(_in_feet, text).replace('"', "")
+
+
+# `5 ft 3 in`, `5'3"`.
+_COMPOUND = re.compile(
+    r"\b(?P<feet>\d+) ?(?:(?:ft|feet|foot)(?:,| and)? ?|' ?)(?P<inches>\d+(?:\.\d+)?) ?"
+    r"(?:in\b(?! (?:the|a|front)\b)|inch(?:es)?\b|\")"
+)
+
+
+def _in_feet(found: re.Match[str]) -> str:
+    """Feet and inches as one number of feet."""
+    return f"{float(found['feet']) + float(found['inches']) / 12:.6g} ft"
 
 
 def _strip_ends(text: str) -> str:
