@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from groundplane.core.errors import InputError
 
 __all__ = ["THRESHOLDS", "Thresholds"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Every number that a relation turns on: metres, radians, or shares of 1."""
+    """Every number that a relation turns on: metres, radians, or shares of 1.
+
+    Raises:
+        InputError: If one is not a finite number: no relation would hold by it.
+    """
 
     # Faces of scanned boxes lie up to about 5 cm off, and two faces meet.
     height_noise: float = 0.10
@@ -50,6 +56,11 @@ class Thresholds:
     least_ray: float = 1e-9
     # Measures closer than this share of the larger are equal up to rounding.
     least_share: float = 1e-9
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not math.isfinite(value := getattr(self, field.name)):
+                raise InputError(f"thresholds: {field.name} must be a finite number, got {value}")
 
 
 THRESHOLDS = Thresholds()

@@ -209,6 +209,12 @@ def test_no_things_have_empty_tables():
     assert relations.between(none, boxes, none).shape == (0, 14, 0)
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_refused_by_its_name(wrong):
+    with pytest.raises(InputError, match="thresholds: near_gap must be a finite number"):
+        Thresholds(near_gap=wrong)
+
+
 def test_numbers_given_are_the_numbers_used():
     boxes, fronts = room(8)
     wide = replace(
