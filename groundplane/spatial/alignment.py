@@ -10,7 +10,7 @@ pairs (Umeyama, 1991, in the plane). Heights take no part; they are shifted by t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +40,8 @@ _STEPS = 20
 # Two motions are as good as each other, and a mirror is no better, within this share of the
 # squared tolerance, summed over objects.
 _TIE = 0.25
+# Of a sample of motions, one that matches so much of what the best does is chance like it.
+_CHANCE = 0.8
 _LEAST = 1e-9
 
 Plan = Float[np.ndarray, "_ 2"]
@@ -57,7 +59,8 @@ class Alignment:
         residual: Root mean square distance of matched centres seen from above, b's unit.
         matched: Ids of a and of b that fall together.
         ambiguous: Whether another motion fits as well, or may: a symmetric layout, too few
-            objects, or a sample of motions of which the best matches less than half.
+            objects, or a sample of motions of which the best matches less than half, or hardly
+            more than others.
         mirror_better: Whether a mirrored map fits clearly better than one that is not.
     """
 
@@ -167,13 +170,17 @@ class _Finder:
         best, *rivals = fits
         moved = best.motion.move(self.a)
         apart = [float(np.abs(rival.motion.move(self.a) - moved).mean()) for rival in rivals]
-        rivalled = any(
-            off > self.tolerance and rival.cost <= best.cost + _TIE * self.tolerance**2
-            for off, rival in zip(apart, rivals, strict=True)
-        )
+        others = [rival for off, rival in zip(apart, rivals, strict=True) if off > self.tolerance]
+        rivalled = any(rival.cost <= best.cost + _TIE * self.tolerance**2 for rival in others)
+        doubtful = self._is_sampled() and self._is_doubtful(best, others)
+        return replace(best, ambiguous=best.ambiguous or rivalled or doubtful)
+
+    def _is_doubtful(self, best: _Fit, others: Sequence[_Fit]) -> bool:
+        """Whether the right motion may not be in the sample: the best matches little, or no more
+        than others do by chance, as where things stand closer than the tolerance."""
         possible = min(self.same.any(axis=1).sum(), self.same.any(axis=0).sum())
-        doubtful = self._is_sampled() and 2 * len(best.pairs) < possible
-        return replace(best, ambiguous=best.ambiguous or rivalled or bool(doubtful))
+        most = max((len(other.pairs) for other in others), default=0)
+        return bool(2 * len(best.pairs) < possible) or most >= _CHANCE * len(best.pairs)
 
     def _motions(self, mirrored: bool) -> _Motions:
         """The motions that each two pairs of objects fix, lengths permitting."""

@@ -216,6 +216,20 @@ def test_a_sample_that_finds_too_little_says_so(monkeypatch):
     assert made.ambiguous
 
 
+def test_a_crowd_in_which_any_motion_fits_half_is_not_told_as_sure(monkeypatch):
+    """Things stand closer than the tolerance, so a wrong motion lays most on some other."""
+    monkeypatch.setattr(alignment, "_MOTIONS", 40)
+    generator = torch.Generator().manual_seed(0)
+    places = (torch.rand(400, 2, generator=generator) * 12).tolist()
+    crowd = room(places, ["chair"] * 400)
+
+    made = align(crowd, crowd)
+
+    assert made.residual > 0.1
+    assert 2 * len(made.matched) > 400
+    assert made.ambiguous
+
+
 def test_real_rooms_are_found_again_after_a_turn(data_dir):
     path = data_dir / "vsi" / "scenes.json"
     for name in CognitiveMap.scenes(path)[:12]:
