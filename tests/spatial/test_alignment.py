@@ -220,7 +220,7 @@ def test_a_crowd_in_which_any_motion_fits_half_is_not_told_as_sure(monkeypatch):
     """Things stand closer than the tolerance, so a wrong motion lays most on some other."""
     monkeypatch.setattr(alignment, "_MOTIONS", 40)
     generator = torch.Generator().manual_seed(0)
-    places = (torch.rand(400, 2, generator=generator) * 12).tolist()
+    places = (torch.rand(400, 2, generator=generator) * 7).tolist()
     crowd = room(places, ["chair"] * 400)
 
     made = align(crowd, crowd)

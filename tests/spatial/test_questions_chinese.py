@@ -86,6 +86,8 @@ PAIRS = (
     ("从沙发怎么走到电视？", "How do I get from the sofa to the tv?"),
     ("能从沙发走到电视吗？", "Can I walk from the sofa to the tv?"),
     ("从沙发走到电视有多远？", "How far is it to walk from the sofa to the tv?"),
+    ("从每个物体的最近点测量，沙发和电视之间的直接距离是多少（以米为单位）？",
+     "What is the distance between the sofa and the tv in meters?"),
     ("杯子在不在桌子上？", "Is the cup on the table?"),
     ("這個房間裡有幾張桌子？", "How many tables are there?"),
     ("TV离sofa有多远？", "How far is the tv from the sofa?"),
