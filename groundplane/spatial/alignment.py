@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -62,6 +63,8 @@ class Alignment:
             objects, or a sample of motions of which the best matches less than half, or hardly
             more than others.
         mirror_better: Whether a mirrored map fits clearly better than one that is not.
+        unit: What a unit of the result is: b's, or a's where the scale was held fixed and theirs
+            differ.
     """
 
     matrix: Float[Tensor, "4 4"]
@@ -72,10 +75,11 @@ class Alignment:
     matched: tuple[tuple[str, str], ...]
     ambiguous: bool
     mirror_better: bool
+    unit: Literal["metric", "relative"]
 
     def apply(self, scene: CognitiveMap) -> CognitiveMap:
-        """The map `a`, or another in its world, in the world of `b`; its scale becomes b's unit."""
-        return transform(scene, self.matrix)
+        """The map `a`, or another in its world, in the world of `b` and in `unit`."""
+        return replace(transform(scene, self.matrix), scale=self.unit)
 
 
 def align(
@@ -340,6 +344,7 @@ def _told(
         matched=tuple((a.ids[i], b.ids[j]) for i, j in zip(rows, columns, strict=True)),
         ambiguous=fit.ambiguous,
         mirror_better=better,
+        unit=b.scale if finder.free_scale and len(fit.pairs) > 1 else a.scale,
     )
 
 

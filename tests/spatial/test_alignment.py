@@ -14,6 +14,7 @@ from groundplane.core.errors import InputError
 from groundplane.spatial import alignment
 from groundplane.spatial.alignment import align
 from groundplane.spatial.cogmap import GridMap
+from groundplane.spatial.differences import diff
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.map_change import take, transform
 from groundplane.spatial.matching import common_labels
@@ -181,6 +182,15 @@ def test_a_grid_map_that_a_model_turned_is_laid_over_the_true_one():
     assert len(made.matched) == len(FLAT)
     assert made.residual < 0.3  # a cell is 0.34 m
     assert math.degrees(made.rotation) == pytest.approx(-90, abs=5)
+
+
+def test_a_map_laid_over_a_metric_one_is_metric_and_can_be_compared_with_it():
+    written = GridMap.of(FLAT.grid(20)).to_map()
+    made = align(written, FLAT, scale=True)
+
+    assert made.apply(written).scale == "metric"
+    assert not diff(FLAT, made.apply(written), tolerance=1.0).moved
+    assert align(written, FLAT, tolerance=9.0).apply(written).scale == "relative"
 
 
 def test_a_map_written_upside_down_is_mirrored_back():
