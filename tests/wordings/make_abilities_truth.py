@@ -34,7 +34,7 @@ EYE = 1.6
 IN_SIGHT, WHOLE = 0.1, 0.97
 STEP = 0.02
 PASSAGES = ("door",)
-UNITS = plain.UNITS | {"yd": 1 / 0.9144, "l": 1000.0, "ft3": 1 / 0.3048**3, "m3": 1.0}
+UNITS = plain.UNITS | {"yd": 1 / 0.9144, "l": 1000.0, "ft3": 1 / 0.3048**3, "times": 1.0}
 
 
 @functools.cache
@@ -408,7 +408,7 @@ def expect_one(scene: Scene, recipe: Recipe) -> dict[str, Any]:
         return status | {"labels": value}
     if isinstance(value, int):
         return status | {"number": value, "tolerance": 0.0, "unit": "count"}
-    unit = recipe.get("unit", "x")
+    unit = recipe.get("unit", "times")
     tolerance = recipe.get("tolerance", plain.TOLERANCE)
     scaled = round(float(value) * UNITS.get(unit, 1.0), 4)
     return status | {"number": scaled, "tolerance": tolerance, "unit": unit}
