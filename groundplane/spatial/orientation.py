@@ -14,17 +14,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from groundplane.core.errors import ShapeError
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.tables import require_table
 from groundplane.spatial.thresholds import THRESHOLDS, Thresholds
 
 __all__ = [
-    "aligned_with", "facing", "facing_away", "has_front", "has_long_side", "horizontal_sides",
-    "opposite", "parallel", "perpendicular",
+    "ROUNDING", "aligned_with", "facing", "facing_away", "has_front", "has_long_side",
+    "horizontal_sides", "opposite", "parallel", "perpendicular", "side_ways", "turn",
 ]  # fmt: skip
 
 # Unit vectors and their products are off by rounding only; an angle on its limit still counts.
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 # A direction that is steeper than this has no horizontal part.
 _LEAST_FLAT = 1e-6
 # Of each pair while a table is made, `aligned_with` the most: some vectors of float64.
@@ -56,6 +57,9 @@ def facing(
         fronts: The front of each subject, world frame; NaN where unknown, which faces nothing.
         thresholds: The numbers that it turns on.
 
+    Raises:
+        ShapeError: If there is not one front a subject.
+
     Examples:
         >>> boxes = Boxes3D(centers=torch.tensor([[0.0, 0, 0], [2, 1, 0]]),
         ...                 sizes=torch.ones(2, 3), axes=torch.eye(3).expand(2, 3, 3))
@@ -65,7 +69,7 @@ def facing(
         torch.Size([0, 2])
     """
     along = _along_front(subjects, anchors, fronts, thresholds)
-    return along >= math.cos(thresholds.facing_angle) - _ROUNDING
+    return along >= math.cos(thresholds.facing_angle) - ROUNDING
 
 
 def facing_away(
@@ -77,7 +81,7 @@ def facing_away(
     Between facing and facing away lies what is neither. See `facing`.
     """
     along = _along_front(subjects, anchors, fronts, thresholds)
-    return along <= math.cos(thresholds.back_angle) + _ROUNDING
+    return along <= math.cos(thresholds.back_angle) + ROUNDING
 
 
 def opposite(
@@ -118,8 +122,8 @@ def parallel(
     Nothing is parallel to a thing without a long side. Symmetric; holds of a thing and itself.
     """
     require_table(subjects, anchors, each=_BYTES)
-    sine, _ = _turn(*(_long_way(boxes, thresholds) for boxes in (subjects, anchors)))
-    return sine <= math.sin(thresholds.parallel_angle) + _ROUNDING
+    sine, _ = turn(*(_long_way(boxes, thresholds) for boxes in (subjects, anchors)))
+    return sine <= math.sin(thresholds.parallel_angle) + ROUNDING
 
 
 def perpendicular(
@@ -127,8 +131,8 @@ def perpendicular(
 ) -> Bool[Tensor, "n m"]:
     """Whether the long sides of each pair cross at a right angle, up to 10 degrees; symmetric."""
     require_table(subjects, anchors, each=_BYTES)
-    _, cosine = _turn(*(_long_way(boxes, thresholds) for boxes in (subjects, anchors)))
-    return cosine <= math.sin(thresholds.parallel_angle) + _ROUNDING
+    _, cosine = turn(*(_long_way(boxes, thresholds) for boxes in (subjects, anchors)))
+    return cosine <= math.sin(thresholds.parallel_angle) + ROUNDING
 
 
 def aligned_with(
@@ -140,9 +144,9 @@ def aligned_with(
     the noise of centres. Symmetric; holds of a thing and itself, and of what stands right above it.
     """
     require_table(subjects, anchors, each=_BYTES)
-    first, second = (_ways(boxes) for boxes in (subjects, anchors))
-    sine, cosine = _turn(first[:, 0], second[:, 0])
-    square = torch.minimum(sine, cosine) <= math.sin(thresholds.parallel_angle) + _ROUNDING
+    first, second = (side_ways(boxes) for boxes in (subjects, anchors))
+    sine, cosine = turn(first[:, 0], second[:, 0])
+    square = torch.minimum(sine, cosine) <= math.sin(thresholds.parallel_angle) + ROUNDING
     there = _off_line(first, subjects, anchors) <= thresholds.side_offset
     back = _off_line(second, anchors, subjects) <= thresholds.side_offset
     return square & there & back.T
@@ -152,6 +156,11 @@ def _along_front(
     subjects: Boxes3D, anchors: Boxes3D, fronts: Float[Tensor, "n 3"], thresholds: Thresholds
 ) -> Float[Tensor, "n m"]:
     """Cosine between each subject's front and the way to each anchor; NaN where there is none."""
+    if tuple(fronts.shape) != (len(subjects), 3):
+        raise ShapeError(
+            f"fronts: expected one a thing, of shape ({len(subjects)}, 3), got "
+            f"{tuple(fronts.shape)}; NaN stands for one that is not known"
+        )
     require_table(subjects, anchors, each=_BYTES)
     flat = fronts[:, None, :2].double()
     way = _ground(anchors)[None] - _ground(subjects)[:, None]
@@ -164,7 +173,7 @@ def _ground(boxes: Boxes3D) -> Float[Tensor, "n 2"]:
     return boxes.centers[:, :2].double()
 
 
-def _ways(boxes: Boxes3D) -> Float[Tensor, "n 2 2"]:
+def side_ways(boxes: Boxes3D) -> Float[Tensor, "n 2 2"]:
     """Unit directions of the two horizontal sides, seen from above."""
     _, axes = horizontal_sides(boxes)
     ways: Float[Tensor, "n 2 2"] = axes.double() / axes.double().norm(dim=2, keepdim=True)
@@ -175,11 +184,11 @@ def _long_way(boxes: Boxes3D, thresholds: Thresholds) -> Float[Tensor, "n 2"]:
     """Unit direction of the long side seen from above, NaN without one."""
     sides, _ = horizontal_sides(boxes)
     longest = sides.argmax(dim=1)[:, None, None].expand(-1, 1, 2)
-    way = _ways(boxes).gather(1, longest)[:, 0]
+    way = side_ways(boxes).gather(1, longest)[:, 0]
     return torch.where(has_long_side(boxes, thresholds=thresholds)[:, None], way, torch.nan)
 
 
-def _turn(
+def turn(
     a: Float[Tensor, "n 2"], b: Float[Tensor, "m 2"]
 ) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]:
     """Sine and cosine of the angle between two directions, without their signs."""

@@ -216,6 +216,17 @@ def test_views_that_are_neither_one_nor_one_an_anchor_are_refused(unchecked):
             relations.left_of(things, things, torch.ones(shape))
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (3, 3), (3,), (2, 2)])
+def test_fronts_that_are_not_one_a_thing_are_refused(unchecked, shape):
+    del unchecked
+    things = boxes((0, 0, 1, 1, 0), (3, 0, 1, 1, 0))
+
+    with pytest.raises(ShapeError, match=r"of shape \(2, 3\)"):
+        relations.facing(things, things, torch.ones(shape))
+    with pytest.raises(ShapeError, match=r"of shape \(2, 3\)"):
+        relations.opposite(things, things, torch.ones(2, 3), torch.ones(shape))
+
+
 def test_the_numbers_are_radians_and_metres():
     assert math.degrees(THRESHOLDS.facing_angle) == pytest.approx(45)
     assert math.degrees(THRESHOLDS.back_angle) == pytest.approx(135)
