@@ -9,7 +9,6 @@ cross nothing; a place adds the lines from where one stands at it.
 from __future__ import annotations
 
 import functools
-import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from shapely.geometry.polygon import orient
 from groundplane.core.errors import InputError
 from groundplane.spatial.free_space import FreeSpace, Place, Walker, free_space
 from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.rims import nearest_stretches, rim_of, shortest_lines
 
 __all__ = ["Blocked", "RouteFinder", "Walk", "route_finder", "shortest_walk"]
 
@@ -196,21 +196,25 @@ class RouteFinder:
     def _straight(self, start: Place, goal: Place) -> tuple[Points | None, bool]:
         """The shortest free line between two places, and whether no other way can be shorter."""
         here, there = self._standing(start), self._standing(goal)
+        shared = here.keys() & there.keys()
         lines = [
             shapely.shortest_line(
                 shapely.get_parts(here[k])[:, None], shapely.get_parts(there[k])[None]
             ).ravel()
-            for k in here.keys() & there.keys()
+            for k in shared
         ]
         found = np.concatenate([np.zeros(0, dtype=object), *lines])
         if not len(found):
             return None, True
-        lengths = shapely.length(found)
-        free = ~np.asarray(shapely.intersects(self._barrier, found), dtype=bool)
-        best = np.where(free, lengths, math.inf).argmin()
-        if not free[best]:
+        nearest = found[[shapely.length(found).argmin()]]
+        if not shapely.intersects(self._barrier, nearest)[0]:
+            return shapely.get_coordinates(nearest), True
+        rims = [shortest_lines(rim_of(here[k]), rim_of(there[k])) for k in shared]
+        found = np.concatenate([shapely.linestrings(np.stack(ends, axis=1)) for ends in rims])
+        found = found[~np.asarray(shapely.intersects(self._barrier, found), dtype=bool)]
+        if not len(found):
             return None, False
-        return shapely.get_coordinates(found[best]), bool(lengths[best] <= lengths.min())
+        return shapely.get_coordinates(found[shapely.length(found).argmin()]), False
 
     def _linked(self, place: Place) -> _Links:
         """The lines of a place; those of objects are kept."""
@@ -218,12 +222,13 @@ class RouteFinder:
             return self._links[place]
         found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
         for piece, spot in self._standing(place).items():
-            rows = np.flatnonzero(self._corners.piece == piece)
-            at = self._corners.at[rows]
-            ends = self._nearest(rows, spot)
-            seen = _touches(self._corners, rows, ends - at)
-            seen[seen] = self._is_free(at[seen], ends[seen])
-            found.append((rows[seen], ends[seen]))
+            corners = np.flatnonzero(self._corners.piece == piece)
+            rows, ends = nearest_stretches(rim_of(spot), self._corners.at[corners])
+            seen = _touches(self._corners, corners[rows], ends - self._corners.at[corners[rows]])
+            seen[seen] = self._is_free(self._corners.at[corners[rows[seen]]], ends[seen])
+            # The nearest that is seen of each corner: they come in that order.
+            rows, first = np.unique(rows[seen], return_index=True)
+            found.append((corners[rows], ends[seen][first]))
         empty = np.zeros(0, dtype=np.int64), np.zeros((0, 2))
         columns = zip(empty, *found, strict=True)
         corners, spots = (np.concatenate(column) for column in columns)
@@ -231,13 +236,6 @@ class RouteFinder:
         if isinstance(place, int):
             self._links[place] = links
         return links
-
-    def _nearest(self, rows: Int[np.ndarray, " m"], spot: BaseGeometry) -> Float[np.ndarray, "m 2"]:
-        """The point of a spot that is nearest to each corner."""
-        if isinstance(spot, shapely.Point):
-            return np.broadcast_to([spot.x, spot.y], (len(rows), 2))
-        lines = shapely.get_coordinates(shapely.shortest_line(self._points[rows], spot))
-        return lines.reshape(-1, 2, 2)[:, 1]
 
     def _standing(self, place: Place) -> dict[int, BaseGeometry]:
         """Where one stands at a place; of objects it is kept."""
@@ -256,10 +254,6 @@ class RouteFinder:
     @functools.cached_property
     def _barrier(self) -> BaseGeometry:
         return self.space.barrier(_GRAZE)
-
-    @functools.cached_property
-    def _points(self) -> NDArray[np.object_]:
-        return np.asarray(shapely.points(self._corners.at), dtype=object)
 
     @functools.cached_property
     def _walls(self) -> BaseGeometry:

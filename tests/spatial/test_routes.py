@@ -180,6 +180,20 @@ def test_way_between_things_starts_and_ends_at_their_rims():
     assert way.points[0][0] == pytest.approx(1.3, abs=2e-3)
 
 
+def post_at_a_wall():
+    """Where one stands at the post is a C round it, whose lower arm the wall hides."""
+    scene = SceneBuilder().room([(0, 0), (4, 0), (4, 4), (0, 4)])
+    scene.add("post", at=(1, 2, 0.5), size=(0.3, 0.8, 1))
+    scene.add("wall", at=(1.7, 2, 0.5), size=(1.4, 0.1, 1), yaw=-25)
+    return scene.build()
+
+
+@pytest.mark.parametrize("start", [(2.5, 2.0), (2.6, 1.9)], ids=["straight", "bent"])
+def test_way_ends_at_the_nearest_place_that_it_reaches(start):
+    finder = route_finder(post_at_a_wall(), Walker())
+    check_against_grid(finder.space, start, 0, finder.walk(start, 0))
+
+
 def test_thing_that_is_walked_over_does_not_bend_the_way():
     rug = parlour().add("rug", at=(3, 3.4, 0.01), size=(4, 1, 0.02))
 
