@@ -3,7 +3,7 @@
 | relations | probability |
 |---|---|
 | `CLOSED_FORMS`: left, right, in front, behind | exact: linear in the boxes |
-| `SHRUNK`: taller, shorter, longer | closed form; how alike things are is learned from all pairs |
+| `SHRUNK`: taller, shorter, longer, same size, parallel, ... | closed form; how alike is learned |
 | `FIRST_ORDER`: touches, near, within, far, bigger, smaller | closed form, taken as linear |
 | `SAMPLED`: all others | share of `SAMPLES` sampled worlds in which the relation holds |
 
@@ -23,6 +23,12 @@ from groundplane.core.errors import InputError
 from groundplane.spatial import relations
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.definitions import DEFINITIONS
+from groundplane.spatial.likeness import (
+    aligned_chance,
+    parallel_chance,
+    perpendicular_chance,
+    same_size_chance,
+)
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.scene import check_pairs
 from groundplane.spatial.shrinkage import positive_chance
@@ -45,7 +51,9 @@ SEED = 0
 # What these compare is linear in the boxes: centres along a direction.
 CLOSED_FORMS = relations.VIEWER_RELATIONS
 # Things of a kind are alike, and how alike is learned from all pairs together.
-SHRUNK = ("taller", "shorter", "longer")
+SHRUNK = (
+    "taller", "shorter", "longer", "same_size", "parallel", "perpendicular", "aligned_with",
+)  # fmt: skip
 # Noise added once more would lengthen gaps that it has lengthened already (docs/error-bars.md).
 FIRST_ORDER = ("touches", "near", "within", "far", "bigger", "smaller")
 SAMPLED = tuple(
@@ -54,6 +62,10 @@ SAMPLED = tuple(
     if found.arity == 2 and found.frame in ("none", "world")
     if name not in (*CLOSED_FORMS, *SHRUNK, *FIRST_ORDER)
 )
+_ALIKE = {
+    "same_size": same_size_chance, "parallel": parallel_chance,
+    "perpendicular": perpendicular_chance, "aligned_with": aligned_chance,
+}  # fmt: skip
 Measured = Callable[[Boxes3D], tuple[Tensor, Tensor]]
 # A sampled side is never shorter than this, metres: the truth is positive.
 _LEAST_SIDE = 1e-3
@@ -136,7 +148,9 @@ def relation_probability(
         return relation_probability(inverse, anchors, subjects).T
     if name == "bigger":
         return _chance(*_differences(_volume, subjects, anchors))
-    if name in SHRUNK:
+    if name in _ALIKE and not _is_exact(subjects, anchors):
+        return _ALIKE[name](subjects, anchors, thresholds)
+    if name in ("taller", "longer"):
         return _more_chance(_height if name == "taller" else _longest, subjects, anchors)
     if name in FIRST_ORDER:
         limits = {
@@ -249,14 +263,17 @@ def _share_of_worlds(
     """The share of the sampled worlds in which a relation holds."""
     holds, n = DEFINITIONS[name].function, len(subjects)
     total = subjects.centers.new_zeros(n, len(anchors))
-    exact = subjects.covariance is None and anchors.covariance is None
-    if exact or not total.numel():
+    if _is_exact(subjects, anchors) or not total.numel():
         return torch.add(total, holds(subjects, anchors, thresholds=thresholds))
     same = subjects is anchors
     for world in sampled_worlds(subjects if same else _joined(subjects, anchors), seed=seed):
         first, other = (world, world) if same else (_part(world, 0, n), _part(world, n, None))
         total += holds(first, other, thresholds=thresholds)
     return torch.div(total, SAMPLES)
+
+
+def _is_exact(a: Boxes3D, b: Boxes3D) -> bool:
+    return a.covariance is None and b.covariance is None
 
 
 def _root(boxes: Boxes3D) -> Float[Tensor, "n 6 6"]:

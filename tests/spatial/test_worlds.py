@@ -165,7 +165,7 @@ class TestProbabilities:
         assert answer.probability == pytest.approx(0.525, abs=0.01)
         assert answer.runner_up.value is True
         assert answer.runner_up.probability == pytest.approx(1 - answer.probability)
-        assert "to first order" in answer.steps[-1].detail
+        assert "closed form" in answer.steps[-1].detail
 
     def test_the_thresholds_of_the_resolver_count(self):
         border = scene(lamp=(1.71, 0, 0.5)).with_noise(0.1)
