@@ -48,9 +48,12 @@ class Sight:
         viewer: Where one stands.
         target: What is looked at.
         tell: What is asked: whether any of it is `seen`, whether it is `hidden` whole, whether
-            anything hides a part of it (`obstructed`), or what hides most of it (`blocker`).
+            anything hides a part of it (`obstructed`), what hides most of it (`blocker`), or how
+            much of it is in sight (`share`, percent).
+        by: What might hide it; None for anything. Only for `obstructed`.
     """
 
     viewer: SetExpression
     target: SetExpression
-    tell: Literal["seen", "hidden", "obstructed", "blocker"] = "seen"
+    tell: Literal["seen", "hidden", "obstructed", "blocker", "share"] = "seen"
+    by: SetExpression | None = None

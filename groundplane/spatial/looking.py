@@ -6,13 +6,14 @@ above the floor over its middle. Boxes are opaque (`groundplane.spatial.visibili
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundplane.spatial import visibility
 from groundplane.spatial.scene import MapScene, Scene, UnsupportedError, check_pairs
 
-__all__ = ["ASSUMED", "VISIBLE", "look_from", "seen_from"]
+__all__ = ["ASSUMED", "VISIBLE", "look_from", "look_without", "seen_from"]
 
 VISIBLE = "visible_from"
 ASSUMED = (
@@ -51,6 +52,25 @@ def look_from(
         )
     boxes = scene.map.objects
     return visibility.sight(_eyes(scene, viewers), boxes, targets=targets, at=viewers)
+
+
+def look_without(scene: Scene, target: int, viewer: int, removed: int) -> float:
+    """The share of a target in sight of who stands at a viewer, with one box out of the way.
+
+    Raises:
+        UnsupportedError: If the scene is a photo or has no metres.
+    """
+    seen = look_from(scene, torch.tensor([target]), torch.tensor([viewer]))
+    if not isinstance(scene, MapScene) or removed in (target, viewer):
+        return float(seen.share[0, 0])
+    boxes = scene.map.objects
+    kept = torch.tensor([row for row in range(len(boxes)) if row != removed])
+    at = int((kept == viewer).nonzero()[0, 0])
+    found = visibility.sight(
+        _eyes(scene, torch.tensor([viewer])), boxes[kept],
+        targets=(kept == target).nonzero()[0], at=torch.tensor([at]),
+    )  # fmt: skip
+    return float(found.share[0, 0])
 
 
 def _eyes(scene: MapScene, viewers: Int[Tensor, " n"]) -> Float[Tensor, "n 3"]:

@@ -112,7 +112,7 @@ def relation_words(relation: str, *, limit: float | None = None) -> str:
         ('left of', 'within 2 m of')
     """
     if relation in ("within", "beyond"):
-        return f"{'within' if relation == 'within' else 'more than'} {limit:g} m " + (
+        return f"{'within' if relation == 'within' else 'more than'} {limit:.4g} m " + (
             "of" if relation == "within" else "from"
         )
     return _RELATIONS.get(relation, relation.replace("_", " "))

@@ -159,7 +159,14 @@ def sight_pieces(node: Sight, answer: Answer) -> tuple[Piece, ...]:
         thing = _named(str(answer.value))
         told = f" hides {target} from {viewer}: {share}{assumed}."
         return (Piece(_capital(thing), answer.evidence[:1]), Piece(told))
+    if node.tell == "share":
+        amount = format_number(float(str(answer.value)), answer.unit)
+        told = f" of {target} is in sight from {viewer}: {share}{assumed}."
+        return (Piece(amount), Piece(told, answer.evidence[1:2]))
     lead = "Yes, " if answer.value else "No, "
+    if node.by is not None:
+        verb = "hides a part of" if answer.value else "does not hide"
+        return (Piece(f"{lead}{the(node.by)} {verb} {target} from {viewer}: {share}{assumed}."),)
     if node.tell == "obstructed":
         what = "something is" if answer.value else "nothing is"
         middle = f"{what} in the way from {viewer} to {target}"

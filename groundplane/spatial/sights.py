@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundplane.core.answer import Answer, FrameOfReference, Status, Step, Value
 from groundplane.core.pair_queries import Sight
 from groundplane.spatial.found import Found, StopError
-from groundplane.spatial.looking import ASSUMED, look_from
+from groundplane.spatial.looking import ASSUMED, look_from, look_without
 from groundplane.spatial.scene import check_pairs
 from groundplane.spatial.sets import SetSolver
 
@@ -36,7 +37,10 @@ def sight_answer(finder: SetSolver, node: Sight) -> Answer:
     """
     viewer, target = finder.find(node.viewer), finder.find(node.target)
     looks = _looks(finder, viewer, target)
-    values = [_value(finder, node, look) for look in looks]
+    if node.by is not None:
+        values = _hidden_by(finder, finder.find(node.by), looks)
+    else:
+        values = [_value(finder, node, look) for look in looks]
     split = len(set(values)) > 1
     look = looks[0]
     seen = f"{100 * look.share:.0f} % of {_named(finder, look.target)} is in sight"
@@ -44,6 +48,7 @@ def sight_answer(finder: SetSolver, node: Sight) -> Answer:
     notes = [*viewer.notes, *target.notes, *_several(finder, (viewer, target), split=split)]
     return Answer(
         value=None if split else values[0],
+        unit="%" if node.tell == "share" and not split else None,
         status=Status.AMBIGUOUS if split or viewer.open or target.open else Status.ANSWERED,
         evidence=finder.ids(_evidence(node, look)),
         frame=FrameOfReference(
@@ -73,9 +78,30 @@ def _looks(finder: SetSolver, viewer: Found, target: Found) -> list[_Look]:
     return looks
 
 
+def _hidden_by(finder: SetSolver, hiding: Found, looks: Sequence[_Look]) -> list[Value]:
+    """Whether more would be in sight without a thing, of each look."""
+    if not len(hiding):
+        raise hiding.missing()
+    if len(hiding) > 1:
+        names = finder.names(hiding.index.tolist())
+        raise StopError(
+            Status.AMBIGUOUS, f"there are {len(hiding)} of {hiding.name!r} ({names}); say which"
+        )
+    shares = [
+        look_without(finder.scene, look.target, look.viewer, int(hiding.index[0])) for look in looks
+    ]
+    finder.basis[int(hiding.index[0])] = None
+    return [
+        look.share < _WHOLE and share > look.share
+        for look, share in zip(looks, shares, strict=True)
+    ]
+
+
 def _value(finder: SetSolver, node: Sight, look: _Look) -> Value:
     if node.tell == "seen":
         return look.share > 0
+    if node.tell == "share":
+        return 100 * look.share
     if node.tell == "hidden":
         return look.share == 0
     hides = look.blocker >= 0 and look.share < _WHOLE

@@ -24,8 +24,8 @@ UNIT_WORDS = {
     "m": "m", "cm": "cm", "mm": "mm", "ft": "feet", "in": "inches", "px": "pixels",
     "m2": "m²", "cm2": "cm²", "ft2": "square feet", "px2": "square pixels",
     "yd": "yards", "m3": "m³", "cm3": "cm³", "l": "litres", "ft3": "cubic feet",
-    "in3": "cubic inches", "times": "times", "px3": "cubic pixels", "map_unit": "map units",
-    "map_unit2": "square map units", "map_unit3": "cubic map units",
+    "in3": "cubic inches", "times": "times", "%": "%", "px3": "cubic pixels",
+    "map_unit": "map units", "map_unit2": "square map units", "map_unit3": "cubic map units",
 }  # fmt: skip
 # As people write them.
 UNIT_NAMES = (
@@ -97,6 +97,7 @@ def format_number(value: float, unit: str | None) -> str:
         "in": 1,
         "ft": 1,
         "l": 0,
+        "%": 0,
         "cm3": 0,
         "in3": 0,
         "ft3": 1,

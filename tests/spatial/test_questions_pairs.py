@@ -91,6 +91,23 @@ ROWS = [
      f"sight(viewer={SOFA}, target={TV}, tell='blocker')"),
     ("anything in the way", "Does anything block the view of the tv from the sofa?",
      f"sight(viewer={SOFA}, target={TV}, tell='obstructed')"),
+    ("is it in the way", "Does the bed block the view from the sofa to the tv?",
+     f"sight(viewer={SOFA}, target={TV}, tell='obstructed', by={BED})"),
+    ("is it in the way", "Is my view of the tv from the sofa blocked by the bed?",
+     f"sight(viewer={SOFA}, target={TV}, tell='obstructed', by={BED})"),
+    ("how much of it", "How much of the tv can I see from the sofa?",
+     f"sight(viewer={SOFA}, target={TV}, tell='share')"),
+    ("is the room so big", "Is the room bigger than 40 square metres?",
+     "compare(left=measure(name='room_area'), operator='more', right=quantity(40.0, 'm2'))"),
+    ("times", "By what factor is the sofa taller than the bed?",
+     f"difference(left={height(SOFA)}, right={height(BED)}, tell='ratio')"),
+    ("is it twice as tall", "Is the sofa twice the height of the bed?",
+     (f"compare(left=difference(left={height(SOFA)}, right={height(BED)}, tell='ratio'), "
+      "operator='more', right=quantity(1.999999996, 'times'))")),
+    ("more or fewer", "Are there more chairs near the tv than near the bed?",
+     (f"compare(left=count(relate(source=select('chairs'), relation='near', anchor={TV})), "
+      "operator='more', right=count(relate(source=select('chairs'), relation='near', "
+      f"anchor={BED})))")),
     ("hidden", "Is the tv hidden from the sofa?",
      f"sight(viewer={SOFA}, target={TV}, tell='hidden')"),
     ("hidden", "Is the view from the sofa to the tv blocked?",

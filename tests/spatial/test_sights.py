@@ -63,6 +63,25 @@ def test_of_what_is_half_behind_a_wall_half_is_told():
     assert 35 <= percent <= 65
 
 
+def test_one_thing_may_be_asked_to_be_in_the_way():
+    def by(scene, thing):
+        query = Sight(
+            viewer=Unique(Select("stool")), target=Unique(Select("tv")), tell="obstructed",
+            by=Unique(Select(thing)),
+        )  # fmt: skip
+        return Solver(MapScene(scene)).solve(query)
+
+    assert by(room(), "wall").value is True
+    assert by(room(), "cat").value is False
+    assert by(room(wall=None), "cat").value is False
+    assert by(room(), "piano").status is Status.UNKNOWN_OBJECT
+
+
+def test_the_share_in_sight_is_in_percent():
+    assert (look(room(), "share").value, look(room(), "share").unit) == (0, "%")
+    assert look(room(wall=None), "share").value == pytest.approx(100)
+
+
 def test_the_answer_says_whose_eyes_they_are():
     frame = look(room()).frame
 

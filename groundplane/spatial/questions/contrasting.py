@@ -140,6 +140,17 @@ def _over(slots: Slots, context: Context) -> Expression:
     return _limited(Measure(name=name, of=(thing,)), quantity, bound)
 
 
+def _room_over(slots: Slots, context: Context) -> Expression:
+    del context
+    bound = slots.get("bound") or {"bigger": "over", "larger": "over", "smaller": "under"}.get(
+        slots["more"]
+    )
+    quantity = read_quantity(slots["quantity"])
+    if bound is None or not quantity.unit.endswith("2"):
+        raise PhraseError("a room is held against an area")
+    return _limited(Measure(name="room_area"), quantity, bound)
+
+
 CONTRASTING: tuple[Form, ...] = (
     make_form(
         "how much closer", "How much closer is the sofa to the tv than to the door?", _closer,
@@ -172,6 +183,7 @@ CONTRASTING: tuple[Form, ...] = (
         rf"how many times {_MORE} (?:is|are) {{a}} than {{b}}{_HELD}",
         rf"how many times (?:is|are) {{a}} {_MORE} than {{b}}{_HELD}",
         rf"how many times (?:is|are) {{a}} as {_AS} as {{b}}{_HELD}",
+        rf"by (?:what|which) factor (?:is|are) {{a}} {_MORE} than {{b}}{_HELD}",
         rf"how many times as {_AS} as {{b}} (?:is|are) {{a}}",
         rf"how many times as {_AS} (?:is|are) {{a}} as {{b}}",
         rf"(?:what is )?(?:the )?ratio (?:of|between) (?:the )?{_NOUN}s? of {{a}} (?:to|and) (?:that|the (?:\w+)) of {{b}}",
@@ -188,6 +200,7 @@ CONTRASTING: tuple[Form, ...] = (
     make_form(
         "is it twice as tall", "Is the bookshelf at least twice as tall as the sofa?", _times_over,
         rf"(?:is|are) {{a}} (?:{_BOUND} )?{_TIMES} as {_AS} as {{b}}{_HELD}",
+        rf"(?:is|are) {{a}} (?:{_BOUND} )?{_TIMES} the {_NOUN} of {{b}}",
         rf"(?:is|are) {{a}} (?:{_BOUND} )?{_TIMES} as far (?:away )?from {{b}} as (?:(?P<to>from) )?{{c}}{_HELD}",
     ),
     make_form(
@@ -196,6 +209,11 @@ CONTRASTING: tuple[Form, ...] = (
         rf"(?:is|are) {{a}} (?:{_BOUND} )?{QUANTITY} {_MORE} than {{b}}{_HELD}",
         rf"(?:is|are) {{a}} (?:{_BOUND} )?{QUANTITY} {_FARTHER} (?:to|from) {{b}} than "
         rf"(?:(?P<to>to|from) )?{{c}}{_HELD}",
+    ),
+    make_form(
+        "is the room so big", "Is the room bigger than 20 square metres?", _room_over,
+        rf"(?:is|are) <ROOM> {_MORE} than {QUANTITY}",
+        rf"(?:is|are) <ROOM> {_BOUND} {QUANTITY}(?: (?:big|large))?",
     ),
     make_form(
         "is it so tall", "Is the refrigerator over 5 feet tall?", _over,

@@ -80,9 +80,14 @@ def _list_all(slots: Slots, context: Context) -> Expression:
 
 
 def _more_than(slots: Slots, context: Context) -> Expression:
-    del context
     left = Count(read_phrase("all " + slots["a"]))
-    right = Count(read_phrase("all " + slots["b"]))
+    first, second = find_relation(slots["a"]), find_relation(slots["b"])
+    if first is not None and second is not None and second.start == 0:
+        # `more chairs near the table than near the sofa`: both counts are of chairs.
+        subject = read_phrase("all " + slots["a"][: first.start].strip())
+        right = Count(read_related(subject, slots["b"], context))
+    else:
+        right = Count(read_phrase("all " + slots["b"]))
     if slots["more"] == "as many":
         return Compare(left=left, operator="equal", right=right)
     return Compare(left=left, operator="more" if slots["more"] == "more" else "fewer", right=right)

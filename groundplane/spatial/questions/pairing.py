@@ -82,7 +82,7 @@ def _mutual_form(name: str, wording: str) -> Form:
 PAIRING: tuple[Form, ...] = (
     make_form(
         "which two", "Which two chairs are closest to each other?", _pair,
-        rf"(?:which|what) {_TWO} {{a}} (?:are|is|stand|lie|sit) (?:the )?{_WHICH}{_OTHER}",
+        rf"(?:which|what) {_TWO} {{a}} (?:are|is|stand|lie|sit) (?:the )?{_WHICH}{_OTHER}<SCOPE>",
         rf"(?:which|what) {{a}} (?:are|stand|lie|sit) (?:the )?{_WHICH} (?:together|apart|"
         r"(?:to|from) (?:each other|one another))",
         rf"(?:of|among|out of) (?:all )?{{a}},? (?:which|what) (?:two|pair) (?:is|are|stand|lie|sit) "
@@ -95,6 +95,8 @@ PAIRING: tuple[Form, ...] = (
         rf"(?:what is |how (?:big|large|long|great) is )?(?:the )?(?:{_LEAST}|(?P<most>{_MOST})) {_GAP} "
         rf"between (?:any |the |some )?(?:two|2|pair of) (?:of the )?{{a}}",
         rf"how far apart are (?:the )?two {_WHICH} {{a}}",
+        rf"(?:what |how )?(?:much |big |is )*(?:the |a )?{_GAP} (?:is there |is |lies )?between (?:the )?"
+        rf"two {_WHICH} {{a}}",
         rf"how far apart are (?:the )?{_WHICH} two {{a}}",
         rf"how far apart are (?:the )?two {{a}} (?:that are |which are )?(?:the )?{_WHICH}{_OTHER}",
     ),

@@ -31,7 +31,7 @@ _SIDE = r"(?:on|to|at|towards?|in|off to) "
 # What people write for a relation; longer wordings first. `None` as anchor: the viewer.
 RELATIONS: tuple[tuple[str, str], ...] = (
     ("facing_away", r"(?:facing|faces?|turned|looking) away from|with (?:its|the|their) back to(?:wards?)?"),
-    ("facing", r"facing(?: towards?)?|faces?(?= (?:the|a|an|my|towards?) )(?: towards?)?|(?:turned|oriented|pointing|points) (?:to|at|towards?)"),
+    ("facing", r"facing(?: towards?)?|faces?(?= (?:the|a|an|my|towards?) )(?: towards?)?|(?:turned|oriented|pointing|points) (?:to|at|towards?)|looks? (?:at|towards?)"),
     ("opposite", r"(?:directly |right |just )?(?:opposite (?:to|from|of)|opposite(?= (?:the|a|an|my) )|"
                  r"across from|face to face with)"),
     ("aligned_with", r"(?:aligned|lined up|in line|in a line) with"),
@@ -49,7 +49,7 @@ RELATIONS: tuple[tuple[str, str], ...] = (
                  + _SIDE + r"right(?: hand)?(?: side)? of"),
     ("in_front_of", r"(?:directly |right |just )?(?:in front|to the front|at the front|ahead) of"),
     ("behind", r"(?:directly |right |just )?(?:behind|in back of|(?:at|to) the (?:back|rear) of|beyond)"),
-    ("between", r"(?:in )?between"),
+    ("between", r"(?:in )?between|in the middle (?:of|between)(?= .+ and )"),
     ("next_to", r"(?:(?:directly|right|just|immediately) )?(?:next to|beside|alongside|"
                 r"adjacent to|(?:by|at) the side of|bordering|neighbou?ring)|right by"),
     ("near", r"(?:very |quite )?(?:close to|near to|nearby|near|around|in the vicinity of|by|"

@@ -22,6 +22,14 @@ _RULES: tuple[tuple[str, str], ...] = (
      r"how far apart are \1"),
     (rf"\ban? (\d+(?:\.\d+)? ?{_LENGTH}) wide ({MOVERS})\b", r"a \2 \1 wide"),
     (r"^are (?!all\b)(.+?) all ", r"are all \1 "),
+    (r"^do (?!all\b)(.+?) all (?=face|touch|stand|lie)", r"do all \1 "),
+    (r"^(how many|which) (.+?) (?:do|does) not face\b", r"\1 \2 are not facing"),
+    (r"^(how many|which) (.+?) (?:do|does) not touch\b", r"\1 \2 are not touching"),
+    (r"^is it (on|in|under|near|next to|behind|beside) (.+?) that (.+?) (?:stands?|is|are|lies?|sits?)$",
+     r"is \3 \1 \2"),
+    (r"^([\w ]+?) in here,? yes or no$", r"is there a \1"),
+    (r"^where (?:exactly )?(is|are) (.+?)[:,] (left or right .+)$", r"\1 \2 \3"),
+    (r"^how many [\w ]+, (?:i\.? ?e\.?|that is|namely|meaning),? ([\w ]+), ", r"how many \1 "),
     (r"^(is|are) not there ", r"\1 there "),
     (r"^((?:on|under|underneath|below|above|behind|near|beside|next to|inside|in front of) .+?),? "
      r"what (?:is|are|do (?:you|i) see)(?: there)?$", r"what is \1"),
@@ -68,6 +76,8 @@ _RULES: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 _COMPILED = tuple((re.compile(pattern), form) for pattern, form in _RULES)
 _FILLERS = (
+    (r"\bhigher (?:up )?in (?:the|this) (?:picture|image|photo|photograph|shot) than\b", "above"),
+    (r"\blower (?:down )?in (?:the|this) (?:picture|image|photo|photograph|shot) than\b", "below"),
     (r"\b(?:in|on|of) (?:the|this) (?:picture|image|photo|photograph|shot|scene|video)\b", " "),
     (r"\b(?:anywhere|over here|for me|from here|in here|exactly|roughly|approximately|about|"
      r"actually|really|please|overall|in total|all in all|at all|ever|"

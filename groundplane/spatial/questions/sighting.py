@@ -13,8 +13,8 @@ __all__ = ["SIGHTING"]
 _WHO = r"(?:i|we|you|one|somebody|someone|anybody|anyone|a person|people)"
 _HERE = ("here", "there", "me", "my place", "where i am", "where i stand", "that spot")
 _STANDING = (
-    r"(?:(?:when|if|while) (?:i|we|you|one) (?:am |are |is )?(?:stand|standing|sit|sitting|am|are|is)|"
-    r"standing|sitting) (?:at|by|on|near|beside|next to|in front of)"
+    r"(?:(?:when|if|while) (?:i|we|you|one) (?:am |are |is )?(?:stand|standing|sit|sitting|lie|lying|am|are|is)|"
+    r"(?:while )?(?:standing|sitting|lying)) (?:in|at|by|on|near|beside|next to|in front of)"
 )
 _FROM = rf"(?:from|,? ?{_STANDING}|seen from)"
 _CAN = rf"(?:can|could|do|does|would|will|may|might) {_WHO}(?: be able to| still| really)* (?:see|spot|make out)"
@@ -60,6 +60,13 @@ def _in_the_way(slots: Slots, context: Context) -> Expression:
     if looks is None or looks.origin is None or looks.turn:
         raise PhraseError("it is not said who looks from where")
     return Sight(viewer=looks.origin, target=looks.facing, tell="blocker")
+
+
+def _by(slots: Slots, context: Context) -> Expression:
+    viewer, target, by = _place(slots["a"], context), *(read_phrase(slots[k]) for k in "bc")
+    if not isinstance(target, Unique) or not isinstance(by, Unique):
+        raise PhraseError("which of several is meant is not clear")
+    return Sight(viewer=viewer, target=target, tell="obstructed", by=by)
 
 
 def _in_view(source: SetExpression, viewer: SetExpression) -> SetExpression:
@@ -114,6 +121,17 @@ SIGHTING: tuple[Form, ...] = (
         *_both(rf"{_SOME} {_BLOCKS} {_VIEW}"),
         *_both(rf"{_SOME} {_BLOCKING} {_VIEW}"),
         *_both(rf"is there anything (?:that )?(?:{_BLOCKS}|{_BLOCKING}) {_VIEW}"),
+    ),
+    make_form(
+        "is it in the way", "Does the plant block the view from the sofa to the tv?", _by,
+        *_both(rf"(?:does|do|is|are) {{c}} (?:{_BLOCKS}|{_BLOCKING}) {_VIEW}"),
+        *_both(rf"is {_VIEW}", r" (?:blocked|obstructed|hidden|interrupted) by {c}"),
+        rf"(?:does|do|is|are) {{c}} (?:{_BLOCKS}|{_BLOCKING}) {{b}} (?:from (?:view|sight) )?{_FROM} {{a}}",
+    ),
+    make_form(
+        "how much of it", "How much of the plant can I see from the sofa?", _sight("share"),
+        rf"how much of {{b}} {_CAN} {_FROM} {{a}}",
+        rf"how much of {{b}} (?:is|are|can be) {_SEEN} {_FROM} {{a}}",
     ),
     make_form(
         "hidden", "Is the washer hidden from the bed?", _sight("hidden"),
