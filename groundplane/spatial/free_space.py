@@ -108,6 +108,16 @@ class FreeSpace:
     ground: BaseGeometry = field(repr=False)
 
     @property
+    def assumption(self) -> str:
+        """What is taken for the room where its outline is not stated; empty where it is."""
+        if self.stated:
+            return ""
+        reach = f"{self.walker.margin:g} m beyond the objects"
+        return (
+            f"the room's outline is not stated: the floor is taken to reach {reach}, without walls"
+        )
+
+    @property
     def error(self) -> float:
         """How much nearer than its radius the walker may come to a corner, metres.
 

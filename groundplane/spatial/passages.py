@@ -38,9 +38,7 @@ def passage_answer(finder: SetSolver, node: Way, ends: tuple[Found, Found]) -> A
     number = Number(value=width, unit="m", evidence=(start, goal))
     value, unit, _ = in_unit(finder, number, node.unit)
     finder.steps.append(Step(name="passage", detail=f"no walker wider than {width:.3f} m gets by"))
-    notes = [note for found in ends for note in found.notes]
-    if not space.stated:
-        notes.append("the room's outline is not stated, so no walls are known")
+    notes = [*(note for found in ends for note in found.notes), space.assumption]
     return Answer(
         value=value,
         unit=unit,
@@ -48,7 +46,7 @@ def passage_answer(finder: SetSolver, node: Way, ends: tuple[Found, Found]) -> A
         evidence=finder.ids([start, goal]),
         measure="width of the narrowest passage on the widest way between where one stands at the "
         "one and where one stands at the other, to 5 mm",
-        note="; ".join(notes),
+        note="; ".join(filter(None, notes)),
     )
 
 

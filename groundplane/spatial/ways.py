@@ -128,7 +128,7 @@ def _answer(asked: _Asked, walk: Walk, space: FreeSpace) -> Answer:
         evidence=finder.ids([*ends, *(marks if node.tell == "steps" else ())]),
         frame=_frame(finder, walk, directions) if node.tell == "steps" else None,
         measure=_measure(space, walk),
-        note="; ".join([*asked.notes, *_far(space, walk), *_unknown(space)]),
+        note="; ".join(filter(None, [*asked.notes, *_far(space, walk), space.assumption])),
         path=tuple((float(x), float(y)) for x, y in walk.points.tolist()),
     )
 
@@ -167,14 +167,6 @@ def _frame(finder: SetSolver, walk: Walk, directions: Directions) -> FrameOfRefe
     )  # fmt: skip
 
 
-def _unknown(space: FreeSpace) -> list[str]:
-    if space.stated:
-        return []
-    reach = f"{space.walker.margin:g} m beyond the objects"
-    told = f"the room's outline is not stated: the floor is taken to reach {reach}, without walls"
-    return [told]
-
-
 def _far(space: FreeSpace, walk: Walk) -> list[str]:
     """Where one cannot get near."""
     ends = zip((walk.start, walk.goal), (walk.points[0], walk.points[-1]), strict=True)
@@ -194,7 +186,7 @@ def _no_way(asked: _Asked, way: Blocked) -> Answer:
         status=asked.status,
         evidence=asked.finder.ids([*ends, *way.blockers]),
         measure=f"ways of somebody {2 * way.space.walker.radius:.2f} m wide",
-        note="; ".join([*asked.notes, _why(way), *_unknown(way.space)]),
+        note="; ".join(filter(None, [*asked.notes, _why(way), way.space.assumption])),
     )
 
 

@@ -84,3 +84,11 @@ def test_a_noisy_map_gives_the_width_an_interval():
     # The end of the wall moves by 5 cm: 8 cm to either side with 90 %, of 40 worlds.
     assert low == pytest.approx(0.72, abs=0.04)
     assert high == pytest.approx(0.88, abs=0.04)
+
+
+def test_what_is_taken_for_an_unstated_room_is_told():
+    builder = SceneBuilder().add("bench", at=(0, 0, 0.2), size=(1, 0.4, 0.4))
+    scene = builder.add("desk", at=(4, 0, 0.4), size=(1, 0.6, 0.8)).build()
+
+    assert "taken to reach 1 m beyond the objects" in width(scene).note
+    assert not width(room()).note
