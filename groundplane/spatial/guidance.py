@@ -19,7 +19,16 @@ from shapely.geometry.base import BaseGeometry
 from groundplane.spatial.free_space import FreeSpace, Place
 from groundplane.spatial.routes import Walk
 
-__all__ = ["Directions", "Leg", "directions_of", "named", "passed_by", "told", "turn_word"]
+__all__ = [
+    "Directions",
+    "Leg",
+    "directions_of",
+    "heading_words",
+    "named",
+    "passed_by",
+    "told",
+    "turn_word",
+]
 
 Turn = Literal["left", "right", "back"]
 
@@ -128,11 +137,14 @@ def told(space: FreeSpace, walk: Walk, directions: Directions) -> tuple[str, ...
     if directions.facing is not None:
         steps = [f"{start} facing {_the(names, directions.facing)}"]
     else:
-        degrees = math.degrees(directions.heading) % 360
-        steps = [f"{start} heading {degrees:.0f} degrees counter-clockwise from the x axis"]
+        steps = [f"{start} {heading_words(directions.heading)}"]
+    mark: int | None = None
     for leg in directions.legs:
+        # Who is told to turn back, and not round what, goes back the way they came.
+        around = f" round {_the(names, mark)}" if leg.turn == "back" and mark is not None else ""
+        mark = leg.until
         if leg.turn is not None:
-            steps.append(f"turn {leg.turn}")
+            steps.append(f"turn {leg.turn}{around}")
         end = "" if leg.until is None else f" until {_the(names, leg.until)}"
         steps.append(f"go forward {leg.length:.2f} m{end}")
     return tuple(steps)
@@ -149,6 +161,16 @@ def passed_by(space: FreeSpace, walk: Walk) -> tuple[int, ...]:
     near = shapely.distance(shapes, line) <= space.walker.radius + _BESIDE
     places = shapely.line_locate_point(line, shapely.centroid(shapes[near]))
     return tuple(marks[near][places.argsort(kind="stable")].tolist())
+
+
+def heading_words(heading: float) -> str:
+    """A heading that is given in radians counter-clockwise from the x axis.
+
+    Examples:
+        >>> heading_words(-math.pi / 2)
+        'heading 270 degrees counter-clockwise from the x axis'
+    """
+    return f"heading {round(math.degrees(heading)) % 360} degrees counter-clockwise from the x axis"
 
 
 def named(name: str) -> str:

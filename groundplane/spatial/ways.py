@@ -12,7 +12,14 @@ from groundplane.core.errors import InputError
 from groundplane.core.queries import Way
 from groundplane.spatial.found import Found, StopError
 from groundplane.spatial.free_space import FreeSpace, Place, Walker
-from groundplane.spatial.guidance import Directions, directions_of, named, passed_by, told
+from groundplane.spatial.guidance import (
+    Directions,
+    directions_of,
+    heading_words,
+    named,
+    passed_by,
+    told,
+)
 from groundplane.spatial.passages import passage_answer
 from groundplane.spatial.routes import Blocked, RouteFinder, Walk, route_finder
 from groundplane.spatial.scene import MapScene, UnsupportedError
@@ -157,13 +164,16 @@ def _measure(space: FreeSpace, walk: Walk) -> str:
 
 def _frame(finder: SetSolver, walk: Walk, directions: Directions) -> FrameOfReference | None:
     """Whose left and right the turns are."""
-    if directions.facing is None or not isinstance(walk.start, int):
-        return None
     names, ids = finder.scene.names, finder.scene.ids
+    if directions.heading is None or not isinstance(walk.start, int):
+        return None
+    whose = f"the walker's own left and right, from {names[walk.start]}"
+    if directions.facing is None:
+        text = f"{whose} on, {heading_words(directions.heading)}"
+        return FrameOfReference(kind="world", text=text)
     return FrameOfReference(
         kind="viewpoint", origin=ids[walk.start], facing=ids[directions.facing],
-        text=f"the walker's own left and right, from {names[walk.start]} facing "
-        f"{names[directions.facing]} on",
+        text=f"{whose} facing {names[directions.facing]} on",
     )  # fmt: skip
 
 

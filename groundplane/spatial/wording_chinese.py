@@ -62,6 +62,7 @@ _STEPS = (
     ),
     (re.compile(r"go forward ([\d.]+) m until (.+)"), "向前走{0}米到{1}"),
     (re.compile(r"go forward ([\d.]+) m"), "向前走{0}米"),
+    (re.compile(r"turn back round (.+)"), "绕过{0}掉头"),
 )
 _TURNS = {"turn left": "左转", "turn right": "右转", "turn back": "向后转"}
 _RELATIONS = {

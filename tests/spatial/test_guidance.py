@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundplane.spatial.free_space import Walker, free_space
-from groundplane.spatial.guidance import directions_of, passed_by, told, turn_word
+from groundplane.spatial.guidance import (
+    directions_of,
+    heading_words,
+    passed_by,
+    told,
+    turn_word,
+)
 from groundplane.spatial.routes import RouteFinder
 from groundplane.testing.scenes import SceneBuilder
 
@@ -108,6 +114,11 @@ def test_where_nothing_is_ahead_the_heading_is_told_in_degrees():
     )
 
 
+@pytest.mark.parametrize(("heading", "degrees"), [(-0.001, 0), (3.2, 183), (-1.0, 303)])
+def test_headings_are_whole_degrees_below_a_full_turn(heading, degrees):
+    assert heading_words(heading).split()[1] == str(degrees)
+
+
 def test_map_without_objects_has_no_landmarks():
     hall = SceneBuilder().room([(0, 0), (6, 0), (6, 4), (0, 4)])
 
@@ -115,7 +126,7 @@ def test_map_without_objects_has_no_landmarks():
                                                            "from the x axis")  # fmt: skip
 
 
-def test_sharp_bend_is_a_turn_back():
+def test_sharp_bend_is_a_turn_back_round_what_stands_there():
     fence = (
         SceneBuilder()
         .room([(0, 0), (8, 0), (8, 4), (0, 4)])
@@ -124,7 +135,9 @@ def test_sharp_bend_is_a_turn_back():
         .add("well", at=(0.4, 3.4, 0.5), size=(0.4, 0.4, 1))
     )
 
-    assert [step for step in steps(fence, 1, 2) if step.startswith("turn")] == ["turn back"]
+    assert [step for step in steps(fence, 1, 2) if step.startswith("turn")] == [
+        "turn back round the fence"
+    ]
 
 
 def test_small_bends_to_and_fro_are_no_turns():

@@ -80,6 +80,16 @@ def test_steps_name_what_one_walks_to_and_whose_left_it_is():
     assert any(step.name == "walk" and "passes by" in step.detail for step in reply.trace)
 
 
+def test_where_nothing_is_ahead_the_frame_tells_the_heading():
+    scene = SceneBuilder().room([(0, 0), (6, 0), (6, 2), (2, 2), (2, 6), (0, 6)])
+    scene.add("sofa", at=(1, 5.5, 0.4), size=(1, 0.8, 0.8))
+    scene.add("door", at=(5.95, 1, 1), size=(0.1, 0.8, 2))
+    reply = ask("How do I get from the sofa to the door?", scene)
+
+    assert reply.value[0].endswith("degrees counter-clockwise from the x axis")
+    assert reply.frame.startswith("the walker's own left and right, from sofa on, heading ")
+
+
 def test_whether_one_can_get_there():
     yes, no = (ask("Can I get from the sofa to the door?", scene) for scene in (flat(), barred()))
 
