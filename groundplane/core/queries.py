@@ -93,14 +93,22 @@ class Attribute:
 class Quantity:
     """A length, an area, a volume or a number of times that is stated: `1.5 m`.
 
+    Attributes:
+        value: The number.
+        unit: Its unit; `times` for a ratio.
+        about: The share of it by which what is measured may differ and still be equal to it.
+
     Raises:
-        InputError: If the value is not finite.
+        InputError: If the value is not finite, or the share is negative.
     """
 
     value: float
     unit: str
+    about: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.about < math.inf:
+            raise InputError(f"quantity: expected a share of at least 0, got {self.about}")
         if not math.isfinite(self.value):
             raise InputError(f"quantity: expected a finite number of {self.unit}, got {self.value}")
 

@@ -10,7 +10,7 @@ from groundplane.core.answer import Answer, Status, Step
 from groundplane.core.attributes import same_value
 from groundplane.core.expressions import Or
 from groundplane.core.lexicon import normalise
-from groundplane.core.queries import Attribute, Compare, Difference, Measure, Order
+from groundplane.core.queries import Attribute, Compare, Difference, Measure, Order, Quantity
 from groundplane.spatial.contrasts import side_numbers
 from groundplane.spatial.found import Found, StopError
 from groundplane.spatial.measuring import measure_words
@@ -36,7 +36,8 @@ def compare_answer(finder: SetSolver, node: Compare) -> Answer:
     left, right = pairs[0]
     if left.unit != right.unit:
         raise StopError(Status.NOT_UNDERSTOOD, f"{left.unit} and {right.unit} cannot be compared")
-    verdicts = {holds_between(node.operator, a.value, b.value) for a, b in pairs}
+    about = node.right.about if isinstance(node.right, Quantity) else 0.0
+    verdicts = {holds_between(node.operator, a.value, b.value, about=about) for a, b in pairs}
     is_split = len(verdicts) > 1
     notes = tuple(dict.fromkeys((*left.notes, *right.notes)))
     if len(pairs) > 1:

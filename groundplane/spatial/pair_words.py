@@ -157,7 +157,8 @@ def sight_pieces(node: Sight, answer: Answer) -> tuple[Piece, ...]:
             free = f"Nothing is in the way from {viewer} to {target}"
             return (Piece(f"{free}: {share}{assumed}."),)
         thing = _named(str(answer.value))
-        told = f" hides {target} from {viewer}: {share}{assumed}."
+        part = "a part of " if seen else ""
+        told = f" hides {part}{target} from {viewer}: {share}{assumed}."
         return (Piece(_capital(thing), answer.evidence[:1]), Piece(told))
     if node.tell == "share":
         amount = format_number(float(str(answer.value)), answer.unit)

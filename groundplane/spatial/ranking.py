@@ -55,8 +55,8 @@ def lies_between(
     return between_points(points, a[None], b[None], reach=reach)[:, 0, 0]
 
 
-def holds_between(operator: str, left: float, right: float) -> bool:
-    """Equal up to rounding is equal, and neither more nor fewer."""
-    if math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-9):
+def holds_between(operator: str, left: float, right: float, *, about: float = 0.0) -> bool:
+    """Equal up to rounding, or a share of the right one, is neither more nor fewer."""
+    if math.isclose(left, right, rel_tol=1e-9, abs_tol=max(1e-9, about * abs(right))):
         return operator == "equal"
     return {"more": left > right, "fewer": left < right, "equal": False}[operator]

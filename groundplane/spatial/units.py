@@ -22,7 +22,7 @@ _POWERS = {"l": "dm3"}
 _DECIMETRE = {"dm": 0.1}
 UNIT_WORDS = {
     "m": "m", "cm": "cm", "mm": "mm", "ft": "feet", "in": "inches", "px": "pixels",
-    "m2": "m²", "cm2": "cm²", "ft2": "square feet", "px2": "square pixels",
+    "m2": "m²", "cm2": "cm²", "ft2": "square feet", "in2": "square inches", "px2": "square pixels",
     "yd": "yards", "m3": "m³", "cm3": "cm³", "l": "litres", "ft3": "cubic feet",
     "in3": "cubic inches", "times": "times", "%": "%", "px3": "cubic pixels",
     "map_unit": "map units", "map_unit2": "square map units", "map_unit3": "cubic map units",
@@ -92,6 +92,7 @@ def format_number(value: float, unit: str | None) -> str:
         "px": 0,
         "px2": 0,
         "cm2": 0,
+        "in2": 0,
         "m2": 1,
         "ft2": 0,
         "in": 1,

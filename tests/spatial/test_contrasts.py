@@ -118,6 +118,16 @@ def test_a_ratio_is_held_against_a_number_of_times():
     assert solve(query).value is True
 
 
+@pytest.mark.parametrize(
+    ("times", "value"), [(2.0, True), (1.95, True), (1.8, False), (2.2, False)]
+)
+def test_about_so_many_times_is_that_up_to_a_share(times, value):
+    ratio = Difference(left=height("fridge"), right=height("stove"), tell="ratio")
+    query = Compare(left=ratio, operator="equal", right=Quantity(times, "times", 0.05))
+
+    assert solve(query).value is value
+
+
 def test_what_is_larger_than_a_size_is_kept():
     tall = Measured(source=Select(None), measure="height", operator="more", limit=0.7)
     none = Measured(source=Select(None), measure="height", operator="more", limit=9.0)
@@ -138,6 +148,8 @@ def test_two_different_measures_have_no_difference():
         Difference(left=height("a"), right=measure("width", "b"))
     with pytest.raises(InputError, match="finite"):
         Quantity(float("nan"), "m")
+    with pytest.raises(InputError, match="share"):
+        Quantity(1.0, "m", -0.1)
 
 
 def test_a_difference_carries_its_interval_where_the_map_does():

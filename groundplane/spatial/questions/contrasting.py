@@ -24,6 +24,9 @@ _NOUNS = {
 }  # fmt: skip
 _AS = rf"(?P<as>{'|'.join(_ADJECTIVES)})"
 _NOUN = rf"(?P<noun>{'|'.join(sorted(_NOUNS, key=len, reverse=True))})"
+# As big as is told by all sides (`same_size`); these go by one.
+_EVEN = rf"(?P<as>{'|'.join(a for a in _ADJECTIVES if a not in ('big', 'large', 'bulky'))})"
+_LONG = r"(?P<noun>height|width|depth|length|volume|floor area)"
 _FARTHER = r"(?P<close>closer|nearer|farther|further)(?: away)?"
 _MORE = r"(?P<more><MORE>)"
 _BY = r"(?:by how much|how much|by what amount|by what distance|by how far|how far|by how)"
@@ -37,6 +40,8 @@ _LEAST = ("over", "more than", "at least", "no less than", "above", "exceeding")
 _STRICT = ("over", "more than", "less than", "under", "below", "above", "exceeding")
 # The limit itself belongs to the other side of `more` and `fewer`.
 _AT_LIMIT = 1e-9
+# `Twice as tall` without a bound: so near to it as a person would still say it.
+_ABOUT = 0.05
 
 
 def _measures(name: str, first: str, second: str, context: Context) -> tuple[Measure, Measure]:
@@ -95,8 +100,10 @@ def _times_far(slots: Slots, context: Context) -> Expression:
     return Difference(left=left, right=right, more=more, tell="ratio")
 
 
-def _limited(left: Measure | Difference, limit: Quantity, bound: str) -> Compare:
-    """Whether a value passes a limit; `at least 2` holds for 2."""
+def _limited(left: Measure | Difference, limit: Quantity, bound: str | None) -> Compare:
+    """Whether a value passes a limit; `at least 2` holds for 2, `twice` for about twice."""
+    if bound is None:
+        return Compare(left=left, operator="equal", right=replace(limit, about=_ABOUT))
     operator = "more" if bound in _LEAST else "fewer"
     if bound not in _STRICT:
         slack = _AT_LIMIT * max(abs(limit.value), 1.0) * (-1 if operator == "more" else 1)
@@ -105,20 +112,17 @@ def _limited(left: Measure | Difference, limit: Quantity, bound: str) -> Compare
 
 
 def _times_over(slots: Slots, context: Context) -> Expression:
-    if slots["times"] == "half" and not slots.get("bound"):
-        raise PhraseError("at least half, or at most half?")
-    number = 0.5 if slots["times"] == "half" else read_number(slots["times"])
+    times = slots.get("times", "one")
+    number = 0.5 if times == "half" else read_number(times)
     found = _times_far(slots, context) if slots.get("c") else _times(slots, context)
     assert isinstance(found, Difference)
-    return _limited(found, Quantity(number, "times"), slots.get("bound", "at least"))
+    return _limited(found, Quantity(number, "times"), slots.get("bound"))
 
 
 def _difference_over(slots: Slots, context: Context) -> Expression:
     found = _closer(slots, context) if slots.get("c") else _difference(slots, context)
     assert isinstance(found, Difference)
-    return _limited(
-        replace(found, unit=None), read_quantity(slots["quantity"]), slots.get("bound", "at least")
-    )
+    return _limited(replace(found, unit=None), read_quantity(slots["quantity"]), slots.get("bound"))
 
 
 def _over(slots: Slots, context: Context) -> Expression:
@@ -185,6 +189,7 @@ CONTRASTING: tuple[Form, ...] = (
         rf"how many times (?:is|are) {{a}} as {_AS} as {{b}}{_HELD}",
         rf"by (?:what|which) factor (?:is|are) {{a}} {_MORE} than {{b}}{_HELD}",
         rf"how many times as {_AS} as {{b}} (?:is|are) {{a}}",
+        rf"how many times {_MORE} than {{b}} (?:is|are) {{a}}",
         rf"how many times as {_AS} (?:is|are) {{a}} as {{b}}",
         rf"(?:what is )?(?:the )?ratio (?:of|between) (?:the )?{_NOUN}s? of {{a}} (?:to|and) (?:that|the (?:\w+)) of {{b}}",
         r"(?:what is )?(?:the )?ratio (?:of|between) {a} (?P<noun>height|width|depth|length|volume|size) "
@@ -201,6 +206,11 @@ CONTRASTING: tuple[Form, ...] = (
         "is it twice as tall", "Is the bookshelf at least twice as tall as the sofa?", _times_over,
         rf"(?:is|are) {{a}} (?:{_BOUND} )?{_TIMES} as {_AS} as {{b}}{_HELD}",
         rf"(?:is|are) {{a}} (?:{_BOUND} )?{_TIMES} the {_NOUN} of {{b}}",
+        rf"(?:is|are) {{a}} as {_EVEN} as {{b}}{_HELD}",
+        rf"(?:is|are) {{a}} and {{b}} (?:equally|as) {_EVEN}(?: as (?:each other|one another))?",
+        rf"(?:is|are) {{a}} and {{b}} (?:of )?(?:the same|equal) {_LONG}",
+        rf"(?:do|does) {{a}} and {{b}} have the same {_LONG}",
+        rf"(?:is|are) {{a}} (?:of )?the same {_LONG} as {{b}}",
         rf"(?:is|are) {{a}} (?:{_BOUND} )?{_TIMES} as far (?:away )?from {{b}} as (?:(?P<to>from) )?{{c}}{_HELD}",
     ),
     make_form(

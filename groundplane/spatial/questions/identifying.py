@@ -69,6 +69,7 @@ IDENTIFYING: tuple[Form, ...] = (
         rf"(?:is|are) (?:it|that) {{a}} (?:that|which) (?:is|stands|lies) (?:the )?{_RANK}{_CLOSE} "
         r"(?:to|from) {b}",
         rf"(?P<a>(?:the|my|our|this|that) .+?|\S+-\d+)(?<! that)(?<! which)(?<! who) (?:is|are) (?:the )?{_RANK}{_CLOSE}(?: {{c}})? (?:to|from) {{b}}",
+        rf"(?:is|are) the {_RANK}{_CLOSE} {{c}} (?:to|from) {{b}} (?P<a>(?:the|my|our) .+|\S+-\d+)",
         rf"(?:does|do) {{a}} (?:stand|lie|sit) (?:the )?{_RANK}{_CLOSE} (?:to|from) {{b}}",
     ),
     make_form(
@@ -76,6 +77,8 @@ IDENTIFYING: tuple[Form, ...] = (
         rf"(?:is|are) {{a}} (?:the |our )?{_RANK}{_MOST}(?: of all| one| of them all)?<SCOPE>",
         rf"(?:is|are) {{a}} (?:the |our )?{_RANK}{_MOST}(?: of all)?(?: the)? {{c}}<SCOPE>",
         rf"(?:is|are) (?:it|that) {{a}} (?:that|which) (?:is|are) (?:the )?{_RANK}{_MOST}<SCOPE>",
+        rf"(?:is|are) the {_RANK}{_MOST} {{c}} (?P<a>(?:the|my|our) .+|\S+-\d+)",
+        rf"(?P<a>(?:the|my|our) .+?|\S+-\d+) (?:is|are) the {_RANK}{_MOST}(?: {{c}})?<SCOPE>",
     ),
     make_form(
         "more than all", "Is the bed bigger than everything else?", _more_than_all,

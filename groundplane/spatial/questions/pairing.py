@@ -98,6 +98,7 @@ PAIRING: tuple[Form, ...] = (
         rf"(?:what |how )?(?:much |big |is )*(?:the |a )?{_GAP} (?:is there |is |lies )?between (?:the )?"
         rf"two {_WHICH} {{a}}",
         rf"how far apart are (?:the )?{_WHICH} two {{a}}",
+        rf"how (?:close|near)(?: together)? are (?:the )?two {_WHICH} {{a}}(?: to each other)?",
         rf"how far apart are (?:the )?two {{a}} (?:that are |which are )?(?:the )?{_WHICH}{_OTHER}",
     ),
     *(_mutual_form(name, wording) for name, wording in _MUTUAL.items()),

@@ -31,7 +31,7 @@ _SIDE = r"(?:on|to|at|towards?|in|off to) "
 # What people write for a relation; longer wordings first. `None` as anchor: the viewer.
 RELATIONS: tuple[tuple[str, str], ...] = (
     ("facing_away", r"(?:facing|faces?|turned|looking) away from|with (?:its|the|their) back to(?:wards?)?"),
-    ("facing", r"facing(?: towards?)?|faces?(?= (?:the|a|an|my|towards?) )(?: towards?)?|(?:turned|oriented|pointing|points) (?:to|at|towards?)|looks? (?:at|towards?)"),
+    ("facing", r"facing(?: towards?)?|faces?(?= (?:the|a|an|my|towards?) )(?: towards?)?|(?:turned|oriented|pointing|points) (?:to|at|towards?)"),
     ("opposite", r"(?:directly |right |just )?(?:opposite (?:to|from|of)|opposite(?= (?:the|a|an|my) )|"
                  r"across from|face to face with)"),
     ("aligned_with", r"(?:aligned|lined up|in line|in a line) with"),
@@ -310,6 +310,7 @@ def _read_words(text: str, *, several: bool) -> SetExpression:
     bad = (
         (_FUNCTION_WORDS | _ARTICLES) & set(words)
         or _ends_in_verb(words)
+        or words[0] in ("difference", "differences", "ratio")
         or words[:2] in (["number", "of"], ["amount", "of"])
         or not _NAME.fullmatch(text)
     )

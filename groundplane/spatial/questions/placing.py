@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from groundplane.core.expressions import (
     Except,
@@ -109,10 +110,14 @@ def _supporting(slots: Slots, context: Context) -> Expression:
     )
 
 
-def _holds_for_all(subject: SetExpression, related: SetExpression) -> Expression:
+def _holds_for_all(text: str, subject: SetExpression, related: SetExpression) -> Expression:
     """`are the chairs near the table`: of all that are named; of anything, whether any is."""
-    if subject == Select(None):
+    if subject == Select(None) and not re.match(r"(?:everything|all|every)\b", text):
         return Exists(related)
+    if subject == Select(None) and isinstance(related, Relate) and related.anchor is not None:
+        # Nothing is near itself: the anchor does not count.
+        subject = Except(subject, related.anchor)
+        related = replace(related, source=subject)
     return Compare(left=Count(related), operator="equal", right=Count(subject))
 
 
@@ -124,7 +129,7 @@ def _is_related(slots: Slots, context: Context) -> Expression:
             subject = read_phrase(text[:start], view=context.viewpoint)
             related = read_related(subject, text[start:], context)
             return Exists(related) if isinstance(subject, Unique) else _holds_for_all(
-                subject, related)  # fmt: skip
+                text, subject, related)  # fmt: skip
         except PhraseError:
             continue
     raise PhraseError("no relation")

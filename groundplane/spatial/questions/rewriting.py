@@ -27,9 +27,10 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"^(how many|which) (.+?) (?:do|does) not touch\b", r"\1 \2 are not touching"),
     (r"^is it (on|in|under|near|next to|behind|beside) (.+?) that (.+?) (?:stands?|is|are|lies?|sits?)$",
      r"is \3 \1 \2"),
-    (r"^([\w ]+?) in here,? yes or no$", r"is there a \1"),
+    (r"^(does|do) (.+?) look (?:at|towards?) (.+)$", r"\1 \2 face \3"),
     (r"^where (?:exactly )?(is|are) (.+?)[:,] (left or right .+)$", r"\1 \2 \3"),
     (r"^how many [\w ]+, (?:i\.? ?e\.?|that is|namely|meaning),? ([\w ]+), ", r"how many \1 "),
+    (r"^(is|are) not (the|my|our) ", r"\1 \2 "),
     (r"^(is|are) not there ", r"\1 there "),
     (r"^((?:on|under|underneath|below|above|behind|near|beside|next to|inside|in front of) .+?),? "
      r"what (?:is|are|do (?:you|i) see)(?: there)?$", r"what is \1"),
@@ -70,21 +71,21 @@ _RULES: tuple[tuple[str, str], ...] = (
      r"behind|beside|between|within) .+)$", r"is there \1 \2"),
     (r"^(?:name|list|tell|show)?(?: me)? ?(?:whatever|whatever it is that|everything that|all that|what) (is|lies|stands) (.+)$",
      r"what is \2"),
-    (r"^(?:name|list|show)(?: me)? everything ((?:on|in|under|underneath|below|above|near|next|"
+    (r"^(?:name|list|show)(?: me)? everything ((?:taller|longer|wider|bigger|larger|smaller|shorter|on|in|under|underneath|below|above|near|next|"
      r"behind|beside|between|within|to|at|around|left|right) .+)$", r"what is \1"),
     (r"^(?:find|locate|show)(?: me)? (the .+)$", r"where is \1"),
 )  # fmt: skip
 _COMPILED = tuple((re.compile(pattern), form) for pattern, form in _RULES)
 _FILLERS = (
-    (r"\bhigher (?:up )?in (?:the|this) (?:picture|image|photo|photograph|shot) than\b", "above"),
-    (r"\blower (?:down )?in (?:the|this) (?:picture|image|photo|photograph|shot) than\b", "below"),
+    (r"^(?!(?:got|have|has|what|which|who|how|where|is|are|can|do|does|list|name|count|everything|anything|all|any)\b)"
+     r"([a-z ]+?) in here$", r"is there a \1"),
     (r"\b(?:in|on|of) (?:the|this) (?:picture|image|photo|photograph|shot|scene|video)\b", " "),
     (r"\b(?:anywhere|over here|for me|from here|in here|exactly|roughly|approximately|about|"
      r"actually|really|please|overall|in total|all in all|at all|ever|"
      r"of (?:the|those|these) (?:two|three|four))\b", " "),
     (r"\b(?:over|back|across|all the way) (to|from)\b", r"\1"),
     (r"\bof the following(?: objects| things| items)?\b", "of these"),
-    (r"\bin (?:height|size|length|width|volume)\b(?! of)", " "),
+    (r"\bin (?:height|size|length|width|volume)\b(?! of| between)", " "),
 )  # fmt: skip
 _TOPIC = re.compile(
     r"^(?P<topic>[^,:;]+?)(?: ?[,:;]+ ?| ?--? )(?P<rest>(?:how|what|where|which|is|are|does|do|on|in)\b.*)$"

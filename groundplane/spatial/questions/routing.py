@@ -127,6 +127,7 @@ ROUTING: tuple[Form, ...] = (
         *_both(rf"is there (?:enough )?(?:room|space) for (?:{_WIDE}|{_WHO}) to {_GO}"),
         rf"is {_SHORT}{_WAY} {_FROM} (?:at least )?{_WIDTH} wide(?: everywhere| throughout| all along)?",
         rf"is {_SHORT}{_WAY} {_FROM} wide enough for {_WIDE}",
+        rf"is {_SHORT}{_WAY} {_FROM} (?:wider than|more than|over) {_WIDTH}(?: wide)?",
         rf"is there {_SHORT}{_WAY} (?:that is )?(?:at least )?{_WIDTH} wide {_FROM}",
     ),
     make_form(
@@ -136,6 +137,10 @@ ROUTING: tuple[Form, ...] = (
         rf"(?:what is )?(?:the )?width of (?:the )?{_NARROW} {_FROM}",
         rf"how (?:wide|broad) is {_SHORT}(?:{_WAY}|corridor|aisle|hallway) {_FROM}(?: at (?:its|it is|the) (?:narrowest|tightest)(?: point| spot| place)?)?",
         *_both(rf"how wide (?:may|can|could|must) {_ANY} (?:at most )?be(?: at most)? (?:and still |to |so as to )(?:still )?{_GO}"),
+        *_both(
+            rf"(?:what is )?(?:the )?(?:maximum|maximal|largest|greatest|max) width of (?:an? )?{MOVERS} "
+            rf"(?:that|which) (?:can|could|may) {_GO}"
+        ),
         *_both(rf"how wide an? {MOVERS} (?:can|could|may) {_GO}"),
         *_both(rf"(?:what|how wide|how big) is the widest (?:{MOVERS}|thing|object|walker) (?:that|which) (?:can|could|may) {_GO}"),
     ),

@@ -79,8 +79,12 @@ def _listed(slots: Slots, context: Context) -> Expression:
 
 
 def _unseen(slots: Slots, context: Context) -> Expression:
+    viewer = _place(slots.get("a", "here"), context)
     source = read_phrase("all " + slots.get("c", "objects"))
-    return Except(source, _in_view(source, _place(slots.get("a", "here"), context)))
+    if source == Select(None):
+        # What one stands at is neither seen nor hidden.
+        source = Except(source, viewer)
+    return Except(source, _in_view(source, viewer))
 
 
 def _counted(slots: Slots, context: Context) -> Expression:
@@ -160,6 +164,8 @@ SIGHTING: tuple[Form, ...] = (
         rf"which {{c}} (?:is|are) {_HIDDEN} {_FROM} {{a}}",
         rf"(?:what|which objects|which things) (?:can|could) {_WHO} not see {_FROM} {{a}}",
         rf"which {{c}} (?:can|could) {_WHO} not see {_FROM} {{a}}",
+        rf"(?:what|which objects|which things) (?:can|could) not {_WHO} see {_FROM} {{a}}",
+        rf"which {{c}} (?:can|could) not {_WHO} see {_FROM} {{a}}",
     ),
     make_form(
         "seen", "Can I see the tv from the sofa?", _sight("seen"),

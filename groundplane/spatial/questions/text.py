@@ -32,6 +32,7 @@ _CUBIC_UNITS = {
 _SQUARE_UNITS = {
     "m2": r"m2|m²|sqm|sq\.? ?m|square m|(?:square|sq\.?) met(?:er|re)s?",
     "ft2": r"ft2|ft²|sqft|sq\.? ?ft|(?:square|sq\.?) (?:feet|foot|ft)|square footage",
+    "in2": r"in2|in²|(?:square|sq\.?) (?:inch(?:es)?|in)",
     "cm2": r"cm2|cm²|(?:square|sq\.?) centimet(?:er|re)s?",
 }
 ALL_UNITS = _SQUARE_UNITS | _CUBIC_UNITS | _UNITS
@@ -48,6 +49,7 @@ _CONTRACTIONS = (
     (r"\b(i|you|we)'ve\b", r"\1 have"),
     (r"\bisn'?t\b", "is not"),
     (r"\baren'?t\b", "are not"),
+    (r"\bcan'?t\b|\bcannot\b", "can not"),
     (r"\bdon'?t\b", "do not"),
     (r"\bdoesn'?t\b", "does not"),
     (r"(\w)'s (on|in|at|under|near|to|behind|next|above|below|beside|between|from)\b", r"\1 is \2"),
@@ -71,7 +73,7 @@ _OPENINGS = re.compile(
     r"if (?=(?:the|there|it|any|a|an)\b))[,:;.!]?\s+"
 )
 _CLOSINGS = re.compile(
-    r"[,\s]+(?:please|pls|plz|thanks|thank you|cheers|roughly|approximately|approx|about|exactly|"
+    r"[,\s]+(?:yes or no|true or false|or not|please|pls|plz|thanks|thank you|cheers|roughly|approximately|approx|about|exactly|"
     r"then|though|actually|again|right now|currently|at the moment|do you think|would you say|"
     r"would you estimate|(?:as )?(?:seen|viewed) from above|in total|altogether|overall|all together)$"
 )
