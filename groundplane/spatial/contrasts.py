@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from groundplane.core.answer import Answer, Status, Step
+from groundplane.core.errors import InputError
 from groundplane.core.queries import Count, Difference, Measure, Quantity
 from groundplane.spatial.found import StopError
 from groundplane.spatial.measuring import Number, in_unit, measure_words, numbers_of
 from groundplane.spatial.sets import SetSolver
-from groundplane.spatial.units import convert
+from groundplane.spatial.units import UNIT_WORDS, convert, format_number
 
 __all__ = ["TIMES", "difference_answer", "side_numbers"]
 
@@ -33,10 +32,20 @@ def side_numbers(
     if isinstance(node, Difference):
         return [_number(finder, node)]
     if isinstance(node, Quantity):
-        stated = Number(value=node.value, unit=node.unit, evidence=())
-        value, unit, _ = in_unit(finder, stated, unit or None)
-        return [replace(stated, value=value, unit=unit)]
+        return [_stated(node, unit or node.unit)]
     return numbers_of(finder, node)
+
+
+def _stated(quantity: Quantity, unit: str) -> Number:
+    """A stated quantity in the unit of what it is held against."""
+    try:
+        return Number(value=convert(quantity.value, quantity.unit, unit), unit=unit, evidence=())
+    except InputError as error:
+        told = format_number(quantity.value, quantity.unit)
+        words = UNIT_WORDS.get(unit, unit)
+        raise StopError(
+            Status.CANNOT_DETECT, f"{told} cannot be compared with what is measured in {words} here"
+        ) from error
 
 
 def difference_answer(finder: SetSolver, node: Difference) -> Answer:

@@ -38,6 +38,7 @@ from groundplane.core.expressions import (
     SetExpression,
     Unique,
 )
+from groundplane.core.pair_queries import Sight
 from groundplane.core.queries import (
     Attribute,
     Compare,
@@ -120,7 +121,7 @@ def weigh(
     """
     if scene.objects.covariance is None or answer.value is None or is_fixed(expression):
         return answer
-    if isinstance(expression, Way) and expression.tell == "width":
+    if isinstance(expression, Way | Sight) and expression.tell in ("width", "share"):
         return _with_quantiles(scene, expression, answer, solve=solve, caution=caution)
     if is_measured(answer):
         answer = with_interval(scene, expression, answer, solve)
@@ -140,10 +141,10 @@ def weigh(
 
 
 def _with_quantiles(
-    scene: CognitiveMap, expression: Way, answer: Answer, *, solve: Solve, caution: Caution
+    scene: CognitiveMap, expression: Way | Sight, answer: Answer, *, solve: Solve, caution: Caution
 ) -> Answer:
-    """The middle 90 % of a width over sampled worlds: found in steps, it has no slope."""
-    samples = max(caution.samples // 5, 1)
+    """The middle 90 % of a number over sampled worlds: found in steps, it has no slope."""
+    samples = max(caution.samples // 5, 1) if isinstance(expression, Way) else caution.samples
     found = [
         solve(replace(scene, objects=boxes), expression).value
         for boxes in sampled_worlds(scene.objects, samples=samples, seed=caution.seed)

@@ -1,6 +1,9 @@
 """Sight as an answer: seen, hidden, in the way, and sets of what is in view."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from groundplane.core.answer import Status
 from groundplane.core.expressions import Relate, Select, Unique
@@ -8,6 +11,7 @@ from groundplane.core.pair_queries import Sight
 from groundplane.core.queries import Count
 from groundplane.spatial.scene import MapScene
 from groundplane.spatial.solver import Solver
+from groundplane.spatial.worlds import weigh
 from groundplane.testing.scenes import SceneBuilder
 
 
@@ -126,3 +130,23 @@ def test_a_scene_without_metres_has_no_eye_height():
     scene = SceneBuilder(scale="relative").add("a", at=(0, 0, 0)).add("b", at=(5, 0, 0)).build()
 
     assert look(scene, viewer="a", target="b").status is Status.CANNOT_DETECT
+
+
+def test_a_noisy_map_gives_the_share_an_interval():
+    builder = SceneBuilder().add("stool", at=(0, 0, 0.25), size=(0.4, 0.4, 0.5))
+    builder.add("tv", at=(6, 0, 1.6), size=(0.1, 1.0, 1.0))
+    builder.add("wall", at=(5.9, 0.5, 1.5), size=(0.05, 1.0, 3.0))
+    scene = builder.build()
+    covariance = torch.eye(6, dtype=scene.objects.centers.dtype).repeat(3, 1, 1) * 0.1**2
+    scene = replace(scene, objects=replace(scene.objects, covariance=covariance))
+    query = Sight(viewer=Unique(Select("stool")), target=Unique(Select("tv")), tell="share")
+
+    def solve(world, node):
+        return Solver(MapScene(world)).solve(node)
+
+    answer = weigh(scene, query, solve(scene, query), solve=solve)
+
+    # The edge of the wall moves by a decimetre or two, which is as many tenths of the tv.
+    assert answer.interval is not None
+    low, high = answer.interval
+    assert low < answer.value - 10 < answer.value + 10 < high
