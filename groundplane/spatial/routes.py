@@ -24,7 +24,7 @@ from shapely.geometry.polygon import orient
 from groundplane.core.errors import InputError
 from groundplane.spatial.free_space import FreeSpace, Place, Walker, free_space
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.rims import nearest_stretches, rim_of, shortest_lines
+from groundplane.spatial.rims import lines_between, nearest_points, tips_of
 
 __all__ = ["Blocked", "RouteFinder", "Walk", "route_finder", "shortest_walk"]
 
@@ -132,6 +132,7 @@ class RouteFinder:
         self._lock = threading.Lock()
         self._links: dict[int, _Links] = {}
         self._spots: dict[int, dict[int, BaseGeometry]] = {}
+        self._kept_tips: dict[int, dict[int, Points]] = {}
 
     def walk(self, start: Place, goal: Place) -> Walk | Blocked:
         """The shortest way between two places.
@@ -209,8 +210,11 @@ class RouteFinder:
         nearest = found[[shapely.length(found).argmin()]]
         if not shapely.intersects(self._barrier, nearest)[0]:
             return shapely.get_coordinates(nearest), True
-        rims = [shortest_lines(rim_of(here[k]), rim_of(there[k])) for k in shared]
-        found = np.concatenate([shapely.linestrings(np.stack(ends, axis=1)) for ends in rims])
+        tips, goals = self._tips(start), self._tips(goal)
+        if not any(len(tips[k]) + len(goals[k]) for k in shared):
+            return None, False
+        ends = [lines_between(here[k], there[k], tips[k], goals[k]) for k in shared]
+        found = np.asarray(shapely.linestrings(np.concatenate(ends)), dtype=object)
         found = found[~np.asarray(shapely.intersects(self._barrier, found), dtype=bool)]
         if not len(found):
             return None, False
@@ -221,9 +225,10 @@ class RouteFinder:
         if isinstance(place, int) and place in self._links:
             return self._links[place]
         found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+        tips = self._tips(place)
         for piece, spot in self._standing(place).items():
             corners = np.flatnonzero(self._corners.piece == piece)
-            rows, ends = nearest_stretches(rim_of(spot), self._corners.at[corners])
+            rows, ends = nearest_points(spot, tips[piece], self._corners.at[corners])
             seen = _touches(self._corners, corners[rows], ends - self._corners.at[corners[rows]])
             seen[seen] = self._is_free(self._corners.at[corners[rows[seen]]], ends[seen])
             # The nearest that is seen of each corner: they come in that order.
@@ -236,6 +241,22 @@ class RouteFinder:
         if isinstance(place, int):
             self._links[place] = links
         return links
+
+    def _tips(self, place: Place) -> dict[int, Points]:
+        """The tips of where one stands at a place; of objects they are kept."""
+        if isinstance(place, int) and place in self._kept_tips:
+            return self._kept_tips[place]
+        spots = self._standing(place)
+        tips = {piece: tips_of(spot, self._borders[piece]) for piece, spot in spots.items()}
+        if isinstance(place, int):
+            self._kept_tips[place] = tips
+        return tips
+
+    @functools.cached_property
+    def _borders(self) -> NDArray[np.object_]:
+        borders: NDArray[np.object_] = shapely.boundary(self.space.pieces)
+        shapely.prepare(borders)
+        return borders
 
     def _standing(self, place: Place) -> dict[int, BaseGeometry]:
         """Where one stands at a place; of objects it is kept."""
