@@ -143,6 +143,11 @@ ROWS = [
       f"operator='equal', right=count(except(select(), {BED})))")),
     ("width of the way", "Maximum width of a robot that can get from the sofa to the door?",
      f"way(start={SOFA}, goal={DOOR}, tell='width')"),
+    ("composition", "Is any chair red?", "exists(filter(select('chair'), 'color', 'red'))"),
+    ("composition", "Is at least one of the chairs red?",
+     "exists(filter(select('chairs'), 'color', 'red'))"),
+    ("relation", "Is any chair taller than 1 m?",
+     "exists(measured(source=select('chair'), measure='height', operator='more', limit=1.0))"),
     ("none", "Is nothing on the bed?",
      (f"compare(left=count(relate(source=select(), relation='on', anchor={BED})), "
      "operator='equal', right=0)")),
@@ -196,6 +201,8 @@ def test_every_new_form_has_a_row():
         "Which two sofas are?",
         "How many times is the sofa taller?",
         "Is nothing?",
+        "How much closer is the sofa to the tv?",
+        "Which two chairs are closest to the tv?",
     ],
 )
 def test_what_cannot_be_told_is_refused(question):

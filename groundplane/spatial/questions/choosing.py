@@ -93,6 +93,8 @@ def _closer_than(slots: Slots, context: Context) -> Expression:
 
 def _nearest(slots: Slots, context: Context) -> Expression:
     what = slots.get("a") or "object"
+    if re.match(r"(?:two|three|four|five|\d+) ", what):
+        raise PhraseError("one is chosen, not several")
     anchor = slots.get("b") or "me"
     if anchor in _VIEWER:
         return Extreme(

@@ -59,6 +59,8 @@ _ORDERS = {
 _SCOPE = re.compile(
     rf" (?:in|on|of) {MACROS['PICTURE']}\b| (?:in|inside|within|around|throughout) {MACROS['ROOM']}$"
 )
+# Of these it is asked whether any is so, not whether all are.
+_SOME = r"(?:any(?:thing|one)?|some(?:thing)?|one of|at least one)\b"
 _Read = Callable[[NounReader, Context], Expression]
 
 
@@ -326,21 +328,24 @@ def _needed(reader: NounReader) -> Callable[[SetExpression], SetExpression]:
 def _said(reader: NounReader, context: Context) -> Expression:
     """`is the cup both on the table and near the lamp`, `is the chair next to the bed red`."""
     reader.need(_BE)
+    some = re.match(_SOME, reader.rest) is not None
+    reader.take("at least one(?: of)?")
     described = re.fullmatch(r"(?P<what>.+?) (?P<no>not )?(?P<value>\w+)", reader.rest.strip())
     meaning = meaning_of(described["value"]) if described is not None else None
     if described is not None and meaning is not None and not _is_name(reader.rest):
         inner = NounReader(described["what"], context)
         inner.it = reader.it
-        named = inner.phrase()
+        named = plain(inner.phrase()) if some else inner.phrase()
         inner.end()
         reader.take(".+")
         found: SetExpression = Filter(named, *meaning)
-        return _holds(named, Except(named, found) if described["no"] else found)
-    named = reader.name()
+        found = Except(named, found) if described["no"] else found
+        return Exists(found) if some else _holds(named, found)
+    named = plain(reader.name()) if some else reader.name()
     found = _needed(reader)(named)
     if isinstance(found, Or):
         raise PhraseError("what is asked is a choice, not whether any of it holds")
-    return _holds(named, found)
+    return Exists(found) if some else _holds(named, found)
 
 
 def _is_name(text: str) -> bool:

@@ -112,6 +112,8 @@ def _supporting(slots: Slots, context: Context) -> Expression:
 
 def _holds_for_all(text: str, subject: SetExpression, related: SetExpression) -> Expression:
     """`are the chairs near the table`: of all that are named; of anything, whether any is."""
+    if re.match(r"(?:any|some|at least one|one of)\b", text):
+        return Exists(related)
     if subject == Select(None) and not re.match(r"(?:everything|all|every)\b", text):
         return Exists(related)
     if subject == Select(None) and isinstance(related, Relate) and related.anchor is not None:

@@ -46,8 +46,8 @@ def read_quantity(text: str) -> Quantity:
         InputError: If it is none, or the unit is of no length, area or volume.
 
     Examples:
-        >>> read_quantity("200 cm"), read_quantity("half a metre")
-        (Quantity(value=200.0, unit='cm'), Quantity(value=0.5, unit='m'))
+        >>> read_quantity("200 cm").value, read_quantity("half a metre").value
+        (200.0, 0.5)
     """
     found = _QUANTITY.fullmatch(text)
     if found is None:

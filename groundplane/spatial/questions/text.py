@@ -18,7 +18,7 @@ _UNITS = {
     "cm": r"cms?|centimet(?:er|re)s?",
     "m": r"m|met(?:er|re)s?",
     "ft": r"ft|feet|foot",
-    "in": r"inch(?:es)?",
+    "in": r"inch(?:es)?|in(?= (?:of|from)\b)",
     "yd": r"yards?|yds?",
     "px": r"px|pixels?",
 }
