@@ -143,6 +143,11 @@ ROWS = [
       f"operator='equal', right=count(except(select(), {BED})))")),
     ("width of the way", "Maximum width of a robot that can get from the sofa to the door?",
      f"way(start={SOFA}, goal={DOOR}, tell='width')"),
+    ("how many out of view", "How many chairs can I not see from the bed?",
+     ("count(except(select('chairs'), relate(source=select('chairs'), relation='visible_from', "
+      f"anchor={BED})))")),
+    ("how much closer", "How much nearer to the sofa is the tv than the bed?",
+     f"difference(left={apart(TV, SOFA)}, right={apart(BED, SOFA)}, more=False)"),
     ("composition", "Is any chair red?", "exists(filter(select('chair'), 'color', 'red'))"),
     ("composition", "Is at least one of the chairs red?",
      "exists(filter(select('chairs'), 'color', 'red'))"),
@@ -202,6 +207,7 @@ def test_every_new_form_has_a_row():
         "How many times is the sofa taller?",
         "Is nothing?",
         "How much closer is the sofa to the tv?",
+        "What is the nearest chair that I can see from the sofa?",
         "Which two chairs are closest to the tv?",
     ],
 )

@@ -159,6 +159,7 @@ CONTRASTING: tuple[Form, ...] = (
     make_form(
         "how much closer", "How much closer is the sofa to the tv than to the door?", _closer,
         rf"{_BY}(?: is)? {_FARTHER} (?:is|are) {{a}} (?:to|from) {{b}} than (?:(?P<to>to|from) )?{{c}}{_HELD}",
+        rf"{_BY} {_FARTHER} (?:to|from) {{b}} (?:is|are) {{a}} than {{c}}{_HELD}",
         rf"{_BY} (?:is|are) {{a}} {_FARTHER} (?:to|from) {{b}} than (?:(?P<to>to|from) )?{{c}}{_HELD}",
         rf"(?:is|are)? ?{{a}} (?:is|are) {_BY} {_FARTHER} (?:to|from) {{b}} than (?:(?P<to>to|from) )?{{c}}{_HELD}",
     ),

@@ -229,7 +229,7 @@ def _nearest(tokens: list[_Token], unit: str | None) -> Expression | None:
     if clue is None or not _explained(tokens, {*NEAREST, *_RANKS}):
         return None
     clues = [token.word for token in tokens if token.thing is None and token.word in NEAREST]
-    if len(set(clues)) > 1 or {"and", "much"}.intersection(_words(tokens)):
+    if len(set(clues)) > 1 or {"and", "much", "see", "seen"}.intersection(_words(tokens)):
         return None
     behind = [i for i in range(clue, len(tokens)) if tokens[i].thing is not None]
     if not behind or any(word in ("apart", "between") for word in _words(tokens)):

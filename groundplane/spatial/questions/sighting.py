@@ -87,6 +87,12 @@ def _unseen(slots: Slots, context: Context) -> Expression:
     return Except(source, _in_view(source, viewer))
 
 
+def _unseen_count(slots: Slots, context: Context) -> Expression:
+    found = _unseen(slots, context)
+    assert isinstance(found, Except)
+    return Count(found)
+
+
 def _counted(slots: Slots, context: Context) -> Expression:
     source = read_phrase("all " + slots["c"])
     if source == Select(None) and "furniture" in slots["c"]:
@@ -128,9 +134,9 @@ SIGHTING: tuple[Form, ...] = (
     ),
     make_form(
         "is it in the way", "Does the plant block the view from the sofa to the tv?", _by,
-        *_both(rf"(?:does|do|is|are) {{c}} (?:{_BLOCKS}|{_BLOCKING}) {_VIEW}"),
+        *_both(rf"(?:does|do|is|are|would|will) {{c}} (?:{_BLOCKS}|{_BLOCKING}) {_VIEW}"),
         *_both(rf"is {_VIEW}", r" (?:blocked|obstructed|hidden|interrupted) by {c}"),
-        rf"(?:does|do|is|are) {{c}} (?:{_BLOCKS}|{_BLOCKING}) {{b}} (?:from (?:view|sight) )?{_FROM} {{a}}",
+        rf"(?:does|do|is|are|would|will) {{c}} (?:{_BLOCKS}|{_BLOCKING}) {{b}} (?:from (?:view|sight) )?{_FROM} {{a}}",
     ),
     make_form(
         "how much of it", "How much of the plant can I see from the sofa?", _sight("share"),
@@ -166,6 +172,14 @@ SIGHTING: tuple[Form, ...] = (
         rf"which {{c}} (?:can|could) {_WHO} not see {_FROM} {{a}}",
         rf"(?:what|which objects|which things) (?:can|could) not {_WHO} see {_FROM} {{a}}",
         rf"which {{c}} (?:can|could) not {_WHO} see {_FROM} {{a}}",
+        rf"(?:what|which objects|which things) (?:can|could) {_WHO} not see",
+        rf"which {{c}} (?:can|could) {_WHO} not see",
+    ),
+    make_form(
+        "how many out of view", "How many chairs can I not see from the bed?", _unseen_count,
+        rf"how many {{c}} (?:can|could) (?:not {_WHO}|{_WHO} not) see {_FROM} {{a}}",
+        rf"how many {{c}} (?:are|is) {_HIDDEN} {_FROM} {{a}}",
+        rf"how many {{c}} (?:can|could) (?:not {_WHO}|{_WHO} not) see",
     ),
     make_form(
         "seen", "Can I see the tv from the sofa?", _sight("seen"),
