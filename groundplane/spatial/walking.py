@@ -18,12 +18,14 @@ import numpy as np
 import shapely
 
 from groundplane.core.answer import Answer, FrameOfReference, Status, Step
+from groundplane.core.errors import InputError
 from groundplane.core.expressions import Select, SetExpression, Unique
 from groundplane.core.lexicon import match_phrase
 from groundplane.core.queries import Route
 from groundplane.spatial.found import StopError
 from groundplane.spatial.free_space import Walker
 from groundplane.spatial.guidance import turn_word
+from groundplane.spatial.nouns import noun
 from groundplane.spatial.routes import Blocked, route_finder
 from groundplane.spatial.scene import MapScene
 from groundplane.spatial.sets import SetSolver
@@ -102,7 +104,7 @@ def route_answer(finder: SetSolver, node: Route) -> Answer:
         detail = f"at {scene.names[row]}: {angle:.0f} degrees, turn {turn_word(angle)}"
         finder.steps.append(Step(name="turn", detail=detail))
     start, facing = taken.rows[:2]
-    blind = "simulated on boxes; walls and free space are not known"
+    blind = "simulated on boxes from centre to centre, whatever stands between"
     return Answer(
         value=taken.turns,
         evidence=finder.ids(taken.rows),
@@ -125,7 +127,10 @@ def _walkable(
         return readings, []
     legs = [{*pairwise((reading.rows[0], *reading.rows[2:]))} for reading in readings]
     pairs = sorted(set().union(*legs))
-    ways = route_finder(scene.map, Walker()).walks(pairs)
+    try:
+        ways = route_finder(scene.map, Walker()).walks(pairs)
+    except InputError as error:
+        return readings, [f"whether all of it can be walked is not known: {error}"]
     shut = {pair for pair, way in zip(pairs, ways, strict=True) if isinstance(way, Blocked)}
     kept = [reading for reading, leg in zip(readings, legs, strict=True) if not leg & shut]
     if not kept or len(kept) == len(readings):
@@ -176,7 +181,7 @@ def _rows(finder: SetSolver, node: SetExpression) -> tuple[tuple[int, ...], tupl
         rows = _undescribed(finder, node)
         if not rows:
             raise StopError(Status.NEEDS_VIDEO, f"{_NEEDS_VIDEO} ({stop.note})") from stop
-        return rows, (_note(finder, stop.note.partition("' in this scene")[0][4:], rows),)
+        return rows, (_note(finder, noun(_plain(node)), rows),)
     rows = tuple(found.index.tolist())
     if not rows:
         raise StopError(Status.NEEDS_VIDEO, f"{_NEEDS_VIDEO} (there is no {found.name!r})")
@@ -192,12 +197,16 @@ def _undescribed(finder: SetSolver, node: SetExpression) -> tuple[int, ...]:
 
     Of a thing's part (`the corner of the table`) no box tells the place.
     """
-    inner = node.source if isinstance(node, Unique) else node
+    inner = _plain(node)
     phrase = inner.phrase if isinstance(inner, Select) else None
     match = match_phrase(phrase, finder.scene.vocabulary()) if phrase else None
     if match is None or " of " in f" {phrase} ":
         return ()
     return tuple(row for label in match.labels for row in finder.scene.rows(label))
+
+
+def _plain(node: SetExpression) -> SetExpression:
+    return node.source if isinstance(node, Unique) else node
 
 
 # -- simulation --------------------------------------------------------------------------------

@@ -317,6 +317,20 @@ def test_reading_that_cannot_be_walked_is_left_out():
     assert "1 of 2 readings has no way to walk" in answer.note
 
 
+def test_room_of_too_many_corners_leaves_all_readings(monkeypatch):
+    monkeypatch.setattr("groundplane.spatial.routes._MOST_CORNERS", 3)
+    scene = farm().room([(-8, -8), (8, -8), (8, 8), (-8, 8)])
+    scene.add("wall", at=(3, 0, 1), size=(0.2, 14, 2))
+    query = Route(
+        start=the("door"), facing=the("well"), stops=(the("well"), the("shed")),
+        turns=(None, "?"), options=(("turn left",), ("turn back",)),
+    )  # fmt: skip
+    answer = ask(scene, query)
+
+    assert answer.value == ("turn left",)
+    assert "whether all of it can be walked is not known" in answer.note
+
+
 def test_adjective_that_nothing_states_is_tried_on_every_object_of_the_name():
     answer = crossing(("turn left",), ("turn back",), goal="red shed")
 
