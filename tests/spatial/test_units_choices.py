@@ -25,6 +25,10 @@ LENGTHS = ("m", "cm", "mm", "ft", "in")
         (1.0, "ft", "in", 12.0),
         (2.0, "m2", "cm2", 20_000.0),
         (1.0, "m3", "ft3", 35.3146667),
+        (2.0, "m3", "l", 2000.0),
+        (1.0, "l", "cm3", 1000.0),
+        (2.0, "yd", "ft", 6.0),
+        (1.0, "m2", "in2", 1550.0031),
         (7.0, "px", "px", 7.0),
         (7.0, "map_unit2", "map_unit2", 7.0),
     ],
@@ -35,7 +39,16 @@ def test_lengths_areas_and_volumes_convert(value, source, target, expected):
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [("m", "m2"), ("m2", "ft3"), ("px", "m"), ("m", "px"), ("map_unit", "m"), ("m", "")],
+    [
+        ("m", "m2"),
+        ("m2", "ft3"),
+        ("l", "m"),
+        ("m2", "l"),
+        ("px", "m"),
+        ("m", "px"),
+        ("map_unit", "m"),
+        ("m", ""),
+    ],
 )
 def test_units_of_different_kinds_are_refused(source, target):
     with pytest.raises(InputError, match="cannot be given in"):

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from groundplane.asking import Asker
@@ -14,6 +15,7 @@ from groundplane.spatial.map import CognitiveMap
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / ".." / "shared" / "data"
+SCHEMAS = HERE.parents[1] / "docs" / "schemas"
 APARTMENT = HERE.parents[1] / "examples" / "apartment.json"
 ROWS = [
     json.loads(line) for line in (HERE / "abilities.jsonl").read_text(encoding="utf-8").splitlines()
@@ -84,6 +86,17 @@ def test_it_is_answered_as_expected(row):
     why = fault(row["expect"], reply, labels=labels, scene=room.scene)
 
     assert why is None, f"{row['question']!r}: {why}; the text is: {reply.text}"
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_every_record_fits_the_schema(noise):
+    schema = json.loads((SCHEMAS / "record.schema.json").read_text(encoding="utf-8"))
+    room = Asker(CognitiveMap.load(APARTMENT), noise=noise)
+    # With noise every query is solved many times: a tenth of them will do.
+    rows = [row for row in ROWS if row["source"] == "own:apartment"][:: 10 if noise else 1]
+
+    for row in rows:
+        jsonschema.validate(room.ask(row["question"]).record(), schema)
 
 
 # The judge bites ---------------------------------------------------------------------------------

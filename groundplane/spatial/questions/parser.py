@@ -42,6 +42,11 @@ FORMS = (
     *RELATIONS,
 )  # fmt: skip
 
+# What a refusal shows first where no form is like the question.
+_TYPICAL = (
+    "distance", "count", "exists", "size", "nearest", "relation", "direction", "way",
+)  # fmt: skip
+
 __all__ = ["FORMS", "NotUnderstoodError", "ParsedQuestion", "known_forms", "parse_question"]
 
 
@@ -152,8 +157,10 @@ def _complaint(question: str, why: str, nouns: Iterable[str] = ()) -> str:
     shown = " ".join(question.split())
     shown = shown if len(shown) <= 120 else shown[:117] + "..."
     words = set(re.findall(r"[a-z]+", question.lower()[:400])) - PLAIN_WORDS
+    typical = [form.example for name in _TYPICAL for form in FORMS if form.name == name]
     nearest = sorted(
-        known_forms(), key=lambda example: -len(words.intersection(example.lower().split()))
+        dict.fromkeys((*typical, *known_forms())),
+        key=lambda example: -len(words.intersection(example.lower().split())),
     )
     mark = "?" if unknown else "."
     return (
