@@ -11,11 +11,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundplane.spatial import visibility
-from groundplane.spatial.scene import MapScene, Scene, UnsupportedError, check_pairs
+from groundplane.spatial.scene import MapScene, Scene, UnsupportedError
 
 __all__ = ["ASSUMED", "VISIBLE", "look_from", "look_without", "seen_from"]
 
 VISIBLE = "visible_from"
+# So many looks take a minute or so in a full scene.
+_MOST_LOOKS = 200_000
 ASSUMED = (
     f"eyes {visibility.EYE_HEIGHT:g} m above the floor, looking over what one stands at; boxes "
     "hide what is behind them"
@@ -30,7 +32,12 @@ def seen_from(
     Raises:
         UnsupportedError: If the scene is a photo or has no metres, or there are too many pairs.
     """
-    check_pairs(len(targets), len(viewers))
+    looks = len(targets) * len(viewers)
+    if looks > _MOST_LOOKS:
+        raise UnsupportedError(
+            f"{len(targets):,} things seen from {len(viewers):,} are more than {_MOST_LOOKS:,} "
+            "looks; name fewer, such as one to look from"
+        )
     return (look_from(scene, targets, viewers).share > 0).T
 
 

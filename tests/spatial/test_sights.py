@@ -9,6 +9,7 @@ from groundplane.core.answer import Status
 from groundplane.core.expressions import Relate, Select, Unique
 from groundplane.core.pair_queries import Sight
 from groundplane.core.queries import Count
+from groundplane.spatial import looking
 from groundplane.spatial.scene import MapScene
 from groundplane.spatial.solver import Solver
 from groundplane.spatial.worlds import weigh
@@ -102,6 +103,15 @@ def test_what_is_in_view_is_a_set_that_composes():
     assert set(solver.solve(seen).value) == {"cat", "wall"}
     assert solver.solve(Count(seen)).value == 2
     assert "1.6 m" in solver.solve(seen).note
+
+
+def test_too_many_looks_are_refused_with_their_number(monkeypatch):
+    monkeypatch.setattr(looking, "_MOST_LOOKS", 3)
+    seen = Relate(source=Select(None), relation="visible_from", anchor=Select("stool"))
+    answer = Solver(MapScene(room())).solve(seen)
+
+    assert answer.status is Status.CANNOT_DETECT
+    assert "4 things seen from 1" in answer.note
 
 
 def test_several_of_a_name_with_other_verdicts_are_asked_back():
