@@ -165,7 +165,8 @@ CONTRASTING: tuple[Form, ...] = (
     ),
     make_form(
         "how much taller", "How much taller is the refrigerator than the stove?", _difference,
-        rf"{_BY} {_MORE} (?:is|are) {{a}} than {{b}}{_HELD}",
+        rf"{_BY} {_MORE} (?:is|are) {{a}} (?:than|compared (?:to|with)) {{b}}{_HELD}",
+        rf"{{a}} (?:is|are) {_MORE} than {{b}},? by how much",
         rf"{_BY} {_MORE} than {{b}} (?:is|are) {{a}}",
         rf"{_BY} (?:is|are|does|do) {{a}} {_MORE} than {{b}}{_HELD}",
         rf"{{a}} (?:is|are) {_BY} {_MORE} than {{b}}{_HELD}",

@@ -17,7 +17,11 @@ _STANDING = (
     r"(?:while )?(?:standing|sitting|lying)) (?:in|at|by|on|near|beside|next to|in front of)"
 )
 _FROM = rf"(?:from|,? ?{_STANDING}|seen from)"
-_CAN = rf"(?:can|could|do|does|would|will|may|might) {_WHO}(?: be able to| still| really)* (?:see|spot|make out)"
+_CAN = (
+    rf"(?:is it possible(?: for {_WHO})? to|"
+    rf"(?:can|could|do|does|would|will|may|might) {_WHO}(?: be able to| still| really)*) "
+    r"(?:see|spot|make out)"
+)
 _SEEN = r"(?:visible|in view|in sight|to be seen|seen|in the line of sight|in direct view)"
 _HIDDEN = r"(?:hidden|invisible|out of sight|out of view|concealed|obscured|not visible)"
 _VIEW = (
@@ -184,7 +188,7 @@ SIGHTING: tuple[Form, ...] = (
     make_form(
         "seen", "Can I see the tv from the sofa?", _sight("seen"),
         rf"{_CAN} {{b}} {_FROM} {{a}}",
-        r"(?:can|could|would) (?:i|we|you|one|somebody|someone|a person) (?:who is )?(?:standing|sitting|lying) "
+        r"(?:can|could|would) (?:i|we|you|one|somebody|someone|a person) (?:who is )?(?:(?:standing|sitting|lying) )?"
         r"(?:at|by|on|near|beside|next to|in) {a} see {b}",
         rf"(?:is|are) {{b}} (?:still )?{_SEEN} {_FROM} {{a}}",
         r"(?:is|are) {b} (?:still )?in (?:view|sight) of {a}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from groundplane.core.expressions import Measured, SetExpression
 from groundplane.spatial.questions.quantities import QUANTITY, read_quantity
@@ -58,7 +59,7 @@ class Sized:
 
     def restrict(self, source: SetExpression) -> Measured:
         """Those that have this size."""
-        operator = "more" if self.more else "fewer"
+        operator: Literal["more", "fewer"] = "more" if self.more else "fewer"
         return Measured(source=source, measure=self.measure, operator=operator, limit=self.limit)
 
 
