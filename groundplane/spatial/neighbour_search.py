@@ -31,7 +31,15 @@ from groundplane.spatial.box_tree import (
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.dense import Metric
 
-__all__ = ["Sides", "count_near", "near_pairs", "nearest_squares", "sort_sides", "square_of"]
+__all__ = [
+    "Sides",
+    "count_near",
+    "near_pairs",
+    "nearest_squares",
+    "root_of",
+    "sort_sides",
+    "square_of",
+]
 
 # Leaves that each asking leaf measures before it looks again which others it still needs.
 _AT_ONCE = 8
@@ -127,17 +135,31 @@ def square_of(radius: float, dtype: torch.dtype) -> float:
     if radius * radius >= largest:
         return largest
 
-    def root(square: Tensor) -> Tensor:
-        # Torch's own may be off in the last digit; rounding a float64 root is exact for both.
-        return torch.tensor(math.sqrt(float(square)), dtype=dtype)
-
     limit = torch.tensor(radius, dtype=dtype)
     square, infinity = limit * limit, torch.tensor(math.inf, dtype=dtype)
-    while root(square) > limit:
+    while root_of(square) > limit:
         square = square.nextafter(-infinity)
-    while root(square.nextafter(infinity)) <= limit:
+    while root_of(square.nextafter(infinity)) <= limit:
         square = square.nextafter(infinity)
     return float(square)
+
+
+def root_of(squares: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """Square roots, rounded rightly: torch's own may be off in the last digit.
+
+    So what is found at some distance is within that distance.
+    """
+    if squares.dtype != torch.float64:
+        return squares.double().sqrt_().to(squares.dtype)
+    root = squares.sqrt()
+    # What the product of a root with itself leaves out by rounding (Dekker, A floating-point
+    # technique for extending the available precision, 1971), and a step of Newton's.
+    scaled = root * (2.0**27 + 1)
+    high = scaled - (scaled - root)
+    low, product = root - high, root * root
+    rest = high * high - product + 2 * high * low + low * low
+    better = root + (squares - product - rest) / (2 * root)
+    return torch.where(better.isfinite(), better, root)
 
 
 # -- measuring ----------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from groundplane.spatial.neighbour_search import (
     count_near,
     near_pairs,
     nearest_squares,
+    root_of,
     sort_sides,
     square_of,
 )
@@ -134,7 +135,7 @@ def nearest(
             squares, others = _without(rows, squares, others)
         indices.index_copy_(0, rows, others.masked_fill(others == NONE, -1))
         distances.index_copy_(0, rows, squares)
-    return Neighbours(indices=indices, distances=distances.sqrt_())
+    return Neighbours(indices=indices, distances=root_of(distances))
 
 
 @torch.no_grad()
@@ -217,9 +218,7 @@ def pairs_within(
     first, second, squares = (torch.cat(columns) for columns in zip(*parts, strict=True))
     assert len(first) == total
     order = (first * max(1, sides.num_anchors) + second).argsort()
-    # The root may be off in its last digit, which must not put it beyond the radius.
-    distances = squares[order].sqrt_().clamp_(max=radius)
-    return Edges(first=first[order], second=second[order], distances=distances)
+    return Edges(first=first[order], second=second[order], distances=root_of(squares[order]))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from groundplane.core.errors import InputError
 from groundplane.spatial.box_tree import reachable, within
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.neighbour_search import near_pairs, sort_sides, square_of
+from groundplane.spatial.neighbour_search import near_pairs, root_of, sort_sides, square_of
 
 DOUBLE = torch.float64
 
@@ -27,6 +27,24 @@ def sorted_points(centers):
     tree = sort_sides(points(centers), None, "centers").tree
     leaves = tree.levels[-1]
     return tree, leaves.pick(leaves.counts.nonzero()[:, 0])
+
+
+@given(
+    st.lists(st.one_of(st.floats(0, 1e150), st.floats(0, 1e-150), st.just(math.inf)), min_size=1)
+)
+def test_roots_are_rounded_rightly(squares):
+    squares = torch.tensor(squares * 9, dtype=DOUBLE)
+    assert root_of(squares).tolist() == [math.sqrt(square) for square in squares.tolist()]
+
+
+@given(st.lists(st.floats(0, 2.0**99, width=32), min_size=1))
+def test_so_are_roots_in_single_precision(squares):
+    squares = torch.tensor(squares * 9, dtype=torch.float32)
+    np.testing.assert_array_equal(root_of(squares), np.sqrt(squares.numpy()))
+
+
+def test_the_root_of_what_is_not_known_is_not_known():
+    assert root_of(torch.tensor([math.nan, 4.0], dtype=DOUBLE)).isnan().tolist() == [True, False]
 
 
 @given(st.floats(0, 1e30))
