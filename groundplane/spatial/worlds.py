@@ -71,7 +71,7 @@ _TEACHERS = 500
 # These nodes go by names, counts and times, none of which moves with a box.
 _FIXED = (Select, Unique, Filter, And, Or, Except, Count, Exists, Compare, Order)
 _FIXED_NAMES = frozenset({"count", "first_seen", "label", "color", "material", "shape"})
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_TURN = re.compile(r"turn (?:left|right|back)")
 # A member of a set is in doubt where it is in so many of the worlds and not in as many.
 _DOUBTFUL = 0.05
 
@@ -163,7 +163,7 @@ def _with_quantiles(
 def _counted(expression: Expression) -> Callable[[Answer], Value]:
     """What of an answer is counted over the worlds."""
     if isinstance(expression, Way):
-        return _unmeasured
+        return _turns
     return _members if isinstance(expression, SetExpression) else _value
 
 
@@ -227,10 +227,10 @@ def _members(answer: Answer) -> Value:
     return tuple(sorted(answer.value)) if isinstance(answer.value, tuple) else answer.value
 
 
-def _unmeasured(answer: Answer) -> Value:
-    """Steps of a way are the same whatever their lengths."""
+def _turns(answer: Answer) -> Value:
+    """Steps of a way are the same where they turn the same, whatever is passed and how far."""
     value = answer.value
-    return tuple(_NUMBER.sub("#", text) for text in value) if isinstance(value, tuple) else value
+    return tuple(_TURN.findall(" ".join(value))) if isinstance(value, tuple) else value
 
 
 def _objects(answer: Answer) -> Value:
