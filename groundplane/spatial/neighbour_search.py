@@ -151,15 +151,20 @@ def root_of(squares: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """
     if squares.dtype != torch.float64:
         return squares.double().sqrt_().to(squares.dtype)
+    # So small that digits of products would be lost.
+    tiny = torch.where(squares < 2.0**-900, 2.0**100, 1.0)
+    squares = squares * tiny * tiny
     root = squares.sqrt()
-    # What the product of a root with itself leaves out by rounding (Dekker, A floating-point
-    # technique for extending the available precision, 1971), and a step of Newton's.
+    # What the root's square lacks, to the last digit (Dekker, A floating-point technique for
+    # extending the available precision, 1971), tells on which side of it the half-way marks lie.
     scaled = root * (2.0**27 + 1)
     high = scaled - (scaled - root)
     low, product = root - high, root * root
-    rest = high * high - product + 2 * high * low + low * low
-    better = root + (squares - product - rest) / (2 * root)
-    return torch.where(better.isfinite(), better, root)
+    lacks = squares - product - (high * high - product + 2 * high * low + low * low)
+    below, above = root.nextafter(torch.zeros_like(root)), root.nextafter(2 * root)
+    less, more = root - below, above - root
+    down, up = lacks + root * less <= less * less / 4, lacks - root * more > more * more / 4
+    return torch.where(down, below, torch.where(up, above, root)) / tiny
 
 
 # -- measuring ----------------------------------------------------------------------------

@@ -43,6 +43,12 @@ def test_so_are_roots_in_single_precision(squares):
     np.testing.assert_array_equal(root_of(squares), np.sqrt(squares.numpy()))
 
 
+def test_roots_next_to_a_half_way_mark_are_rounded_rightly():
+    # Just below a power of four, the root lies within a thousandth of a digit of such a mark.
+    squares = [math.nextafter(4.0**power, side) for power in range(-9, 9) for side in (0, math.inf)]
+    assert root_of(torch.tensor(squares, dtype=DOUBLE)).tolist() == [*map(math.sqrt, squares)]
+
+
 def test_the_root_of_what_is_not_known_is_not_known():
     assert root_of(torch.tensor([math.nan, 4.0], dtype=DOUBLE)).isnan().tolist() == [True, False]
 
