@@ -67,7 +67,8 @@ class PairTable:
     Attributes:
         distances: Metres; NaN where one is not known.
         directions: Unit vector from the subject to the anchor, centre to centre, in the axes of
-            the boxes, good to 0.03 degrees; NaN where the centres coincide or are not known.
+            the boxes, good to 0.03 degrees where the centres lie a thousandth of the scene's
+            extent apart or more; NaN where they coincide or are not known.
         topology: A `Topology`.
         orders: Two bits an axis, x lowest: 1 where the subject lies wholly before the anchor, 2
             where it lies wholly after it, 0 where they share an extent; see `before` and `after`.
