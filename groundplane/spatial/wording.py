@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import cast
 
 from groundplane.core.answer import Answer, FrameOfReference, Status
-from groundplane.core.expressions import Extreme, Or, Relate, Select, SetExpression, Unique
+from groundplane.core.expressions import Extreme, Filter, Or, Relate, Select, SetExpression, Unique
 from groundplane.core.lexicon import normalise, plural
 from groundplane.core.pair_queries import Identity, Pair, Sight
 from groundplane.core.queries import (
@@ -113,11 +113,13 @@ def _count(node: Count, answer: Answer) -> tuple[Piece, ...]:
 
 
 def _split(node: SetExpression) -> tuple[str, str]:
-    """The thing counted, singular, and what restricts it."""
+    """The thing counted, singular, with what is said before it, and what restricts it."""
     base = base_of(node)
-    start, full = noun(base), noun(node)
-    head = "object" if _is_anything(base) else normalise(start)
-    return head, full[len(start) :] if full.startswith(start) else ""
+    while isinstance(base, Filter):
+        base = base_of(base.source)
+    before, _, after = noun(node).partition(noun(base))
+    head = "object" if _is_anything(base) else normalise(noun(base))
+    return before + head, after
 
 
 def _one(node: SetExpression) -> str:

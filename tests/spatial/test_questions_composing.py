@@ -222,6 +222,7 @@ def kitchen():
     [
         ("How many cups are both red and on the table?", "There is a red cup on the table."),
         ("How many cups are not on the table?", "There is a cup not on the table."),
+        ("How many cups are on the table and red?", "There is a red cup on the table."),
         ("Which cups are both red and on the table?", "Red cups on the table: cup-1."),
         ("Is the lamp both on the table and near the bin?",
          "No, the lamp is not on the table and near the bin."),
