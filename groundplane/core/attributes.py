@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ATTRIBUTES", "attribute_named", "meaning_of", "same_value", "states"]
+__all__ = ["ATTRIBUTES", "attribute_named", "has_value", "meaning_of", "same_value", "states"]
 
 # The attributes that questions ask for, and how people write them.
 ATTRIBUTES: Mapping[str, str] = {
@@ -91,3 +91,15 @@ def states(attributes: Mapping[str, str], word: str) -> bool:
     attribute, value = _MEANINGS.get(wanted, ("", ""))
     told = attributes.get(attribute, "").lower().split()
     return any(_MEANINGS.get(part, ("", part))[1] == value for part in told)
+
+
+def has_value(attribute: str, told: str, asked: str) -> bool:
+    """Whether what is stated of an attribute is a value, or a kind of it.
+
+    Examples:
+        >>> has_value("color", "dark blue", "blue"), has_value("color", "blue", "dark blue")
+        (True, False)
+        >>> has_value("material", "oak wood", "wooden")
+        True
+    """
+    return same_value(told, asked) or states({attribute: told}, asked)

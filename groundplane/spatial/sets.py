@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundplane.core.answer import Status, Step
-from groundplane.core.attributes import same_value
+from groundplane.core.attributes import has_value, same_value
 from groundplane.core.errors import listing
 from groundplane.core.expressions import (
     And,
@@ -134,7 +134,10 @@ class SetSolver:
         source = self.find(node.source)
         stated = self._stated(source, node.attribute)
         kept = torch.tensor(
-            [value is not None and same_value(value, node.value) for value in stated],
+            [
+                value is not None and has_value(node.attribute, value, node.value)
+                for value in stated
+            ],
             dtype=torch.bool,
         )
         if source.definite and len(source) > 1:

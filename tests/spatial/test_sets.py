@@ -175,6 +175,17 @@ def test_filter_by_attribute_says_what_is_not_stated():
     assert ask(Count(Filter(Select("cup"), "color", "blue"))).value == 0
 
 
+@pytest.mark.parametrize(
+    ("word", "count"), [("blue", 2), ("dark blue", 1), ("navy", 0), ("red", 1)]
+)
+def test_filter_takes_a_shade_for_its_colour_as_a_phrase_does(word, count):
+    builder = SceneBuilder()
+    for x, color in enumerate(("dark blue", "blue", "red")):
+        builder.add("chair", at=(x, 0, 0.5), attributes={"color": color})
+
+    assert ask(Count(Filter(CHAIRS, "color", word)), builder).value == count
+
+
 def test_filter_by_what_nothing_states_is_refused_not_zero():
     answer = ask(Count(Filter(CHAIRS, "material", "wood")))
 
