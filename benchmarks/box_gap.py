@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.gap import box_gaps
+from groundplane.spatial.geometry.gap import box_gaps
 
 SAMPLE = 2_000
 TOLERANCE = 1e-9  # metres, for lengths of some tens of metres in float64

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from groundplane.spatial import relations
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.chances import relation_probability, sampled_worlds
-from groundplane.spatial.gap import box_gaps
+from groundplane.spatial.chances.relation_chances import relation_probability, sampled_worlds
+from groundplane.spatial.chances.uncertainty import covariance_of, distance_interval, size_interval
+from groundplane.spatial.geometry.gap import box_gaps
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.uncertainty import covariance_of, distance_interval, size_interval
 
 Bin = tuple[float, float, int]
 Figures = dict[str, Any]

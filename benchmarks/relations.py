@@ -28,9 +28,9 @@ import networkx
 import torch
 
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.dense import BYTES_A_PAIR, PairTable, Topology, tabulate
-from groundplane.spatial.memory import format_bytes
-from groundplane.spatial.neighbours import count_within, nearest, pairs_within
+from groundplane.spatial.scale.dense import BYTES_A_PAIR, PairTable, Topology, tabulate
+from groundplane.spatial.scale.memory import format_bytes
+from groundplane.spatial.scale.neighbours import count_within, nearest, pairs_within
 
 TOLERANCE = 0.02  # metres within which hulls touch
 ROUNDING = 1e-5  # metres: float32 over a hall of 20 m, with room to spare

@@ -22,9 +22,9 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from groundplane.spatial.free_space import FreeSpace, Walker, free_space
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.routes import RouteFinder, Walk
+from groundplane.spatial.routes.finding import RouteFinder, Walk
+from groundplane.spatial.routes.free_space import FreeSpace, Walker, free_space
 from groundplane.testing.scenes import SceneBuilder
 
 HALL = 20.0

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from groundplane.core.media import read_image
     from groundplane.core.regions import Regions
     from groundplane.spatial.boxes import Boxes3D
+    from groundplane.spatial.chances.worlds import Caution
     from groundplane.spatial.map import CognitiveMap
+    from groundplane.spatial.stories import Story
 
 __version__ = "0.1.0"
 
@@ -25,12 +27,14 @@ _HOMES = {
     "Answer": "groundplane.core.answer",
     "Asker": "groundplane.asking",
     "Boxes3D": "groundplane.spatial.boxes",
+    "Caution": "groundplane.spatial.chances.worlds",
     "CognitiveMap": "groundplane.spatial.map",
     "GroundplaneError": "groundplane.core.errors",
     "Image": "groundplane.core.image",
     "Regions": "groundplane.core.regions",
     "Reply": "groundplane.asking",
     "Status": "groundplane.core.answer",
+    "Story": "groundplane.spatial.stories",
     "ask": "groundplane.asking",
     "available": "groundplane.core.host",
     "load": "groundplane.core.host",
@@ -41,12 +45,14 @@ __all__ = [
     "Answer",
     "Asker",
     "Boxes3D",
+    "Caution",
     "CognitiveMap",
     "GroundplaneError",
     "Image",
     "Regions",
     "Reply",
     "Status",
+    "Story",
     "__version__",
     "ask",
     "available",

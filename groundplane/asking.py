@@ -30,15 +30,15 @@ from groundplane.core.regions import Regions
 from groundplane.core.session import LanguageModel, Prompt, Query, Resolved
 from groundplane.core.workers import Resolvers
 from groundplane.grounding.router import GroundingResolver
+from groundplane.spatial.chances.what_if import Flip
+from groundplane.spatial.chances.worlds import Caution
 from groundplane.spatial.choices import choose, offered
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.questions.text import split_options, strip_letter
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.resolver import QueryResolver
 from groundplane.spatial.scene import DistanceMethod
-from groundplane.spatial.stories import Story
-from groundplane.spatial.what_if import Flip
-from groundplane.spatial.worlds import Caution
+from groundplane.spatial.stories.story import Story
 
 __all__ = ["Asker", "Reply", "ask"]
 

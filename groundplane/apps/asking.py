@@ -15,10 +15,10 @@ from groundplane.apps.what_if import tell_flips
 from groundplane.asking import Asker, Reply
 from groundplane.core.answer import Status
 from groundplane.core.errors import GroundplaneError, InputError, OutputError
-from groundplane.spatial.gap import closest_points
+from groundplane.spatial.chances.worlds import TOO_CLOSE, Caution
+from groundplane.spatial.geometry.gap import closest_points
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.scene import MapScene
-from groundplane.spatial.worlds import TOO_CLOSE, Caution
 
 __all__ = ["Job", "run"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from groundplane.core.answer import Value
-from groundplane.spatial.hedging import shown
-from groundplane.spatial.what_if import Flip
+from groundplane.spatial.chances.hedging import shown
+from groundplane.spatial.chances.what_if import Flip
 
 __all__ = ["tell_flips"]
 

@@ -29,7 +29,7 @@ from groundplane.spatial.programs import (
 )
 from groundplane.spatial.relations import Thresholds
 from groundplane.spatial.scene import MapScene
-from groundplane.spatial.scene_files import open_scenes
+from groundplane.spatial.scenes.files import open_scenes
 
 __all__ = [
     "ClevrItem",

@@ -18,7 +18,7 @@ from typing import Any
 
 from groundplane.core.answer import Answer, Status
 from groundplane.core.errors import InputError, listing
-from groundplane.spatial.stories import Story
+from groundplane.spatial.stories.story import Story
 
 __all__ = ["RELATIONS", "Pattern", "StepGameItem", "StepGameResult", "evaluate_stepgame"]
 

@@ -22,7 +22,7 @@ from groundplane.evaluation.metrics import accuracy, mean_relative_accuracy
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.questions.parser import NotUnderstoodError, parse_question
 from groundplane.spatial.scene import DistanceMethod
-from groundplane.spatial.scene_files import open_scenes
+from groundplane.spatial.scenes.files import open_scenes
 
 __all__ = ["TASKS", "Item", "Question", "Result", "evaluate", "read_questions"]
 

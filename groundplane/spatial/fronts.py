@@ -9,8 +9,8 @@ import torch
 from groundplane.core.answer import FrameOfReference
 from groundplane.core.errors import listing
 from groundplane.core.expressions import Relate, Select
-from groundplane.spatial.definitions import DEFINITIONS
 from groundplane.spatial.found import Finder, Found, View
+from groundplane.spatial.relations.definitions import DEFINITIONS
 
 __all__ = ["with_fronts"]
 

@@ -1,7 +1,7 @@
 """What a scene shows of things from where other things are.
 
 The eyes are those of a person who stands where the thing is, turns about, and looks over it: 1.6 m
-above the floor over its middle. Boxes are opaque (`groundplane.spatial.visibility`).
+above the floor over its middle. Boxes are opaque (`groundplane.spatial.geometry.visibility`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from groundplane.spatial import visibility
+from groundplane.spatial.geometry import visibility
 from groundplane.spatial.scene import MapScene, Scene, UnsupportedError
 
 __all__ = ["ASSUMED", "VISIBLE", "look_from", "look_without", "seen_from"]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.views import Grid
+from groundplane.spatial.maps.views import Grid
 
 __all__ = ["CognitiveMap"]
 
@@ -97,7 +97,7 @@ class CognitiveMap:
         Raises:
             SceneError: If the file cannot be read, is malformed, or has no such scene.
         """
-        from groundplane.spatial import scene_files
+        from groundplane.spatial.scenes import files as scene_files
 
         return scene_files.load(path, scene=scene)
 
@@ -108,7 +108,7 @@ class CognitiveMap:
         Raises:
             SceneError: If the file cannot be read or is no scene file.
         """
-        from groundplane.spatial import scene_files
+        from groundplane.spatial.scenes import files as scene_files
 
         return scene_files.scenes(path)
 
@@ -123,7 +123,7 @@ class CognitiveMap:
         Raises:
             SceneError: If the record is malformed.
         """
-        from groundplane.spatial import scene_files
+        from groundplane.spatial.scenes import files as scene_files
 
         return scene_files.from_record(record, source=source)
 
@@ -157,7 +157,7 @@ class CognitiveMap:
         Raises:
             OutputError: If the file cannot be written.
         """
-        from groundplane.spatial import scene_files
+        from groundplane.spatial.scenes import files as scene_files
 
         scene_files.save(self, path)
 
@@ -182,7 +182,7 @@ class CognitiveMap:
         Raises:
             InputError: If `sigma` is negative or not a number.
         """
-        from groundplane.spatial.scene_noise import isotropic
+        from groundplane.spatial.scenes.noise import isotropic
 
         if not 0 <= sigma < float("inf"):
             raise InputError(f"noise: expected a number of metres of at least 0, got {sigma}")
@@ -231,7 +231,7 @@ class CognitiveMap:
             InputError: If `limit` is negative, a kind is unknown or needs a view that nobody has,
                 or the graph would have too many edges.
         """
-        from groundplane.spatial.graphs import build_graph
+        from groundplane.spatial.maps.graphs import build_graph
 
         return build_graph(self, limit=limit, relations=relations, view=view)
 
@@ -245,13 +245,13 @@ class CognitiveMap:
         Raises:
             InputError: If the budget does not hold even the heading.
         """
-        from groundplane.spatial.map_text import write_text
+        from groundplane.spatial.maps.map_text import write_text
 
         return write_text(self, budget=budget, view=view)
 
     def _records(self) -> Iterator[dict[str, object]]:
         """Each object as JSON holds it."""
-        from groundplane.spatial.scene_noise import noise_record
+        from groundplane.spatial.scenes.noise import noise_record
 
         boxes = self.objects
         columns = (boxes.centers, boxes.sizes, boxes.axes, self.fronts, self.scores)

@@ -7,7 +7,7 @@ import re
 from groundplane.core.answer import Answer
 from groundplane.core.pair_queries import Identity, Pair, Sight
 from groundplane.core.queries import Difference
-from groundplane.spatial.hedging import Piece
+from groundplane.spatial.chances.hedging import Piece
 from groundplane.spatial.nouns import MORE_WORDS, noun, the, verb_of
 from groundplane.spatial.units import format_number
 

@@ -12,10 +12,10 @@ from groundplane.core.answer import Answer, Status, Step
 from groundplane.core.expressions import Extreme, SetExpression, Unique
 from groundplane.core.pair_queries import Identity, Pair
 from groundplane.spatial.found import Found, StopError
-from groundplane.spatial.gap import closest_points
+from groundplane.spatial.geometry.gap import closest_points
 from groundplane.spatial.measuring import Number, in_unit, measure_words
-from groundplane.spatial.neighbours import nearest, pairs_within
 from groundplane.spatial.ranking import ties_of
+from groundplane.spatial.scale.neighbours import nearest, pairs_within
 from groundplane.spatial.scene import MapScene, check_pairs
 from groundplane.spatial.sets import SetSolver
 

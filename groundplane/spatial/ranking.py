@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundplane.core.expressions import Extreme
-from groundplane.spatial.sides import between_points
+from groundplane.spatial.relations.sides import between_points
 
 __all__ = ["holds_between", "lies_between", "ranked", "scores_of", "ties_of"]
 

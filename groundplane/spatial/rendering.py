@@ -37,7 +37,7 @@ from groundplane.spatial.labels import (
     wrap_lines,
 )
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.way_drawing import draw_way
+from groundplane.spatial.routes.way_drawing import draw_way
 
 __all__ = ["draw_map", "draw_photo"]
 

@@ -13,13 +13,13 @@ from groundplane.core.lexicon import canonical
 from groundplane.core.queries import Expression, phrases_of
 from groundplane.core.session import Failed, Query
 from groundplane.core.workers import Call
+from groundplane.spatial.chances.what_if import Flip, what_if
+from groundplane.spatial.chances.worlds import Caution, weigh
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.plane import PlaneScene
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
 from groundplane.spatial.scene import DistanceMethod, MapScene
 from groundplane.spatial.solver import Solver
-from groundplane.spatial.what_if import Flip, what_if
-from groundplane.spatial.worlds import Caution, weigh
 
 __all__ = ["QueryResolver"]
 
@@ -81,7 +81,7 @@ class QueryResolver:
     def what_if(
         self, scene: CognitiveMap, expression: Expression, answer: Answer
     ) -> tuple[Flip, ...]:
-        """Which changes of the evidence flip an answer; see `groundplane.spatial.what_if`."""
+        """Which changes of the evidence flip an answer; see `chances.what_if`."""
         return what_if(scene, expression, answer, solve=self.solve_once)
 
     def solve_once(self, scene: CognitiveMap, expression: Expression) -> Answer:

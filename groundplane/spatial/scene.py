@@ -18,12 +18,12 @@ from groundplane.core.errors import InputError, listing
 from groundplane.core.lexicon import surface_share
 from groundplane.spatial import relations
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.definitions import DEFINITIONS, Definition
-from groundplane.spatial.gap import box_gaps
+from groundplane.spatial.geometry.gap import box_gaps
+from groundplane.spatial.geometry.sampling import sampled_gap
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.orientation import has_front, has_long_side, horizontal_sides
 from groundplane.spatial.relations import THRESHOLDS, Thresholds
-from groundplane.spatial.sampling import sampled_gap
+from groundplane.spatial.relations.definitions import DEFINITIONS, Definition
+from groundplane.spatial.relations.orientation import has_front, has_long_side, horizontal_sides
 
 __all__ = [
     "DistanceMethod",

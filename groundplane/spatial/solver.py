@@ -40,12 +40,12 @@ from groundplane.spatial.measuring import measure_words, measured_answer
 from groundplane.spatial.nouns import noun, relation_words
 from groundplane.spatial.pairs import identity_answer, pair_answer
 from groundplane.spatial.places import attribute_answer
+from groundplane.spatial.routes.walking import route_answer
+from groundplane.spatial.routes.ways import way_answer
 from groundplane.spatial.scene import Scene, UnsupportedError
 from groundplane.spatial.sets import SetSolver
 from groundplane.spatial.sights import sight_answer
 from groundplane.spatial.viewing import IMAGE_FRAME, WORLD_FRAME
-from groundplane.spatial.walking import route_answer
-from groundplane.spatial.ways import way_answer
 
 __all__ = ["Solver", "answer_with"]
 

@@ -26,7 +26,7 @@ from groundplane.core.queries import (
     Route,
     Way,
 )
-from groundplane.spatial.hedging import Piece, hedged
+from groundplane.spatial.chances.hedging import Piece, hedged
 from groundplane.spatial.nouns import (
     MORE_WORDS,
     base_of,
@@ -45,8 +45,8 @@ from groundplane.spatial.pair_words import (
     pair_pieces,
     sight_pieces,
 )
+from groundplane.spatial.routes.way_words import way_pieces
 from groundplane.spatial.units import format_number
-from groundplane.spatial.way_words import way_pieces
 
 __all__ = ["Piece", "word_answer"]
 

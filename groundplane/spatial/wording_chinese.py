@@ -34,10 +34,10 @@ from groundplane.core.queries import (
     Route,
     Way,
 )
-from groundplane.spatial.hedging import Piece, percent
+from groundplane.spatial.chances.hedging import Piece, percent
 from groundplane.spatial.questions.chinese_words import COLORS, chinese_noun, measure_word
+from groundplane.spatial.routes.ways import NO_WAY
 from groundplane.spatial.units import format_number
-from groundplane.spatial.ways import NO_WAY
 
 __all__ = ["word_chinese"]
 

@@ -155,7 +155,7 @@ def test_two_different_measures_have_no_difference():
 def test_a_difference_carries_its_interval_where_the_map_does():
     from dataclasses import replace
 
-    from groundplane.spatial.worlds import weigh
+    from groundplane.spatial.chances.worlds import weigh
 
     scene = room(1.0, 1.02)
     covariance = torch.eye(6, dtype=scene.objects.centers.dtype).expand(3, 6, 6) * 0.01**2

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.dense import tabulate
-from groundplane.spatial.gap import box_gaps, closest_points, overlaps, points_to_boxes
-from groundplane.spatial.overlap import paired_intersection, paired_iou
+from groundplane.spatial.geometry.gap import box_gaps, closest_points, overlaps, points_to_boxes
+from groundplane.spatial.geometry.overlap import paired_intersection, paired_iou
 from groundplane.spatial.relations import bearing
+from groundplane.spatial.scale.dense import tabulate
 
 CASES = int(os.environ.get("GROUNDPLANE_CASES", "2000"))
 BLOCK = 200

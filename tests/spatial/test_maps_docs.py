@@ -7,7 +7,7 @@ import inspect
 import re
 from pathlib import Path
 
-from groundplane.spatial import cogmap, loose_text, mindcube
+from groundplane.spatial.maps import cogmap, loose_text, mindcube
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "maps.md"
 

@@ -12,7 +12,7 @@ from groundplane.core.expressions import Extreme, Select, Unique
 from groundplane.core.pair_queries import Identity, Pair
 from groundplane.spatial import pairs
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.gap import box_gaps
+from groundplane.spatial.geometry.gap import box_gaps
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.scene import MapScene
 from groundplane.spatial.solver import Solver

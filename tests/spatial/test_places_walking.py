@@ -318,7 +318,7 @@ def test_reading_that_cannot_be_walked_is_left_out():
 
 
 def test_room_of_too_many_corners_leaves_all_readings(monkeypatch):
-    monkeypatch.setattr("groundplane.spatial.routes._MOST_CORNERS", 3)
+    monkeypatch.setattr("groundplane.spatial.routes.finding._MOST_CORNERS", 3)
     scene = farm().room([(-8, -8), (8, -8), (8, 8), (-8, 8)])
     scene.add("wall", at=(3, 0, 1), size=(0.2, 14, 2))
     query = Route(

@@ -17,7 +17,7 @@ from groundplane.asking import Asker
 from groundplane.core.answer import Status
 from groundplane.core.lexicon import canonical
 from groundplane.spatial.questions.parser import NotUnderstoodError, parse_question
-from groundplane.spatial.scene_files import open_scenes
+from groundplane.spatial.scenes.files import open_scenes
 from groundplane.testing.scenes import SceneBuilder
 
 FUZZ = int(os.environ.get("GROUNDPLANE_FUZZ", "300"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from groundplane.spatial.definitions import DEFINITIONS
 from groundplane.spatial.relations import WORLD_RELATIONS, Thresholds
+from groundplane.spatial.relations.definitions import DEFINITIONS
 from groundplane.spatial.scene import MapScene
 from groundplane.testing.scenes import SceneBuilder
 

@@ -10,9 +10,9 @@ from groundplane.core.expressions import Relate, Select, Unique
 from groundplane.core.pair_queries import Sight
 from groundplane.core.queries import Count
 from groundplane.spatial import looking
+from groundplane.spatial.chances.worlds import weigh
 from groundplane.spatial.scene import MapScene
 from groundplane.spatial.solver import Solver
-from groundplane.spatial.worlds import weigh
 from groundplane.testing.scenes import SceneBuilder
 
 

@@ -6,18 +6,18 @@ import math
 from dataclasses import fields
 from pathlib import Path
 
-from groundplane.spatial.definitions import DEFINITIONS, Definition
 from groundplane.spatial.relations import THRESHOLDS
-from groundplane.spatial.vsr import VSR_WORDS, VsrWord
+from groundplane.spatial.relations.definitions import DEFINITIONS, Definition
+from groundplane.spatial.relations.vsr import VSR_WORDS, VsrWord
 
 __all__ = ["PAGE", "relations_page"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "relations.md"
 _HEAD = """# Relations
 
-This page is written from the tables of `groundplane.spatial.definitions` and
-`groundplane.spatial.vsr` by `python tests/support/relations_page.py`; a test checks that it is
-current.
+This page is written from the tables of `groundplane.spatial.relations.definitions` and
+`groundplane.spatial.relations.vsr` by `python tests/support/relations_page.py`; a test checks that
+it is current.
 
 Each relation is a function of n subjects and m anchors in `groundplane.spatial.relations` and
 gives n by m truths, on the device of the boxes. Frames: `world` needs only which way is up;

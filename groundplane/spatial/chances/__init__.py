@@ -1,0 +1,1 @@
+"""Error bars: intervals, probabilities, possible worlds, what-if."""

@@ -1,0 +1,1 @@
+"""Exact geometry of boxes: gaps, shared volume, outlines, lines of sight."""

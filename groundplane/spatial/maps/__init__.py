@@ -1,0 +1,1 @@
+"""The cognitive map in other forms, scored, aligned, merged and compared."""

@@ -1,0 +1,1 @@
+"""All pairs of many objects: tables in few bytes, and neighbours without a table."""

@@ -1,0 +1,1 @@
+"""Scene files: the formats that maps are read from and written to."""
