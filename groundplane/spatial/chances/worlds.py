@@ -3,8 +3,8 @@
 The query is solved on the boxes as they are: that is the answer told. How sure it is comes after.
 
 A measured number gets an interval, to first order (`groundplane.spatial.chances.margins`). Any
-other value gets a probability: the whole query is solved again in `samples` sampled worlds, viewpoints and all,
-and the share that gives the same value is counted. The same worlds serve every question on a map,
+other value gets a probability: the whole query is solved again in `samples` sampled worlds,
+viewpoints and all, and the share that gives the same value is counted. The same worlds serve every question on a map,
 so two answers differ by what was asked and not by luck. Whether one thing is near, touches or lies
 within so far of another, or stands parallel to it or in line with it, has a closed form and needs
 no worlds. A measured number whose objects were
