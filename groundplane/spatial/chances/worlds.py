@@ -4,15 +4,14 @@ The query is solved on the boxes as they are: that is the answer told. How sure 
 
 A measured number gets an interval, to first order (`groundplane.spatial.chances.margins`). Any
 other value gets a probability: the whole query is solved again in `samples` sampled worlds,
-viewpoints and all, and the share that gives the same value is counted. The same worlds serve every question on a map,
-so two answers differ by what was asked and not by luck. Whether one thing is near, touches or lies
-within so far of another, or stands parallel to it or in line with it, has a closed form and needs
-no worlds. A measured number whose objects were
-chosen by where they are (the chair nearest to the sofa) gets both: the probability is that the same
-objects are chosen.
+viewpoints and all, and the share that gives the same value is counted. The same worlds serve every
+question on a map, so two answers differ by what was asked and not by luck. Whether one thing is
+near, touches or lies within so far of another, or stands parallel to it or in line with it, has a
+closed form and needs no worlds. A measured number whose objects were chosen by where they are (the
+chair nearest to the sofa) gets both: the probability is that the same objects are chosen.
 
-The value told stays that of the boxes as they are, unless another one is so probable that it
-could be told by itself; then that one is told. Below the threshold nothing can be: the answer is
+The value told stays that of the boxes as they are, unless another one is so probable that it could
+be told by itself; then that one is told. Below the threshold nothing can be: the answer is
 `too_close` and names the runner-up.
 """
 

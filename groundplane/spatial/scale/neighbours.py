@@ -2,9 +2,9 @@
 
 Objects are sorted into a tree (`groundplane.spatial.scale.box_tree`). Those of one leaf ask
 together: a part of the tree is passed over where it lies beyond what every one of them has found,
-so what is measured grows with what is found, and memory with neither. Results are exact in the precision of
-the boxes, and equals come in the order of the objects, whatever the scene is like: a heap at one
-point, a far outlier, fewer objects than asked for.
+so what is measured grows with what is found, and memory with neither. Results are exact in the
+precision of the boxes, and equals come in the order of the objects, whatever the scene is like: a
+heap at one point, a far outlier, fewer objects than asked for.
 """
 
 from __future__ import annotations
