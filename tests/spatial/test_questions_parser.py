@@ -15,8 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundplane.core.errors import InputError
-from groundplane.core.expressions import Extreme, Relate
-from groundplane.core.queries import Count, Direction, Measure, Order, Route, describe, nodes_of
+from groundplane.core.expressions import Extreme, Relate, Select
+from groundplane.core.queries import (
+    Compare,
+    Count,
+    Direction,
+    Measure,
+    Order,
+    Route,
+    describe,
+    nodes_of,
+)
 from groundplane.spatial.questions.contrasting import CONTRASTING
 from groundplane.spatial.questions.denying import DENYING
 from groundplane.spatial.questions.identifying import IDENTIFYING
@@ -611,3 +620,19 @@ def test_options_are_what_is_chosen_among():
     assert (
         describe(parsed.expression.source) == "or([unique(select('chair')), unique(select('tv'))])"
     )
+
+
+@pytest.mark.parametrize(
+    ("question", "operator", "right"),
+    [
+        ("Are there exactly zero chairs?", "equal", 0),
+        ("Are there 0 chairs?", "equal", 0),
+        ("Are there more than zero chairs?", "more", 0),
+        ("Are there at least zero chairs?", "more", -1),
+        ("Are there at most zero chairs?", "fewer", 1),
+    ],
+)
+def test_zero_is_a_number_and_no_adjective(question, operator, right):
+    found = parse_question(question).expression
+
+    assert found == Compare(left=Count(Select("chairs")), operator=operator, right=right)

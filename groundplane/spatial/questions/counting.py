@@ -20,7 +20,7 @@ _REL = (
 )
 _ANY = r"(?:also )?(?:any |a |an |some |at least one )?"
 _NUMBERS = {
-    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
     "nine": 9, "ten": 10, "eleven": 11, "twelve": 12,
 }  # fmt: skip
 _NUMBER = rf"(?P<number>{'|'.join(_NUMBERS)}|\d{{1,6}})"
@@ -35,7 +35,8 @@ def _as_many(slots: Slots, context: Context) -> Expression:
     source = read_phrase("all " + slots["a"], view=context.viewpoint)
     if slots.get("r"):
         source = read_related(source, slots["r"], context)
-    number = _NUMBERS.get(slots["number"]) or int(slots["number"])
+    word = slots["number"]
+    number = _NUMBERS[word] if word in _NUMBERS else int(word)
     bound = slots.get("bound", "exactly")
     if bound in ("more than", "over"):
         return Compare(left=Count(source), operator="more", right=number)
