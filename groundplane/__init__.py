@@ -9,13 +9,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from groundplane.asking import Asker, Reply, ask
+    from groundplane.asking import Asker, ask
     from groundplane.core.answer import Answer, Status
     from groundplane.core.errors import GroundplaneError
     from groundplane.core.host import available, load
     from groundplane.core.image import Image
     from groundplane.core.media import read_image
     from groundplane.core.regions import Regions
+    from groundplane.replies import Reply
     from groundplane.spatial.boxes import Boxes3D
     from groundplane.spatial.chances.worlds import Caution
     from groundplane.spatial.map import CognitiveMap
@@ -32,7 +33,7 @@ _HOMES = {
     "GroundplaneError": "groundplane.core.errors",
     "Image": "groundplane.core.image",
     "Regions": "groundplane.core.regions",
-    "Reply": "groundplane.asking",
+    "Reply": "groundplane.replies",
     "Status": "groundplane.core.answer",
     "Story": "groundplane.spatial.stories",
     "ask": "groundplane.asking",

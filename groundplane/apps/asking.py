@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from groundplane.apps.what_if import tell_flips
-from groundplane.asking import Asker, Reply
+from groundplane.asking import Asker
 from groundplane.core.answer import Status
 from groundplane.core.errors import GroundplaneError, InputError, OutputError
+from groundplane.replies import Reply
 from groundplane.spatial.chances.worlds import TOO_CLOSE, Caution
 from groundplane.spatial.geometry.gap import closest_points
 from groundplane.spatial.map import CognitiveMap

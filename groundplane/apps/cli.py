@@ -28,6 +28,22 @@ evaluate_app = typer.Typer(
 app.add_typer(evaluate_app, name="evaluate")
 
 
+_Noise = Annotated[
+    float,
+    typer.Option(
+        help="Scenes: how far every box may be off, metres (one standard deviation of centre and "
+        "sides). Answers then come with error bars."
+    ),
+]
+_TooClose = Annotated[
+    float,
+    typer.Option(help="With error bars: what is less probable than this is too close to call."),
+]
+_WhatIf = Annotated[
+    bool, typer.Option("--what-if", help="Scenes: which changes of the evidence flip the answer.")
+]
+
+
 def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"groundplane {__version__}")
@@ -78,21 +94,9 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
     device: Annotated[
         str, typer.Option(help="Where the expert runs: auto, cpu, cuda, cuda:1.")
     ] = "auto",
-    noise: Annotated[
-        float,
-        typer.Option(
-            help="Scenes: how far every box may be off, metres (one standard deviation of centre "
-            "and sides). Answers then come with error bars."
-        ),
-    ] = 0.0,
-    too_close: Annotated[
-        float,
-        typer.Option(help="With error bars: what is less probable than this is too close to call."),
-    ] = 0.8,
-    what_if: Annotated[
-        bool,
-        typer.Option("--what-if", help="Scenes: which changes of the evidence flip the answer."),
-    ] = False,
+    noise: _Noise = 0.0,
+    too_close: _TooClose = 0.8,
+    what_if: _WhatIf = False,
 ) -> None:
     """Answer a spatial question, with what the answer rests on."""
     from groundplane.apps import asking

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from groundplane.asking import Asker, Reply
+from groundplane.asking import Asker
 from groundplane.core.answer import Status
 from groundplane.core.errors import InputError, listing
+from groundplane.replies import Reply
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.programs import (
     Output,

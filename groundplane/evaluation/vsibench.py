@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundplane.asking import Asker, Reply
+from groundplane.asking import Asker
 from groundplane.core.answer import Status
 from groundplane.core.errors import InputError, did_you_mean, listing
 from groundplane.core.lexicon import match_phrase
 from groundplane.core.queries import phrases_of
 from groundplane.evaluation.metrics import accuracy, mean_relative_accuracy
+from groundplane.replies import Reply
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.questions.parser import NotUnderstoodError, parse_question
 from groundplane.spatial.scene import DistanceMethod

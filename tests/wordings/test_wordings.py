@@ -12,9 +12,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from groundplane.asking import Asker, Reply
+from groundplane.asking import Asker
 from groundplane.core.answer import Answer, FrameOfReference, Status
 from groundplane.core.lexicon import match_phrase
+from groundplane.replies import Reply
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.units import convert
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from groundplane.core.errors import InputError
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.scale.memory import LIMIT, format_bytes, free_bytes
+from groundplane.spatial.scale.memory import require_memory
 
 __all__ = ["require_table"]
-
-# Smaller tables are not worth a look at what is free.
-_SMALL = 2**26
 
 
 def require_table(subjects: Boxes3D, anchors: Boxes3D, *, each: int) -> None:
@@ -23,14 +19,11 @@ def require_table(subjects: Boxes3D, anchors: Boxes3D, *, each: int) -> None:
     Raises:
         InputError: With the bytes needed and what to do.
     """
-    needed = each * len(subjects) * len(anchors)
-    if needed <= _SMALL:
-        return
-    free = free_bytes(subjects.centers.device)
-    if needed <= LIMIT and (free is None or needed <= free):
-        return
-    raise InputError(
-        f"relations of {len(subjects):,} by {len(anchors):,} objects take {format_bytes(needed)}; "
-        f"at most {format_bytes(min(LIMIT, free or LIMIT))} are taken. Give fewer subjects at a "
-        "time, or take the nearest of each from groundplane.spatial.scale.neighbours"
+    n, m = len(subjects), len(anchors)
+    require_memory(
+        each * n * m,
+        what=f"relations of {n:,} by {m:,} objects",
+        instead="fewer subjects at a time, or the nearest of each from "
+        "groundplane.spatial.scale.neighbours",
+        device=subjects.centers.device,
     )
