@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import logging
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.textpath import TextToPath
 
 __all__ = [
@@ -19,6 +22,7 @@ __all__ = [
     "overlap",
     "place_label",
     "place_tag",
+    "quiet_fonts",
     "short",
     "text_size",
     "wrap_lines",
@@ -32,6 +36,11 @@ GAPS = np.array([1, 6, 14, 24, 38, 56, 80, 110])
 TURNS = np.linspace(0, 2 * math.pi, 24, endpoint=False)
 # No line holds more characters than this, and measuring takes time.
 LINE_LIMIT = 400
+# Fonts with Chinese characters that systems commonly have.
+_WIDER = (
+    "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
+    "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +53,40 @@ class Style:
     ground: str | None = None
 
 
+@functools.cache
+def _families() -> tuple[str, ...]:
+    """The font of all pictures, and for letters that it has not the first that is installed."""
+    installed = {entry.name for entry in fontManager.ttflist}
+    return ("DejaVu Sans", *[name for name in _WIDER if name in installed][:1])
+
+
 def make_font(size: float, *, bold: bool = False) -> FontProperties:
     """The one font of all pictures; size in points."""
-    return FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
+    weight = "bold" if bold else "normal"
+    return FontProperties(family=list(_families()), size=size, weight=weight)
+
+
+@contextlib.contextmanager
+def quiet_fonts() -> Iterator[None]:
+    """While it draws, matplotlib does not tell that the wider font has no bold face."""
+    log = logging.getLogger("matplotlib.font_manager")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+@functools.cache
+def _letters() -> frozenset[int]:
+    """Every character that the fonts can draw."""
+    return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in _families()))
 
 
 def drawable(text: str) -> str:
-    """The text with a box for each character that the font has not."""
-    known = get_font(findfont(make_font(8.0))).get_charmap()
-    return "".join(char if ord(char) in known else "\u25a1" for char in text)
+    """The text with a box for each character that no font here has."""
+    return "".join(char if ord(char) in _letters() else "\u25a1" for char in text)
 
 
 def text_size(text: str, style: Style) -> Float[np.ndarray, " 2"]:

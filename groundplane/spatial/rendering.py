@@ -32,6 +32,7 @@ from groundplane.spatial.labels import (
     make_font,
     place_label,
     place_tag,
+    quiet_fonts,
     short,
     text_size,
     wrap_lines,
@@ -95,7 +96,7 @@ def draw_map(
     _check_evidence(evidence, scene.ids, what="object")
     points = [point[:2] for pair in (viewpoint, line) if pair for point in pair] + [*way]
     unit = "m" if scene.scale == "metric" else "units"
-    with _DRAWING, mpl.rc_context(SETTINGS):
+    with _DRAWING, mpl.rc_context(SETTINGS), quiet_fonts():
         low_x, low_y, high_x, high_y = _bounds(scene, points)
         pad = 0.06 * max(high_x - low_x, high_y - low_y)
         bounds = (low_x - pad, low_y - 1.6 * pad, high_x + pad, high_y + pad)
@@ -145,7 +146,7 @@ def draw_photo(
             f"draw_photo: expected regions of an image of {image.size} pixels, "
             f"got regions of {tuple(regions.image_size)}"
         )
-    with _DRAWING, mpl.rc_context(SETTINGS):
+    with _DRAWING, mpl.rc_context(SETTINGS), quiet_fonts():
         width, height = image.size
         frame = (0.0, -float(height), float(width), 0.0)
         sheet = _Sheet.around(frame, longer=900.0, head=(title or "", ""))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import logging
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundplane.spatial.labels import overlap, place_label, place_tag, wrap_lines
+from groundplane.spatial.labels import (
+    drawable,
+    overlap,
+    place_label,
+    place_tag,
+    quiet_fonts,
+    wrap_lines,
+)
 
 
 class TestLabels:
@@ -83,3 +91,18 @@ class TestLines:
         assert "".join(lines).replace(" ", "") == "".join(text.split())
         for line, after in itertools.pairwise(lines):
             assert len(f"{line} {after.split()[0]}") > room or len(line) == room
+
+
+def test_characters_that_no_font_has_become_boxes_and_others_stay():
+    assert drawable("sofa 2.60 m²") == "sofa 2.60 m²"
+    assert drawable("a\U0010ffffb") == "a□b"
+
+
+def test_drawing_leaves_the_log_of_fonts_as_it_was():
+    log = logging.getLogger("matplotlib.font_manager")
+    before = log.level
+
+    with quiet_fonts():
+        assert not log.isEnabledFor(logging.WARNING)
+
+    assert log.level == before
