@@ -109,7 +109,7 @@ class PairTable:
             rows * columns * BYTES_A_PAIR,
             what=f"pairs: {rows} x {columns} objects at {BYTES_A_PAIR} bytes a pair",
             instead="groundplane.spatial.scale.neighbours, whose nearest(boxes, k), count_within "
-            "and pairs_within hold no such table",
+            "and pairs_within hold no such table; or a higher limit where the memory is there",
             device=device,
             limit=limit,
         )

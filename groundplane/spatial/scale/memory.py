@@ -50,7 +50,7 @@ def require_memory(
     room = "" if free is None else f", free on {device} are {format_bytes(free)}"
     raise InputError(
         f"{what} take {format_bytes(needed)}; allowed are {format_bytes(limit)}{room}. "
-        f"Try: {instead}{', or a higher limit' if limit < (free or 0) else ''}"
+        f"Try: {instead}"
     )
 
 

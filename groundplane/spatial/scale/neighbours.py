@@ -210,7 +210,7 @@ def pairs_within(
     require_memory(
         total * (16 + sides.dtype.itemsize),
         what=f"pairs: {total} within {radius} m of each other",
-        instead="a smaller radius, or nearest(boxes, k)",
+        instead="a smaller radius, nearest(boxes, k), or a higher limit",
         device=subjects.centers.device,
         limit=limit,
     )
