@@ -241,7 +241,7 @@ def test_a_table_that_does_not_fit_is_refused_with_its_bytes(row):
     fronts = front.expand(200_000, 3)
 
     with pytest.raises(
-        InputError, match=r"200,000 by 200,000 objects take [\d.]+ [GT]B; allowed are"
+        InputError, match=r"200,000 objects take [\d.]+ [GT]B; allowed are"
     ):
         told(row, many, many, fronts=(fronts, fronts), view=VIEW)
 
