@@ -240,9 +240,8 @@ def test_a_table_that_does_not_fit_is_refused_with_its_bytes(row):
     )  # fmt: skip
     fronts = front.expand(200_000, 3)
 
-    with pytest.raises(
-        InputError, match=r"200,000 objects take [\d.]+ [GT]B; allowed are"
-    ):
+    told_size = r"200,000 by 200,000 objects take [\d.]+ [GT]B; allowed are"
+    with pytest.raises(InputError, match=told_size):
         told(row, many, many, fronts=(fronts, fronts), view=VIEW)
 
 
