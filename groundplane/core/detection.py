@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
+
+import torch
 
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.image import Image
@@ -33,17 +36,24 @@ class DetectRequest:
         image: Where to look.
         phrases: What to find; an empty tuple gives empty regions.
         thresholds: The least score for each phrase, in [0, 1], or None for the expert's own.
+        exemplars: For each phrase a box in the image (`xyxy` pixels) around one such thing, or
+            None; None where no phrase has one.
 
     Raises:
-        ShapeError: If there is not one threshold a phrase.
+        ShapeError: If there is not one threshold, or not one exemplar or None, a phrase.
         InputError: If a threshold is not in [0, 1].
     """
 
     image: Image
     phrases: tuple[str, ...]
     thresholds: tuple[float, ...] | None = None
+    exemplars: tuple[tuple[float, float, float, float] | None, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.exemplars is not None and len(self.exemplars) != len(self.phrases):
+            raise ShapeError(
+                f"detect request: {len(self.phrases)} phrases but {len(self.exemplars)} exemplars"
+            )
         if self.thresholds is None:
             return
         if len(self.thresholds) != len(self.phrases):
@@ -66,18 +76,60 @@ class DetectResult:
         regions: All regions; `regions.phrases` is the request's table.
         outcomes: One a phrase.
         note: What a user must know, such as the words that the expert can look for.
+        candidates: All that the expert scored, best first, the low ones too, with the phrases of
+            `regions`; None where it keeps none. See `at`.
+        presence: How probable it is that each phrase is in the image at all, in [0, 1], where
+            the expert or a gate says so; else None.
     """
 
     regions: Regions
     outcomes: tuple[Outcome, ...]
     note: str = ""
+    candidates: Regions | None = None
+    presence: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.presence is not None and len(self.presence) != len(self.regions.phrases):
+            raise ShapeError(
+                f"detect result: {len(self.regions.phrases)} phrases but "
+                f"{len(self.presence)} presences"
+            )
         if len(self.outcomes) != len(self.regions.phrases):
             raise ShapeError(
                 f"detect result: {len(self.regions.phrases)} phrases but "
                 f"{len(self.outcomes)} outcomes"
             )
+
+    def at(self, thresholds: Sequence[float]) -> DetectResult:
+        """The same look with other thresholds, without looking again.
+
+        Args:
+            thresholds: The least score for each phrase, in [0, 1].
+
+        Returns:
+            The candidates that reach them. What the expert cannot look for stays `cannot`.
+
+        Raises:
+            InputError: If the expert kept no candidates.
+            ShapeError: If there is not one threshold a phrase.
+        """
+        if self.candidates is None:
+            raise InputError("detect result: this expert keeps no candidates; detect again")
+        if len(thresholds) != len(self.outcomes):
+            raise ShapeError(
+                f"detect result: {len(self.outcomes)} phrases but {len(thresholds)} thresholds"
+            )
+        ids = self.candidates.phrase_ids
+        least = torch.tensor([*thresholds, math.inf], device=ids.device)[ids]
+        regions = self.candidates.select(self.candidates.scores >= least)
+        found = set(regions.phrase_ids.tolist())
+        outcomes = tuple(
+            before
+            if before is Outcome.CANNOT
+            else (Outcome.FOUND if index in found else Outcome.NONE)
+            for index, before in enumerate(self.outcomes)
+        )
+        return replace(self, regions=regions, outcomes=outcomes)
 
 
 @runtime_checkable

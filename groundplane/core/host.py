@@ -46,6 +46,7 @@ DISABLE = "GROUNDPLANE_PLUGINS_DISABLE"
 # The protocol of each kind that has one, by name: importing it here would load torch.
 _PROTOCOLS = {
     "detectors": ("groundplane.core.detection", "Detector"),
+    "segmenters": ("groundplane.core.segmentation", "Segmenter"),
     "language_models": ("groundplane.core.session", "LanguageModel"),
 }
 
