@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from groundplane.core.locations import Located, Problem
+
 __all__ = [
     "Answer",
     "FrameOfReference",
@@ -133,12 +135,16 @@ class Mention:
     """A stretch of text that speaks of objects or regions.
 
     Attributes:
-        span: First character and one past the last.
+        span: First character and one past the last, of the text that is shown.
         ids: The objects or regions.
+        phrase: The phrase as the model wrote it, without the blanks around it.
+        located: Where the model itself says that it is; None where it does not.
     """
 
     span: tuple[int, int]
     ids: tuple[str, ...]
+    phrase: str = ""
+    located: Located | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +157,7 @@ class GroundedText:
         answers: The answers to the queries that the model made, in order.
         trace: Every event, request and resolution.
         finish: Why the text ended: `complete`, `not_understood`, `length` or `budget`.
+        problems: What is wrong with the locations that the model wrote.
     """
 
     text: str
@@ -158,3 +165,4 @@ class GroundedText:
     answers: tuple[Answer, ...] = ()
     trace: tuple[Step, ...] = ()
     finish: str = "complete"
+    problems: tuple[Problem, ...] = ()
