@@ -16,6 +16,7 @@ __all__ = [
     "ProtocolError",
     "SceneError",
     "ShapeError",
+    "WeightsError",
     "did_you_mean",
     "listing",
 ]
@@ -43,6 +44,10 @@ class SceneError(InputError):
 
 class DetectorError(GroundplaneError, RuntimeError):
     """An expert broke its contract or failed; the message names it."""
+
+
+class WeightsError(InputError):
+    """A checkpoint cannot be found, fetched or read, or is refused; the message names it."""
 
 
 class PluginNotFoundError(GroundplaneError, LookupError):
