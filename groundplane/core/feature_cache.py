@@ -1,0 +1,356 @@
+"""Encodings of images and texts, kept by the hash of their content within a memory budget.
+
+One store serves whoever encodes: experts, the mixture of features, prefetching. A key names the
+maker and the content: the plugin, the identity of its weights and its preprocessing, and what was
+encoded (`image_key` for an image), so that two plugins or two pictures never share an entry.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+import sys
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+from groundplane.core.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from groundplane.core.image import Image
+
+__all__ = ["BUDGET", "CacheStats", "FeatureCache", "bytes_of", "image_key", "shared_cache"]
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BUDGET = "GROUNDPLANE_CACHE_BYTES"
+# About 60 pictures as a detector encodes them at 800 by 1066 in float32.
+_DEFAULT_BUDGET = 2**30
+# Sequences of numbers or letters, which are one thing each.
+_FLAT = (str, bytes, bytearray, memoryview, range)
+# Points along each side at which the pixels themselves are looked at for a key.
+_GRID = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """What a cache has done so far.
+
+    Attributes:
+        hits: Values given without making them.
+        misses: Values that had to be made.
+        waits: Of the hits, those that another thread was just making.
+        evictions: Values dropped for room.
+        spoilt: Values dropped as somebody had written into them.
+        entries: Values kept now.
+        bytes: Size of the values kept now.
+    """
+
+    hits: int
+    misses: int
+    waits: int
+    evictions: int
+    spoilt: int
+    entries: int
+    bytes: int
+
+
+class FeatureCache:
+    """Keeps values by key; the least recently used go first when the budget is full.
+
+    Safe from several threads. Threads that ask for one key at a time make it once: the others
+    wait for it. What is given is the kept object itself, not a copy: whoever gets it may read it
+    and must not write to it. A tensor that was written to nevertheless is found by its version
+    counter at the next use, told in the log, and the value is made anew. Tensors made under
+    `torch.inference_mode` carry no such counter; torch refuses to write to them outside of it.
+
+    Args:
+        budget_bytes: Most bytes kept at a time. A larger value is made and given, but not kept;
+            0 keeps nothing.
+        patience: Seconds to wait for another thread that makes the value; then it is made here
+            too, so that one call that hangs does not hold up its key for ever.
+
+    Raises:
+        InputError: If the budget is negative or the patience not above 0.
+
+    Examples:
+        >>> cache = FeatureCache(1000)
+        >>> cache.get_or_make(("upper", "a"), lambda: "A")
+        'A'
+        >>> cache.get_or_make(("upper", "a"), lambda: "not asked")
+        'A'
+        >>> cache.stats.hits, cache.stats.misses
+        (1, 1)
+        >>> FeatureCache(0).stats.entries
+        0
+    """
+
+    def __init__(self, budget_bytes: int, *, patience: float = 60.0) -> None:
+        self._budget = _checked_budget(budget_bytes)
+        if not 0 < patience <= threading.TIMEOUT_MAX:
+            raise InputError(f"feature cache: expected a patience above 0 s, got {patience}")
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._making: dict[Hashable, _Making] = {}
+        self._bytes = 0
+        self._hits = self._misses = self._waits = self._evictions = self._spoilt = 0
+
+    @property
+    def budget_bytes(self) -> int:
+        """Most bytes kept at a time."""
+        return self._budget
+
+    @property
+    def stats(self) -> CacheStats:
+        """What was done so far."""
+        with self._lock:
+            return CacheStats(
+                hits=self._hits,
+                misses=self._misses,
+                waits=self._waits,
+                evictions=self._evictions,
+                spoilt=self._spoilt,
+                entries=len(self._entries),
+                bytes=self._bytes,
+            )
+
+    def get_or_make(
+        self, key: Hashable, make: Callable[[], T], size: Callable[[T], int] | None = None
+    ) -> T:
+        """Give the value of a key, made at most once while it is kept.
+
+        Args:
+            key: Names the maker (plugin, weights, preprocessing) and the content.
+            make: Makes the value; what it raises passes through and nothing is kept.
+            size: Bytes of a value; `bytes_of` if None.
+
+        Returns:
+            The kept object itself; it must not be written to.
+        """
+        while True:
+            with self._lock:
+                entry = self._fresh(key)
+                if entry is not None:
+                    self._hits += 1
+                    return cast(T, entry.value)
+                making = self._making.get(key)
+                if making is None or making.owner == threading.get_ident():
+                    making = self._making[key] = _Making(owner=threading.get_ident())
+                    self._misses += 1
+                    break
+            if making.done.wait(self._patience):
+                if making.made:
+                    with self._lock:
+                        self._hits += 1
+                        self._waits += 1
+                    return cast(T, making.value)
+                continue  # it failed there, so it is tried here
+            with self._lock:
+                if self._making.get(key) is making:
+                    del self._making[key]
+        return self._make(key, making, make, size or bytes_of)
+
+    def resize(self, budget_bytes: int) -> None:
+        """Change the budget; what no longer fits is dropped."""
+        budget = _checked_budget(budget_bytes)
+        with self._lock:
+            self._budget = budget
+            dropped = self._make_room(0)
+        del dropped
+
+    def clear(self) -> None:
+        """Drop everything, as when a device runs out of memory."""
+        with self._lock:
+            dropped, self._entries = self._entries, OrderedDict()
+            self._bytes = 0
+        del dropped  # freeing may take long and needs no lock
+
+    def _make(
+        self, key: Hashable, making: _Making, make: Callable[[], T], size: Callable[[T], int]
+    ) -> T:
+        dropped: list[_Entry] = []
+        try:
+            value = make()
+            entry = _entry(value, size(value))
+            making.value, making.made = value, True
+            with self._lock:
+                dropped = self._keep(key, entry)
+        finally:
+            with self._lock:
+                if self._making.get(key) is making:
+                    del self._making[key]
+            making.done.set()
+        del dropped
+        return value
+
+    def _fresh(self, key: Hashable) -> _Entry | None:
+        """The entry of a key that nobody has written into, now the last to go."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry.versions == tuple(tensor._version for tensor in entry.tensors):
+            self._entries.move_to_end(key)
+            return entry
+        del self._entries[key]
+        self._bytes -= entry.bytes
+        self._spoilt += 1
+        _log.warning("an encoding was written to after it was cached and is made anew: %r", key)
+        return None
+
+    def _keep(self, key: Hashable, entry: _Entry) -> list[_Entry]:
+        dropped = [old] if (old := self._entries.pop(key, None)) is not None else []
+        self._bytes -= sum(entry.bytes for entry in dropped)
+        if entry.bytes > self._budget:
+            return dropped
+        dropped += self._make_room(entry.bytes)
+        self._entries[key] = entry
+        self._bytes += entry.bytes
+        return dropped
+
+    def _make_room(self, wanted: int) -> list[_Entry]:
+        """Take out the least recently used until so many bytes are free; freed by the caller."""
+        dropped = []
+        while self._entries and self._bytes + wanted > self._budget:
+            _, entry = self._entries.popitem(last=False)
+            self._bytes -= entry.bytes
+            self._evictions += 1
+            dropped.append(entry)
+        return dropped
+
+
+@functools.cache
+def shared_cache() -> FeatureCache:
+    """The cache of this process, which experts use unless they are given another.
+
+    Its budget is 1 GiB, or what the environment variable `GROUNDPLANE_CACHE_BYTES` says when it
+    is first used; `resize` changes it later.
+
+    Raises:
+        InputError: If the variable is no whole number of 0 or more.
+    """
+    said = os.environ.get(BUDGET, "").strip()
+    if not said:
+        return FeatureCache(_DEFAULT_BUDGET)
+    if not (said.isascii() and said.isdigit()):
+        raise InputError(f"{BUDGET}: expected a whole number of bytes, 0 or more, got {said!r}")
+    return FeatureCache(int(said))
+
+
+def image_key(image: Image) -> tuple[Hashable, ...]:
+    """What an image is to a cache: its content hash, its size and frame, and a look at its pixels.
+
+    The look, at a grid of 64 by 64 points, keeps apart pictures that only claim to be one.
+
+    Examples:
+        >>> from groundplane.testing.detectors import make_image
+        >>> black = make_image(np.zeros((2, 3, 3), np.uint8))
+        >>> image_key(black) == image_key(make_image(np.zeros((2, 3, 3), np.uint8)))
+        True
+        >>> image_key(black) == image_key(make_image(np.ones((2, 3, 3), np.uint8)))
+        False
+    """
+    height, width = image.pixels.shape[:2]
+    down, across = max(1, -(-height // _GRID)), max(1, -(-width // _GRID))
+    seen = np.ascontiguousarray(image.pixels[::down, ::across])
+    frame = np.ascontiguousarray(image.frame_map.matrix, dtype=np.float64).tobytes()
+    return (image.source.content_hash, width, height, frame, zlib.crc32(seen.tobytes()))
+
+
+def bytes_of(value: object) -> int:
+    """Bytes that a value keeps alive: whole storages of tensors, each once, and arrays.
+
+    Looks into mappings, sequences, sets and dataclasses; anything else counts as the object
+    alone, so a class that hides tensors in its attributes needs a size of its own.
+
+    Examples:
+        >>> bytes_of((np.zeros(10), b"abc")) - bytes_of((np.zeros(0), b"abc"))
+        80
+        >>> bytes_of(None) < 100
+        True
+    """
+    storages: dict[tuple[str, int], int] = {}
+    other = 0
+    for leaf in _leaves(value):
+        if _is_tensor(leaf):
+            storage = cast("Tensor", leaf).untyped_storage()
+            storages[str(storage.device), storage.data_ptr()] = storage.nbytes()
+        elif isinstance(leaf, np.ndarray):
+            whole = leaf
+            while isinstance(whole.base, np.ndarray):
+                whole = whole.base
+            storages["numpy", id(whole)] = whole.nbytes
+        else:
+            other += sys.getsizeof(leaf, 0)
+    return other + sum(storages.values())
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Making:
+    """A value that a thread is just making."""
+
+    owner: int
+    done: threading.Event = dataclasses.field(default_factory=threading.Event)
+    made: bool = False
+    value: object = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Entry:
+    """A kept value, its size, and how often each of its tensors had been written to."""
+
+    value: object
+    bytes: int
+    tensors: tuple[Tensor, ...]
+    versions: tuple[int, ...]
+
+
+def _checked_budget(budget: int) -> int:
+    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 0:
+        raise InputError(f"feature cache: expected a budget of 0 bytes or more, got {budget!r}")
+    return budget
+
+
+def _entry(value: object, size: int) -> _Entry:
+    found = [cast("Tensor", leaf) for leaf in _leaves(value) if _is_tensor(leaf)]
+    # Those of inference mode count no writes.
+    tensors = tuple(tensor for tensor in found if not tensor.is_inference())
+    versions = tuple(tensor._version for tensor in tensors)
+    return _Entry(value=value, bytes=size, tensors=tensors, versions=versions)
+
+
+def _is_tensor(value: object) -> bool:
+    # Whoever has a tensor has torch loaded; a cache of texts must not load it.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """What a nested value consists of, each object once."""
+    todo: list[Any] = [value]
+    seen: set[int] = set()
+    while todo:
+        item = todo.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, Mapping):
+            todo += [*item.keys(), *item.values()]
+        elif isinstance(item, Sequence | AbstractSet) and not isinstance(item, _FLAT):
+            todo += item
+        elif dataclasses.is_dataclass(item) and not isinstance(item, type):
+            todo += [getattr(item, field.name) for field in dataclasses.fields(item)]
+        else:
+            yield item
