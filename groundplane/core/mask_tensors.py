@@ -1,0 +1,252 @@
+"""Masks as tensors, turned into run-length masks on their own device.
+
+A mask changes where a pixel differs from the one above it, or, in the first row, from the last
+pixel of the column before. Only these few places are sorted, brought to the host, once a batch,
+and written as runs; the pixels stay where they are.
+
+Format: see `core.masks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int64, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from groundplane.core.errors import InputError, ShapeError
+from groundplane.core.masks import RleMask
+
+__all__ = ["EncodedMasks", "encode_batch", "encode_logits"]
+
+# Enlarged masks that are held at once, bytes: eight of 1080p in float32.
+_CHUNK_BYTES = 2**26
+# Changes that a CPU looks for at once, bytes: two masks of 1080p.
+_CACHE_BYTES = 2**22
+# As in `core.masks`: a run, or the difference of two, fits in six groups of five bits.
+_MAX_GROUPS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedMasks:
+    """Masks of one image, and what their runs say of them.
+
+    Attributes:
+        masks: The run-length masks.
+        boxes: The smallest box around each mask, `xyxy` pixels, half-open, float32, on the device
+            of the pixels; all 0 for an empty mask.
+        areas: Pixels of each mask, float32, there too.
+    """
+
+    masks: tuple[RleMask, ...]
+    boxes: Float[Tensor, "n 4"]
+    areas: Float[Tensor, " n"]
+
+    def __post_init__(self) -> None:
+        n = len(self.masks)
+        if tuple(self.boxes.shape) != (n, 4) or tuple(self.areas.shape) != (n,):
+            raise ShapeError(
+                f"encoded masks: {n} masks but boxes {tuple(self.boxes.shape)} and areas "
+                f"{tuple(self.areas.shape)}"
+            )
+
+
+def encode_batch(masks: Bool[Tensor, "n h w"]) -> EncodedMasks:
+    """Compress masks of one size; the same bytes as `core.masks.encode`, mask by mask.
+
+    Raises:
+        ShapeError: If it is not a boolean tensor of three axes, or a mask is too large.
+
+    Examples:
+        >>> found = encode_batch(torch.tensor([[[False, True], [True, True]]]))
+        >>> found.masks, found.boxes.tolist(), found.areas.tolist()
+        ((RleMask(size=(2, 2), counts=b'13'),), [[0.0, 0.0, 2.0, 2.0]], [3.0])
+        >>> encode_batch(torch.zeros(0, 4, 4, dtype=torch.bool)).masks
+        ()
+    """
+    if masks.dim() != 3 or masks.dtype != torch.bool:
+        raise ShapeError(
+            f"masks: expected a boolean tensor of shape (n, h, w), got {masks.dtype} "
+            f"{tuple(masks.shape)}"
+        )
+    num, height, width = masks.shape
+    RleMask(size=(height, width), counts=b"")  # refuses a size that is too large
+    turns = torch.sort(_turns(masks)).values.cpu().numpy()
+    return _from_turns(turns, num, (height, width), device=masks.device)
+
+
+def encode_logits(
+    logits: Float[Tensor, "n h w"],
+    size: tuple[int, int],
+    *,
+    threshold: float = 0.0,
+    enlarge: Callable[[Tensor, tuple[int, int]], Tensor] | None = None,
+    chunk_bytes: int = _CHUNK_BYTES,
+) -> EncodedMasks:
+    """Enlarge masks that a model gives at low resolution, threshold and compress them.
+
+    Args:
+        logits: Any score that is higher within the mask; half precision is widened.
+        size: Width and height of the image, pixels.
+        threshold: A pixel above it belongs to the mask.
+        enlarge: Brings logits (k, h, w) to (k, height, width), given the width and height; None:
+            bilinear, pixel centres aligned, as SAM 2 and SAM 3 do.
+        chunk_bytes: About how much memory the enlarged masks may take at once.
+
+    Raises:
+        InputError: If the image has no pixel or `chunk_bytes` is not positive.
+        ShapeError: If the logits have not three axes.
+
+    Examples:
+        >>> low = torch.tensor([[[9.0, -9.0], [9.0, -9.0]]])
+        >>> encode_logits(low, (4, 4)).boxes.tolist()
+        [[0.0, 0.0, 2.0, 4.0]]
+        >>> encode_logits(low[:0], (4, 4)).masks
+        ()
+    """
+    if logits.dim() != 3:
+        raise ShapeError(f"mask logits: expected (n, h, w), got {tuple(logits.shape)}")
+    width, height = size
+    if min(width, height, chunk_bytes) < 1:
+        raise InputError(f"mask logits: expected pixels to fill, got {size} and {chunk_bytes=}")
+    RleMask(size=(height, width), counts=b"")
+    step = max(1, chunk_bytes // (4 * width * height))
+    bring = enlarge or _bilinear
+    turns = []
+    for start in range(0, len(logits), step):
+        part = bring(logits[start : start + step].float(), size) > threshold
+        turns.append(_turns(part) + start * width * height)
+    every = torch.cat(turns) if turns else torch.zeros(0, dtype=torch.int64)
+    places = torch.sort(every).values.cpu().numpy()
+    return _from_turns(places, len(logits), (height, width), device=logits.device)
+
+
+def _bilinear(
+    logits: Float[Tensor, "k h w"], size: tuple[int, int]
+) -> Float[Tensor, "k height width"]:
+    width, height = size
+    if logits.shape[1:] == (height, width):
+        return logits
+    enlarged = interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=False)
+    return enlarged[0]
+
+
+def _turns(masks: Bool[Tensor, "n h w"]) -> Int64[Tensor, " k"]:
+    """Where masks change, in no order: mask * pixels + place down the columns."""
+    num, height, width = masks.shape
+    if not masks.numel():
+        return torch.zeros(0, dtype=torch.int64, device=masks.device)
+    pixels = height * width
+    # A CPU goes through a few masks at a time, in memory that it has at hand already.
+    step = num if masks.is_cuda else max(1, _CACHE_BYTES // pixels)
+    changed = torch.empty(min(step, num), height, width, dtype=torch.bool, device=masks.device)
+    found = []
+    for start in range(0, num, step):
+        part = masks[start : start + step]
+        edge = changed[: len(part)]
+        torch.ne(part[:, 1:], part[:, :-1], out=edge[:, 1:])
+        edge[:, 0, 0] = part[:, 0, 0]
+        torch.ne(part[:, 0, 1:], part[:, -1, :-1], out=edge[:, 0, 1:])
+        place = _nonzero(edge.view(-1))
+        mask, within = place // pixels, place % pixels
+        found.append((mask + start) * pixels + (within % width) * height + within // width)
+    return torch.cat(found)
+
+
+def _nonzero(flags: Bool[Tensor, " k"]) -> Int64[Tensor, " m"]:
+    """As `torch.nonzero`; on a CPU eight flags at a time, for few are set."""
+    whole = flags.numel() // 8 * 8
+    if flags.is_cuda or whole < 4096:
+        return torch.nonzero(flags).flatten()
+    words = torch.nonzero(flags[:whole].view(torch.int64)).flatten()
+    near = torch.nonzero(flags[:whole].view(-1, 8)[words])
+    found = words[near[:, 0]] * 8 + near[:, 1]
+    return torch.cat([found, torch.nonzero(flags[whole:]).flatten() + whole])
+
+
+def _from_turns(
+    turns: Int[np.ndarray, " k"], num: int, size: tuple[int, int], *, device: torch.device
+) -> EncodedMasks:
+    """Masks from the sorted places at which they change."""
+    height, width = size
+    pixels = height * width
+    owner = turns // max(pixels, 1)
+    counts = np.bincount(owner, minlength=num)[:num]
+    firsts = np.cumsum(counts + 1) - (counts + 1)
+    # Each mask's places, then its end; a run is what lies between two of them.
+    edges = np.full(len(turns) + num, pixels, dtype=np.int64)
+    edges[np.arange(len(turns)) + owner] = turns - owner * pixels
+    runs = np.diff(edges, prepend=0)
+    runs[firsts] = edges[firsts]
+    index = np.arange(edges.size) - np.repeat(firsts, counts + 1)
+    written = _written(runs, index)
+    boxes, areas = _measured(edges, runs, index, firsts, size=size)
+    return EncodedMasks(
+        masks=tuple(RleMask(size=size, counts=part) for part in _split(written, firsts)),
+        boxes=torch.from_numpy(boxes).to(device),
+        areas=torch.from_numpy(areas).to(device),
+    )
+
+
+def _written(
+    runs: Int64[np.ndarray, " k"], index: Int64[np.ndarray, " k"]
+) -> tuple[UInt8[np.ndarray, " m"], Int64[np.ndarray, " k"]]:
+    """All runs as bytes, and the bytes that come before each; `index` is a run's own mask's."""
+    values = runs.copy()
+    late = np.flatnonzero(index > 2)
+    values[late] -= runs[late - 2]
+    # A group holds five bits, and the last one the sign as well.
+    magnitude = np.where(values < 0, ~values, values)
+    lengths = np.ones(values.size, dtype=np.int64)
+    for num_groups in range(1, _MAX_GROUPS):
+        lengths += magnitude >= 1 << (5 * num_groups - 1)
+    before = np.cumsum(lengths) - lengths
+    place = np.arange(lengths.sum()) - np.repeat(before, lengths)
+    groups = (np.repeat(values, lengths) >> (5 * place)) & 31
+    groups += np.where(place < np.repeat(lengths - 1, lengths), 32, 0) + 48
+    return groups.astype(np.uint8), before
+
+
+def _split(
+    written: tuple[UInt8[np.ndarray, " m"], Int64[np.ndarray, " k"]],
+    firsts: Int64[np.ndarray, " n"],
+) -> list[bytes]:
+    """The bytes of each mask."""
+    text, before = written[0].tobytes(), written[1]
+    starts = before[firsts].tolist()
+    ends = [*starts[1:], len(text)][: len(starts)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _measured(
+    edges: Int64[np.ndarray, " k"],
+    runs: Int64[np.ndarray, " k"],
+    index: Int64[np.ndarray, " k"],
+    firsts: Int64[np.ndarray, " n"],
+    *,
+    size: tuple[int, int],
+) -> tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, " n"]]:
+    """The box and the area of each mask from its runs: those with an odd index are its pixels."""
+    height, width = size
+    if not firsts.size:
+        return np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32)
+    inside = (index % 2 == 1) & (runs > 0)
+    start, last = edges - runs, edges - 1
+    rows = max(height, 1)
+    # A run that goes on in the next column touches the last row and the first.
+    wraps = start // rows != last // rows
+    columns = {
+        "left": np.where(inside, start // rows, width),
+        "top": np.where(inside, np.where(wraps, 0, start % rows), height),
+        "right": np.where(inside, last // rows + 1, 0),
+        "bottom": np.where(inside, np.where(wraps, height, last % rows + 1), 0),
+    }
+    low = [np.minimum.reduceat(columns[name], firsts) for name in ("left", "top")]
+    high = [np.maximum.reduceat(columns[name], firsts) for name in ("right", "bottom")]
+    areas = np.add.reduceat(np.where(inside, runs, 0), firsts)
+    boxes = np.where(areas[:, None] > 0, np.stack([*low, *high], axis=1), 0)
+    return boxes.astype(np.float32), areas.astype(np.float32)
