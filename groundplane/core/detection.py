@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from groundplane.core.answer import Step
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.image import Image
 from groundplane.core.regions import Regions
@@ -80,6 +81,7 @@ class DetectResult:
             `regions`; None where it keeps none. See `at`.
         presence: How probable it is that each phrase is in the image at all, in [0, 1], where
             the expert or a gate says so; else None.
+        steps: How it came about, for the trace: which expert was asked for what, and why.
     """
 
     regions: Regions
@@ -87,6 +89,7 @@ class DetectResult:
     note: str = ""
     candidates: Regions | None = None
     presence: tuple[float, ...] | None = None
+    steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
         if self.presence is not None and len(self.presence) != len(self.regions.phrases):

@@ -22,54 +22,17 @@ from groundplane.core.errors import (
     listing,
 )
 from groundplane.core.image import Image
-from groundplane.core.lexicon import match_phrase, near_labels
 from groundplane.core.orchestrator import Call
 from groundplane.core.regions import Regions
 from groundplane.core.session import Ground
 
-__all__ = ["MAX_REGIONS", "GroundingResolver", "cannot_note", "look_up"]
+__all__ = ["MAX_REGIONS", "GroundingResolver"]
 
 _log = logging.getLogger(__name__)
 
 MAX_REGIONS = 10_000
 # Half-open pixel edges are rounded in many ways; more than a pixel outside is another frame.
 _EDGE = 1.0
-
-
-def cannot_note(phrase: str, vocabulary: Sequence[str]) -> str:
-    """Say that an expert cannot look for a phrase, and what it knows, near words first.
-
-    Examples:
-        >>> cannot_note("sofa", ["face", "eye"])
-        "this expert cannot look for 'sofa'; it knows: face, eye"
-    """
-    words = dict.fromkeys([*near_labels(phrase, vocabulary), *vocabulary])
-    return f"this expert cannot look for {phrase!r}; it knows: {listing(words)}"
-
-
-def look_up(phrase: str, vocabulary: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """Find the words of an expert's vocabulary that a phrase names.
-
-    Returns:
-        The words, none where the expert cannot look for the phrase, and a note: why it cannot,
-        or what the phrase was taken for.
-
-    Examples:
-        >>> look_up("faces", ["face", "eye"])
-        (('face',), '')
-        >>> look_up("blue chair", ["chair"])
-        ((), "this expert cannot check 'blue' in 'blue chair'; it can look for: chair")
-        >>> look_up("table", ["dining table"])
-        (('dining table',), "'table' was taken as: dining table")
-    """
-    match = match_phrase(phrase, vocabulary)
-    if match is None:
-        return (), cannot_note(phrase, vocabulary)
-    if match.how == "part":
-        unsure, known = " ".join(match.modifiers), listing(match.labels)
-        return (), (f"this expert cannot check {unsure!r} in {phrase!r}; it can look for: {known}")
-    note = f"{phrase!r} was taken as: {listing(match.labels)}" if match.how == "kind" else ""
-    return match.labels, note
 
 
 class GroundingResolver:

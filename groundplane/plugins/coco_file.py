@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from groundplane.core.capabilities import Capabilities
 from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import (
     DetectorError,
@@ -26,7 +27,7 @@ from groundplane.core.errors import (
 from groundplane.core.image import FrameMap, Image
 from groundplane.core.masks import RleMask, area, decode, encode, from_counts, from_polygons
 from groundplane.core.regions import Regions
-from groundplane.grounding.router import look_up
+from groundplane.grounding.vocabulary import look_up
 
 __all__ = ["CocoFileDetector", "CocoFileOptions"]
 
@@ -104,6 +105,7 @@ class CocoFileDetector:
     """
 
     Options = CocoFileOptions
+    capabilities = Capabilities(prompts=frozenset({"vocabulary"}), masks=True)
 
     def __init__(
         self, options: CocoFileOptions, *, device: str = "cpu", dtype: torch.dtype | None = None

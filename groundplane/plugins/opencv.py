@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from groundplane.core.capabilities import Capabilities
 from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import InputError, PluginBrokenError
 from groundplane.core.image import Image
 from groundplane.core.regions import Regions
-from groundplane.grounding.router import look_up
+from groundplane.grounding.vocabulary import look_up
 
 __all__ = ["OpenCVDetector", "OpenCVOptions"]
 
@@ -109,6 +110,8 @@ class OpenCVDetector:
     """
 
     Options = OpenCVOptions
+    # Twelve looks of a cascade at a few proposals; counted roughly, as cascades stop early.
+    capabilities = Capabilities(prompts=frozenset({"vocabulary"}), cost=1.0)
 
     def __init__(
         self, options: OpenCVOptions, *, device: str = "cpu", dtype: torch.dtype | None = None

@@ -20,7 +20,7 @@ from groundplane.core.orchestrator import Call, Resolver
 from groundplane.core.queries import Count
 from groundplane.core.regions import Regions
 from groundplane.core.session import Ground, Prompt, Query
-from groundplane.grounding.router import MAX_REGIONS, GroundingResolver, cannot_note, look_up
+from groundplane.grounding.router import MAX_REGIONS, GroundingResolver
 from groundplane.testing.detectors import make_image
 
 W, H = 40, 30
@@ -378,23 +378,3 @@ class TestMisbehaviour:
         (result,) = resolve(Fake(chatty), call("chair"))
         assert result.outcomes == (Outcome.FOUND,)
         assert capsys.readouterr().out == "loading weights ...\n"
-
-
-class TestNotes:
-    def test_what_it_cannot_look_for_is_said_with_what_it_knows(self):
-        note = cannot_note("sofa", ("face", "eye"))
-        assert note == "this expert cannot look for 'sofa'; it knows: face, eye"
-
-    def test_near_words_come_first(self):
-        words = [*(f"word{i}" for i in range(30)), "refrigerator"]
-        note = cannot_note("refridgerator", words)
-        assert "it knows: refrigerator, word0" in note
-        assert note.endswith("and 19 more")
-
-    @pytest.mark.parametrize(
-        ("phrase", "labels"), [("people", ("person",)), ("blue person", ()), ("owl", ())]
-    )
-    def test_only_whole_phrases_are_looked_up(self, phrase, labels):
-        found, note = look_up(phrase, ("person", "chair"))
-        assert found == labels
-        assert bool(note) == (not labels)
