@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any, Literal
@@ -36,7 +36,18 @@ from groundplane.core.plugin_source import (
     split_value,
 )
 
-__all__ = ["DISABLE", "KINDS", "Need", "PluginInfo", "available", "call_apart", "check", "load"]
+__all__ = [
+    "DISABLE",
+    "KINDS",
+    "Need",
+    "PluginInfo",
+    "Prepared",
+    "available",
+    "call_apart",
+    "check",
+    "load",
+    "prepare",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -132,25 +143,64 @@ def load(
         PluginBrokenError: If the name is ambiguous, the plugin cannot be imported or made, or
             it misses a part of the protocol.
     """
+    return prepare(kind, name, options).make(device=device, dtype=dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A plugin whose class was found and whose options were checked, but that was not made.
+
+    Attributes:
+        info: What is known of it.
+        plugin: Its class, with its `capabilities` if it states any.
+        options: Its `Options`.
+    """
+
+    info: PluginInfo
+    plugin: Any
+    options: object
+
+    def make(self, *, device: str = "auto", dtype: object | None = None) -> Any:
+        """Make the instance; see `load`.
+
+        Raises:
+            InputError: If the device is unknown.
+            PluginBrokenError: If it cannot be made, or misses a part of the protocol.
+        """
+        kind = self.info.kind
+        whole = f"{_noun(kind)} {self.info.name!r} from {self.info.origin}"
+        place = _make_device(device)
+        try:
+            instance = self.plugin(self.options, device=place, dtype=dtype)
+            missing = _missing_members(kind, instance)
+        except GroundplaneError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginBrokenError(f"{whole} cannot be made: {_said(error)}") from error
+        if missing:
+            raise PluginBrokenError(f"{whole} lacks {listing(missing)}, which {kind} must have")
+        return instance
+
+
+def prepare(kind: str, name: str, options: Mapping[str, object]) -> Prepared:
+    """Find a plugin and check its options, without making it: what `load` does first.
+
+    Raises:
+        InputError: If the kind or an option is unknown or malformed, or one is missing.
+        PluginNotFoundError: If no such plugin is installed, or it is disabled.
+        PluginBrokenError: If the name is ambiguous or the plugin cannot be imported.
+    """
     info = _find(kind, name)
     label = f"{_noun(kind)} {info.name!r}"
-    whole = f"{label} from {info.origin}"
     try:
         plugin = _resolve(info)
     except FaultError as fault:
-        raise PluginBrokenError(f"{whole} cannot be loaded: {fault}") from fault.__cause__
-    made = make_options(plugin.Options, options, plugin=label)
-    place = _make_device(device)
-    try:
-        instance = plugin(made, device=place, dtype=dtype)
-        missing = _missing_members(kind, instance)
-    except GroundplaneError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginBrokenError(f"{whole} cannot be made: {_said(error)}") from error
-    if missing:
-        raise PluginBrokenError(f"{whole} lacks {listing(missing)}, which {kind} must have")
-    return instance
+        raise PluginBrokenError(
+            f"{label} from {info.origin} cannot be loaded: {fault}"
+        ) from fault.__cause__
+    return Prepared(
+        info=info, plugin=plugin, options=make_options(plugin.Options, options, plugin=label)
+    )
 
 
 def check(info: PluginInfo, *, timeout: float = 60.0) -> str | None:
