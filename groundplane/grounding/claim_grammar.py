@@ -1,0 +1,536 @@
+"""The grammar of claims: one sentence in, what it claims and what stays unread out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from groundplane.core.attributes import meaning_of
+from groundplane.core.claims import Claim, ClaimKind, Number, RelationWords, Thing
+from groundplane.grounding.claim_amounts import AmountWords, read_amount
+from groundplane.grounding.claim_words import PEOPLE, Token, is_action, is_picture, is_stop
+from groundplane.grounding.clause_words import (
+    ADVERBS,
+    BE,
+    DENIED,
+    HEDGES,
+    JOINTS,
+    NEUTRAL,
+    POSTURES,
+    PRESENT,
+    PRONOUNS,
+    SEE,
+    SHOW,
+)
+from groundplane.grounding.noun_phrases import NounPhrase, read_noun_phrase
+
+__all__ = ["Context", "Sentence"]
+
+_NONE = Number(least=0, most=0)
+
+
+@dataclass(slots=True)
+class Context:
+    """What the sentences before have spoken of, and what they have claimed.
+
+    Attributes:
+        find: Knows the wordings of relations.
+        nouns: Names of things that are known besides those of the lexicon.
+        claims: What was claimed so far.
+        unread: Spans that claim nothing we can read, each with the reason.
+        spoken: The things of the sentence before, for `it` and `they`.
+    """
+
+    find: Callable[[str], Sequence[RelationWords]]
+    nouns: Container[str] = ()
+    claims: list[Claim] = field(default_factory=list)
+    unread: list[tuple[tuple[int, int], str]] = field(default_factory=list)
+    spoken: tuple[Thing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    """A wording of a relation, by the indices of its words."""
+
+    words: RelationWords
+    after: int
+
+
+class Sentence:
+    """Reads one sentence; what it finds is added to the context.
+
+    Args:
+        text: The whole text.
+        words: The words of the sentence.
+        context: What came before, and where claims go.
+    """
+
+    def __init__(self, text: str, words: Sequence[Token], context: Context) -> None:
+        self._text = text
+        self._words = words
+        self._context = context
+        self._used: set[int] = set()
+        self._things: list[Thing] = []
+        self._relations = self._find_relations()
+
+    def read(self) -> None:
+        """Read the sentence from its first clause to its last."""
+        if why := self._refused():
+            self._context.unread.append((self._span(0, len(self._words)), why))
+            return
+        at = 0
+        while at < len(self._words):
+            at = max(self._clause(at), at + 1)
+        self._note_unread()
+        if self._things:
+            self._context.spoken = tuple(self._things)
+
+    # -- words ----------------------------------------------------------------------------
+
+    def _find_relations(self) -> Mapping[int, _Relation]:
+        """Where relations begin, by index of the word."""
+        if not self._words:
+            return {}
+        start, end = self._words[0].start, self._words[-1].end
+        place = {token.start: i for i, token in enumerate(self._words)}
+        found: dict[int, _Relation] = {}
+        for told in self._context.find(self._text[start:end]):
+            first, last = (edge + start for edge in told.span)
+            if first in place:
+                after = next(
+                    (i for i, token in enumerate(self._words) if token.start >= last),
+                    len(self._words),
+                )
+                found[place[first]] = _Relation(replace(told, span=(first, last)), after)
+        return found
+
+    def _word(self, at: int) -> str:
+        return self._words[at].word if at < len(self._words) else ""
+
+    def _span(self, start: int, end: int) -> tuple[int, int]:
+        return self._words[start].start, self._words[max(end, start + 1) - 1].end
+
+    def _use(self, start: int, end: int) -> int:
+        self._used.update(range(start, end))
+        return end
+
+    def _skip(self, at: int, words: Container[str]) -> int:
+        while self._word(at) in words and self._word(at):
+            self._used.add(at)
+            at += 1
+        return at
+
+    def _refused(self) -> str:
+        words = {token.word for token in self._words}
+        if self._words[-1].word in ("?", "\uff1f"):
+            return "a question claims nothing"
+        if HEDGES & words:
+            return "hedged, so it claims nothing that could be wrong"
+        if len(self._words) > 200:
+            return "too long for one sentence"
+        return ""
+
+    def _note_unread(self) -> None:
+        """Words that no claim took, in stretches."""
+        run: list[int] = []
+        for i in [*range(len(self._words)), len(self._words)]:
+            word = self._word(i)
+            if i < len(self._words) and i not in self._used and word.strip(".,;:!\"'()-"):
+                run.append(i)
+            elif run:
+                if any(self._word(k) not in JOINTS for k in run):
+                    span = self._span(run[0], run[-1] + 1)
+                    self._context.unread.append((span, "no claim that can be read"))
+                run = []
+
+    # -- clauses --------------------------------------------------------------------------
+
+    def _clause(self, at: int) -> int:
+        """Read one clause; the index of the first word behind it."""
+        at = self._opening(at)
+        start = self._existential(at)
+        if start is not None:
+            after, denied = start
+            return self._list(after, denied=denied)
+        if self._word(at) in PRONOUNS and self._word(at + 1) in (*BE, "has", "have"):
+            return self._pronoun(at)
+        phrase = self._phrase(at)
+        if phrase is None:
+            return at + 1
+        if phrase.kind != "thing":
+            return phrase.after
+        things: list[Thing] = []
+        after = self._list(at, into=things, subject=True)
+        return self._predicate(things, after) if things else after
+
+    def _opening(self, at: int) -> int:
+        """Joints, and `in the image` before a clause."""
+        at = self._skip(at, JOINTS - {"there", "with"})
+        after = self._in_picture(at)
+        return self._skip(after, {","}) if after > at else at
+
+    def _in_picture(self, at: int) -> int:
+        """Past `in the image`; where it is not said, where we are."""
+        if self._word(at) not in ("in", "within", "of", "on", "throughout"):
+            return at
+        phrase = read_noun_phrase(self._words, at + 1)
+        if phrase is None or phrase.kind != "picture":
+            return at
+        return self._use(at, phrase.after)
+
+    def _existential(self, at: int) -> tuple[int, bool] | None:
+        """Past `there is`, `i can see`, `the photo shows`; and whether it is denied."""
+        word, i = self._word(at), at
+        if word == "there" and self._word(at + 1) in BE:
+            i = at + 2
+        elif word in ("i", "we", "you", "one"):
+            i = self._skip(at + 1, {"can", "do", "also"})
+            denied = self._word(i) in DENIED
+            i += denied
+            if self._word(i) not in SEE:
+                return None
+            return self._use(at, i + 1), denied
+        else:
+            i = at + (word in ("the", "this", "that"))
+            if not is_picture(self._word(i)):
+                return None
+            i = self._skip(i + 1, {"also", "clearly", "does", "do"})
+            denied = self._word(i) in DENIED
+            i += denied
+            if self._word(i) not in SHOW:
+                return None
+            return self._use(at, i + 1), denied
+        denied = self._word(i) in DENIED
+        i = self._skip(i + denied, ADVERBS - {"only", "just"})
+        return self._use(at, i), denied
+
+    # -- things ---------------------------------------------------------------------------
+
+    def _phrase(self, at: int) -> NounPhrase | None:
+        phrase = read_noun_phrase(self._words, at, stops=self._relations, nouns=self._context.nouns)
+        return phrase if phrase is None or phrase.after <= len(self._words) else None
+
+    def _list(
+        self, at: int, *, denied: bool = False, subject: bool = False,
+        into: list[Thing] | None = None,
+    ) -> int:  # fmt: skip
+        """`a dog, two cats and a cup on the table`: each is claimed, with what is said of it."""
+        after, first = at, True
+        while True:
+            start = after if first else self._joint(after, subject=subject)
+            phrase = None if start is None else self._phrase(start)
+            if start is None or phrase is None or phrase.kind != "thing":
+                return after
+            thing = self._claimed(phrase.thing, denied=denied)
+            self._use(after, phrase.after)
+            if into is not None:
+                into.append(thing)
+            after = self._attached(thing, phrase.after)
+            first = False
+
+    def _joint(self, at: int, *, subject: bool) -> int | None:
+        """Past the comma or `and` before the next of a list; None where the list has ended."""
+        i = at
+        while self._word(i) in (",", "and", "or", "as", "well", "along", "with", "nor"):
+            i += 1
+        if i == at:
+            return None
+        phrase = self._phrase(i)
+        if phrase is None:
+            return None
+        new_clause = self._word(phrase.after) in BE and not subject
+        return None if new_clause else i
+
+    def _claimed(self, thing: Thing, *, denied: bool = False) -> Thing:
+        """Claim that a thing is there, so many of them, and what it is like."""
+        if denied and not thing.exact:
+            thing = replace(thing, number=_NONE, exact=True)
+            denied = False
+        self._things.append(thing)
+        self._claim_number(thing, denied=denied)
+        for word in thing.modifiers:
+            self._add("attribute", thing, span=thing.span, value=word, negated=denied)
+        return thing
+
+    def _claim_number(self, thing: Thing, *, denied: bool) -> None:
+        """The noun alone: with modifiers, there are at least so many of it."""
+        plain = replace(thing, modifiers=())
+        if thing.modifiers and (denied or thing.number == _NONE):
+            return  # `no red car` says nothing of cars
+        if thing.modifiers:
+            plain = _at_least(plain)
+        if thing.number == _NONE:
+            self._add("exists", plain, span=thing.span, negated=True)
+        elif thing.exact and plain.number != Number():
+            self._add("count", plain, span=thing.span, negated=denied)
+        elif not self._is_known(plain):
+            self._add("exists", plain, span=thing.span)
+
+    def _is_known(self, thing: Thing) -> bool:
+        """Whether the text has claimed already that there is one."""
+        return any(
+            claim.subject.noun == thing.noun and claim.kind in ("exists", "count")
+            for claim in self._context.claims
+            if thing.definite or claim.subject.number == thing.number
+        )
+
+    def _add(
+        self, kind: ClaimKind, subject: Thing, *, span: tuple[int, int], negated: bool = False,
+        **more: object,
+    ) -> None:  # fmt: skip
+        text = " ".join(self._text[span[0] : span[1]].split())
+        claim = Claim(kind=kind, span=span, text=text, subject=subject, negated=negated, **more)  # type: ignore[arg-type]
+        self._context.claims.append(claim)
+
+    # -- what is said of a thing ----------------------------------------------------------
+
+    def _attached(self, thing: Thing, at: int) -> int:
+        """Relations and verbs right behind a thing: `on the table`, `riding a horse`."""
+        while True:
+            i = at
+            if self._word(i) in ("that", "which", "who") and self._word(i + 1) in BE:
+                i += 2
+            after = self._of(i) or self._placed(thing, i)
+            if after is None:
+                after = self._measured(thing, i)
+            if after is None and is_action(self._word(i)) and i not in self._relations:
+                after = self._action(i)
+            if after is None:
+                return self._in_picture(at)
+            self._use(at, i)
+            at = after
+
+    def _of(self, at: int) -> int | None:
+        """`of water` behind a glass: no claim of its own, and listed as unread."""
+        if self._word(at) != "of" or at in self._relations:
+            return None
+        if (after := self._in_picture(at)) > at:
+            return after
+        phrase = self._phrase(at + 1)
+        bare = at + 1
+        while phrase is None and self._word(bare) and not is_stop(self._word(bare)):
+            bare += 1
+        return phrase.after if phrase is not None else bare if bare > at + 1 else None
+
+    def _placed(self, thing: Thing, at: int, *, denied: bool = False) -> int | None:
+        """Past a relation and what it is to; None where none is said."""
+        i = at
+        while self._word(i) in ADVERBS or self._word(i) in NEUTRAL:
+            i += 1
+        posture = self._word(i) in POSTURES and i not in self._relations
+        i += posture
+        found = self._relations.get(i)
+        if found is None:
+            return None
+        if (after := self._in_picture(i)) > i:
+            return self._use(at, i - posture) and after if i > at else after
+        anchors, after = self._anchors(found)
+        if not anchors:
+            return None
+        self._use(at, i - posture)
+        self._use(i, after)
+        self._relate(thing, found.words, anchors, denied=denied)
+        return self._attached(anchors[-1], after)
+
+    def _anchors(self, found: _Relation) -> tuple[tuple[Thing, ...], int]:
+        """What a relation is to: one thing, or two for `between`."""
+        at = found.after
+        if self._word(at) in ("it", "them", "him", "her") and self._phrase(at) is None:
+            known = self._meant(self._word(at))
+            span = self._span(at, at + 1)
+            return ((replace(known, span=span),), at + 1) if known else ((), at)
+        phrase = self._phrase(at)
+        if phrase is None or phrase.kind != "thing":
+            return (), at
+        anchors, after = [self._claimed(phrase.thing)], phrase.after
+        if "between" in found.words.names and self._word(after) == "and":
+            other = self._phrase(after + 1)
+            if other is not None and other.kind == "thing":
+                anchors.append(self._claimed(other.thing))
+                after = other.after
+        return tuple(anchors), after
+
+    def _relate(
+        self, thing: Thing, words: RelationWords, anchors: tuple[Thing, ...], *, denied: bool
+    ) -> None:
+        self._loosen(thing)
+        span = (thing.span[0], max(anchors[-1].span[1], thing.span[1]))
+        if span[0] > words.span[0]:
+            span = (words.span[0], anchors[-1].span[1])
+        self._add("relation", thing, span=span, negated=denied, relation=words, anchors=anchors)
+
+    def _loosen(self, thing: Thing) -> None:
+        """`two dogs on the bed`: of dogs there may be more; so many of them are on the bed."""
+        if thing.definite:
+            return
+        claims = self._context.claims
+        for i, claim in enumerate(claims):
+            if claim.span != thing.span or claim.kind not in ("exists", "count"):
+                continue
+            if thing.number.least == 0:
+                del claims[i]
+            else:
+                claims[i] = replace(claim, subject=_at_least(claim.subject))
+            return
+
+    def _measured(self, thing: Thing, at: int, *, denied: bool = False) -> int | None:
+        """Past `2 m from the table` or `1.2 m tall`; None where nothing is measured."""
+        found = read_amount(self._words, at)
+        if found is None:
+            return None
+        anchors: tuple[Thing, ...] = ()
+        after = found.after
+        if found.amount.measure == "distance":
+            phrase = self._phrase(found.after)
+            if phrase is None or phrase.kind != "thing":
+                return None
+            anchors, after = (self._claimed(phrase.thing),), phrase.after
+        return self._amount(thing, found, anchors, span=(at, after), denied=denied)
+
+    def _amount(
+        self, thing: Thing, found: AmountWords, anchors: tuple[Thing, ...], *,
+        span: tuple[int, int], denied: bool,
+    ) -> int:  # fmt: skip
+        at, after = span
+        place = (min(thing.span[0], self._words[at].start), self._words[after - 1].end)
+        self._add(
+            "measurement", thing, span=place, negated=denied, amount=found.amount, anchors=anchors
+        )
+        return self._use(at, after)
+
+    def _action(self, at: int) -> int:
+        """Past a verb and what it is done to, which is claimed to be there."""
+        after = at + 1
+        if self._phrase(after) is None:
+            return after
+        return self._list(after)
+
+    # -- predicates -----------------------------------------------------------------------
+
+    def _predicate(self, things: list[Thing], at: int) -> int:
+        """What a clause says of its subjects behind `is`, `has` or another verb."""
+        word = self._word(at)
+        if word == "can" and "be" in (self._word(at + 1), self._word(at + 2)):
+            return self._present(things, at, self._word(at + 1) == "not")
+        if word not in BE:
+            return self._verb(things, at)
+        i = at + 1
+        denied = self._word(i) in DENIED
+        i = self._skip(i + denied, ADVERBS)
+        if self._word(i) in PRESENT and i not in self._relations:
+            return self._present(things, at, denied)
+        for read in (self._placed, self._measured):
+            marked = len(self._context.claims)
+            ends = [read(thing, i, denied=denied) for thing in things[:1]]
+            if ends[0] is not None:
+                self._repeat(things, marked)
+                self._use(at, i)
+                return ends[0]
+        return self._described(things, at, i, denied=denied)
+
+    def _repeat(self, things: list[Thing], marked: int) -> None:
+        """What was said of the first subject holds of the others too."""
+        said = [
+            claim for claim in self._context.claims[marked:] if claim.subject.span == things[0].span
+        ]
+        for thing in things[1:]:
+            self._loosen(thing)
+            for claim in said:
+                span = (min(thing.span[0], claim.span[0]), claim.span[1])
+                text = " ".join(self._text[span[0] : span[1]].split())
+                self._context.claims.append(replace(claim, subject=thing, span=span, text=text))
+
+    def _present(self, things: list[Thing], at: int, denied: bool) -> int:
+        """`is visible in the image`: that it is there, or that it is not."""
+        i = at
+        while self._word(i) and (
+            self._word(i) in PRESENT | BE | DENIED | ADVERBS or self._word(i) in ("can", "be")
+        ):
+            i += 1
+        if denied:
+            spans = {thing.span for thing in things}
+            claims = self._context.claims
+            claims[:] = [claim for claim in claims if claim.subject.span not in spans]
+            for thing in things:
+                self._claimed(thing, denied=True)
+        self._use(at, i)
+        after = self._in_picture(i)
+        if after == i and len(things) == 1 and not denied:
+            return self._placed(things[0], i) or i
+        return after
+
+    def _described(self, things: list[Thing], at: int, i: int, *, denied: bool) -> int:
+        """`is red and shiny`: attributes; what a thing is called or does stays unread."""
+        j, said = i, []
+        while self._word(j) and j not in self._relations:
+            word = self._word(j)
+            joint = word in (",", "and") and meaning_of(self._word(j + 1)) is not None
+            if joint or word in ADVERBS:
+                j += 1
+                continue
+            if is_stop(word) or is_action(word) or (said and meaning_of(word) is None):
+                break
+            said.append(j)
+            j += 1
+        if is_action(self._word(i)):
+            return self._action(i)
+        if not said:
+            return i
+        for thing in things:
+            for k in said:
+                span = (thing.span[0], self._words[k].end)
+                self._add("attribute", thing, span=span, value=self._word(k), negated=denied)
+        return self._use(at, j)
+
+    def _verb(self, things: list[Thing], at: int) -> int:
+        """`sits on the bed`, `has a collar`, `chases a cat`."""
+        word = self._word(at)
+        placed = self._placed(things[0], at) if word in POSTURES else None
+        if placed is not None:
+            return placed
+        if not word or word in JOINTS or (is_stop(word) and word not in ("has", "have")):
+            return at
+        after = at + 1
+        if after in self._relations:
+            # A verb moves: where it leads is not where the thing is.
+            found = self._relations[after]
+            after = found.after
+        return self._list(after) if self._phrase(after) is not None else at + 1
+
+    # -- pronouns -------------------------------------------------------------------------
+
+    def _pronoun(self, at: int) -> int:
+        """`it is red`: of the one thing that it may mean; else nothing is claimed."""
+        thing = self._meant(self._word(at))
+        if thing is None:
+            end = next(
+                (i for i in range(at, len(self._words)) if self._word(i) in (",", ".", "but")),
+                len(self._words),
+            )
+            why = f"what {self._word(at)!r} means is not clear"
+            self._context.unread.append((self._span(at, end), why))
+            return self._use(at, end)
+        meant = replace(thing, span=self._span(at, at + 1), definite=True)
+        self._use(at, at + 1)
+        return self._predicate([meant], at + 1)
+
+    def _meant(self, pronoun: str) -> Thing | None:
+        """The one thing spoken of that a pronoun fits."""
+        spoken = self._things or self._context.spoken
+        several = pronoun in ("they", "them")
+        person = pronoun in ("he", "she", "him", "her")
+        fitting = {
+            thing.noun: thing
+            for thing in spoken
+            if thing.number != _NONE
+            and several == (thing.plural or thing.number.least > 1)
+            and (not person or thing.noun in PEOPLE or thing.noun == "person")
+        }
+        return next(iter(fitting.values())) if len(fitting) == 1 else None
+
+
+def _at_least(thing: Thing) -> Thing:
+    """The same thing, of which there may be more."""
+    number = thing.number
+    floor = number.floor if number.floor is None else min(number.floor, number.least)
+    return replace(thing, number=Number(least=number.least, floor=floor))
