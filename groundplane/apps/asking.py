@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from groundplane.apps.given import expert_options
 from groundplane.apps.what_if import tell_flips
 from groundplane.asking import Asker
 from groundplane.core.answer import Status
@@ -63,7 +64,7 @@ def run(job: Job) -> int:
         raise InputError(f"{job.source}: a folder of photos takes one question, not --questions")
     if job.picture is not None:
         _check_picture(job.picture, single=job.questions is None and not folder)
-    options = _options(job.options)
+    options = expert_options(job.options)
     if folder and job.what_if:
         raise InputError(f"{job.source}: --what-if needs a scene of boxes; photos have none")
     asker = Asker(
@@ -78,18 +79,6 @@ def run(job: Job) -> int:
     if folder:
         return _folder(asker, question, job)
     return _one(asker, question, job)
-
-
-def _options(pairs: tuple[str, ...]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise InputError(f"--option {pair!r}: expected key=value")
-        if key in options:
-            raise InputError(f"--option {key!r} is given twice")
-        options[key] = value
-    return options
 
 
 def _check_picture(picture: Path, *, single: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from groundplane import __version__
+from groundplane.apps.cli_evaluating import evaluate_app
 from groundplane.apps.ending import finish
 
 __all__ = ["app"]
@@ -19,11 +20,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-)
-evaluate_app = typer.Typer(
-    help="Score groundplane on a benchmark's own files.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
 )
 app.add_typer(evaluate_app, name="evaluate")
 
@@ -130,60 +126,3 @@ def doctor(
     from groundplane.apps import doctor as examined
 
     raise typer.Exit(finish(lambda: examined.run(as_json=as_json)))
-
-
-@evaluate_app.command()
-def vsibench(
-    scenes: Annotated[Path, typer.Option(help="Scene file: the benchmark's meta information.")],
-    questions: Annotated[Path, typer.Option(help="Questions, JSON lines.")],
-    out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
-    distance: Annotated[
-        str, typer.Option(help="'sampled' as the benchmark measures, or 'exact'.")
-    ] = "sampled",
-    misses: Annotated[int, typer.Option(min=0, help="How many misses of each task to print.")] = 5,
-) -> None:
-    """VSI-Bench: the eight spatial tasks on scenes of boxes."""
-    from groundplane.apps import evaluating
-
-    raise typer.Exit(
-        finish(
-            lambda: evaluating.run_vsibench(
-                scenes, questions, out=out, distance=distance, misses=misses
-            )
-        )
-    )
-
-
-@evaluate_app.command()
-def clevr(
-    scenes: Annotated[Path, typer.Option(help="CLEVR scenes, JSON.")],
-    questions: Annotated[Path, typer.Option(help="CLEVR questions, JSON.")],
-    reading: Annotated[
-        str,
-        typer.Option("--from", help="'text': the English alone; 'program': every step of it."),
-    ] = "text",
-    out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
-    misses: Annotated[int, typer.Option(min=0, help="How many misses to print.")] = 5,
-) -> None:
-    """CLEVR: compositional questions on scenes of plain solids."""
-    from groundplane.apps import evaluating_clevr
-
-    raise typer.Exit(
-        finish(
-            lambda: evaluating_clevr.run(scenes, questions, reading=reading, out=out, misses=misses)
-        )
-    )
-
-
-@evaluate_app.command()
-def stepgame(
-    questions: Annotated[Path, typer.Option(help="Stories with their questions, JSON lines.")],
-    out: Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")] = None,
-    misses: Annotated[
-        int, typer.Option(min=0, help="How many disagreements to print with their derivation.")
-    ] = 5,
-) -> None:
-    """StepGame: relations of two agents from stories of stated places."""
-    from groundplane.apps import evaluating_stories
-
-    raise typer.Exit(finish(lambda: evaluating_stories.run(questions, out=out, misses=misses)))

@@ -1,0 +1,196 @@
+"""`groundplane evaluate`: one command a benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundplane.apps.ending import finish
+
+__all__ = ["evaluate_app"]
+
+evaluate_app = typer.Typer(
+    help="Score groundplane, an expert or a model on a benchmark's own files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_Out = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON.")]
+_Misses = Annotated[int, typer.Option(min=0, help="How many misses to print.")]
+_Images = Annotated[
+    Path | None, typer.Option(help="Folder of the pictures, for an expert that looks.")
+]
+_Detector = Annotated[
+    str | None, typer.Option(help="The expert that looks, instead of a file of results.")
+]
+_Options = Annotated[
+    list[str] | None, typer.Option("--option", help="Option of the expert, key=value; repeat it.")
+]
+_Device = Annotated[str, typer.Option(help="Where the expert runs: auto, cpu, cuda, cuda:1.")]
+
+
+@evaluate_app.command()
+def vsibench(
+    scenes: Annotated[Path, typer.Option(help="Scene file: the benchmark's meta information.")],
+    questions: Annotated[Path, typer.Option(help="Questions, JSON lines.")],
+    out: _Out = None,
+    distance: Annotated[
+        str, typer.Option(help="'sampled' as the benchmark measures, or 'exact'.")
+    ] = "sampled",
+    misses: Annotated[int, typer.Option(min=0, help="How many misses of each task to print.")] = 5,
+) -> None:
+    """VSI-Bench: the eight spatial tasks on scenes of boxes."""
+    from groundplane.apps import evaluating
+
+    raise typer.Exit(
+        finish(
+            lambda: evaluating.run_vsibench(
+                scenes, questions, out=out, distance=distance, misses=misses
+            )
+        )
+    )
+
+
+@evaluate_app.command()
+def clevr(
+    scenes: Annotated[Path, typer.Option(help="CLEVR scenes, JSON.")],
+    questions: Annotated[Path, typer.Option(help="CLEVR questions, JSON.")],
+    reading: Annotated[
+        str,
+        typer.Option("--from", help="'text': the English alone; 'program': every step of it."),
+    ] = "text",
+    out: _Out = None,
+    misses: _Misses = 5,
+) -> None:
+    """CLEVR: compositional questions on scenes of plain solids."""
+    from groundplane.apps import evaluating_clevr
+
+    raise typer.Exit(
+        finish(
+            lambda: evaluating_clevr.run(scenes, questions, reading=reading, out=out, misses=misses)
+        )
+    )
+
+
+@evaluate_app.command()
+def stepgame(
+    questions: Annotated[Path, typer.Option(help="Stories with their questions, JSON lines.")],
+    out: _Out = None,
+    misses: Annotated[
+        int, typer.Option(min=0, help="How many disagreements to print with their derivation.")
+    ] = 5,
+) -> None:
+    """StepGame: relations of two agents from stories of stated places."""
+    from groundplane.apps import evaluating_stories
+
+    raise typer.Exit(finish(lambda: evaluating_stories.run(questions, out=out, misses=misses)))
+
+
+@evaluate_app.command()
+def coco(
+    annotations: Annotated[Path, typer.Option(help="COCO instances file.")],
+    detections: Annotated[
+        Path | None, typer.Option(help="Detections in COCO's results format.")
+    ] = None,
+    iou_type: Annotated[str, typer.Option(help="'bbox' compares boxes, 'segm' masks.")] = "bbox",
+    images: _Images = None,
+    detector: _Detector = None,
+    option: _Options = None,
+    device: _Device = "auto",
+    out: _Out = None,
+) -> None:
+    """COCO: average precision and recall of boxes or masks, as pycocotools counts."""
+    from groundplane.apps import evaluating_grounding as run
+
+    job = run.LookingJob(
+        results=detections, flag="--detections", images=images, detector=detector,
+        options=tuple(option or ()), device=device,
+    )  # fmt: skip
+    raise typer.Exit(finish(lambda: run.run_coco(job, annotations, iou_type=iou_type, out=out)))
+
+
+@evaluate_app.command()
+def pope(
+    questions: Annotated[Path, typer.Option(help="POPE questions, JSON lines.")],
+    answers: Annotated[
+        Path | None, typer.Option(help="A model's answers, JSON lines, in the same order.")
+    ] = None,
+    images: _Images = None,
+    detector: _Detector = None,
+    option: _Options = None,
+    device: _Device = "auto",
+    out: _Out = None,
+    misses: _Misses = 5,
+) -> None:
+    """POPE: is a thing in the picture? Accuracy, precision, recall, F1 and the share of yes."""
+    from groundplane.apps import evaluating_grounding as run
+
+    job = run.LookingJob(
+        results=answers, flag="--answers", images=images, detector=detector,
+        options=tuple(option or ()), device=device,
+    )  # fmt: skip
+    raise typer.Exit(finish(lambda: run.run_pope(job, questions, out=out, misses=misses)))
+
+
+@evaluate_app.command()
+def chair(
+    captions: Annotated[Path, typer.Option(help="Captions: JSON of image_id and caption.")],
+    annotations: Annotated[Path, typer.Option(help="COCO instances file of the pictures.")],
+    references: Annotated[
+        Path | None,
+        typer.Option(help="Captions by people, whose objects count as there as well."),
+    ] = None,
+    out: _Out = None,
+    misses: _Misses = 5,
+) -> None:
+    """CHAIR: objects that captions name and that are not in the picture."""
+    from groundplane.apps import evaluating_grounding as run
+
+    raise typer.Exit(
+        finish(
+            lambda: run.run_chair(
+                captions, annotations, references=references, out=out, misses=misses
+            )
+        )
+    )
+
+
+@evaluate_app.command()
+def refcoco(  # noqa: PLR0913, PLR0917 - one a flag
+    expressions: Annotated[
+        Path, typer.Option(help="Expressions with their boxes: JSON or JSON lines.")
+    ],
+    predictions: Annotated[
+        Path | None, typer.Option(help="A model's boxes: JSON or JSON lines, in the same order.")
+    ] = None,
+    box_form: Annotated[
+        str | None,
+        typer.Option(help="How a 'bbox' of --expressions is meant, 'xyxy' or 'xywh'."),
+    ] = None,
+    predicted_form: Annotated[
+        str, typer.Option(help="How a 'bbox' of --predictions is meant, 'xyxy' or 'xywh'.")
+    ] = "xyxy",
+    images: _Images = None,
+    detector: _Detector = None,
+    option: _Options = None,
+    device: _Device = "auto",
+    out: _Out = None,
+    misses: _Misses = 5,
+) -> None:
+    """RefCOCO: the box that an expression means; accuracy at an overlap of 0.5."""
+    from groundplane.apps import evaluating_grounding as run
+
+    job = run.LookingJob(
+        results=predictions, flag="--predictions", images=images, detector=detector,
+        options=tuple(option or ()), device=device,
+    )  # fmt: skip
+    raise typer.Exit(
+        finish(
+            lambda: run.run_refcoco(
+                job, expressions, form=box_form, predicted_form=predicted_form, out=out,
+                misses=misses,
+            )
+        )
+    )  # fmt: skip
