@@ -81,6 +81,8 @@ class DetectResult:
             `regions`; None where it keeps none. See `at`.
         presence: How probable it is that each phrase is in the image at all, in [0, 1], where
             the expert or a gate says so; else None.
+        uncounted: Indices of the phrases of which there are more things than regions, because a
+            region stands for a crowd.
         steps: How it came about, for the trace: which expert was asked for what, and why.
     """
 
@@ -89,6 +91,7 @@ class DetectResult:
     note: str = ""
     candidates: Regions | None = None
     presence: tuple[float, ...] | None = None
+    uncounted: tuple[int, ...] = ()
     steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:

@@ -138,20 +138,24 @@ class CocoFileDetector:
     def _answer(self, request: DetectRequest) -> DetectResult:
         picture, frame = self._picture_of(request.image)
         rows: list[_Row] = []
-        outcomes, notes = [], []
+        outcomes, notes, crowded = [], [], []
         for index, phrase in enumerate(request.phrases):
             labels, note = look_up(phrase, self._categories)
             least = request.thresholds[index] if request.thresholds else 0.0
             matching = [a for a in picture.annotations if a.category in labels]
             kept = [a for a in matching if least <= 1.0 and (self._crowd or not a.crowd)]
             notes += [note, _crowd_note(phrase, matching, kept=self._crowd)]
+            if any(a.crowd for a in matching):
+                crowded.append(index)
             # Nothing but a crowd that was left out is neither found nor absent.
             unsaid = not labels or (not kept and least <= 1.0 and bool(matching))
             outcomes.append(Outcome.CANNOT if unsaid else Outcome.FOUND if kept else Outcome.NONE)
             rows += [_Row(annotation=annotation, phrase=index) for annotation in kept]
         regions, note = self._regions(rows, request, picture=picture, frame=frame)
         told = "; ".join(dict.fromkeys(text for text in [*notes, note] if text))
-        return DetectResult(regions=regions, outcomes=tuple(outcomes), note=told)
+        return DetectResult(
+            regions=regions, outcomes=tuple(outcomes), note=told, uncounted=tuple(crowded)
+        )
 
     def _picture_of(self, image: Image) -> tuple[_Picture, FrameMap]:
         """The picture of the file, and the way from the image's pixels to its pixels."""

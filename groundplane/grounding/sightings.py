@@ -1,0 +1,158 @@
+"""From what an expert found to what is known of each phrase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import torch
+
+from groundplane.core.claims import Sighting
+from groundplane.core.detection import DetectResult, Outcome
+from groundplane.core.lexicon import match_phrase, normalise
+from groundplane.core.regions import Regions
+from groundplane.grounding.claim_chances import Trust
+from groundplane.grounding.claim_words import PEOPLE
+from groundplane.grounding.vocabulary import look_up
+
+__all__ = ["LookPlan", "plan_look", "sightings_of"]
+
+_PERSON = "person"
+# What people call many kinds of things by; an expert that knows some of them can tell that there
+# is one, and never that there is none.
+_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "animal": ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra",
+                   "giraffe"),
+        "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
+        "fruit": ("banana", "apple", "orange"),
+        "food": ("banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza",
+                 "donut", "cake"),
+        "furniture": ("chair", "couch", "bed", "dining table"),
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookPlan:
+    """What an expert is asked, so that it can tell of phrases that it does not know.
+
+    Attributes:
+        asked: The phrases to look for, each once.
+        parts: For a phrase that is not asked itself: what it is told by, and whether those may be
+            something else (`fewer`) or not all of it (`more`).
+    """
+
+    asked: tuple[str, ...]
+    parts: Mapping[str, tuple[tuple[str, ...], bool]]
+
+
+def plan_look(phrases: Sequence[str], vocabulary: Sequence[str] | None) -> LookPlan:
+    """Choose what to ask an expert.
+
+    Args:
+        phrases: What claims speak of.
+        vocabulary: The words that the expert knows; None if it takes any text.
+
+    Examples:
+        >>> plan = plan_look(["man", "dog"], ["person", "dog"])
+        >>> plan.asked, plan.parts["man"]
+        (('person', 'dog'), (('person',), False))
+        >>> plan_look(["man"], None).asked
+        ('man',)
+    """
+    asked: dict[str, None] = {}
+    parts: dict[str, tuple[tuple[str, ...], bool]] = {}
+    for phrase in phrases:
+        told = None if vocabulary is None else _parts_of(phrase, vocabulary)
+        if told is not None:
+            parts[phrase] = told
+        asked.update(dict.fromkeys(told[0] if told else (phrase,)))
+    return LookPlan(asked=tuple(asked), parts=parts)
+
+
+def _parts_of(phrase: str, vocabulary: Sequence[str]) -> tuple[tuple[str, ...], bool] | None:
+    """What an expert knows instead of a phrase, and whether there is more of that kind."""
+    if look_up(phrase, vocabulary)[0]:
+        return None
+    name = normalise(phrase)
+    if name in PEOPLE and match_phrase(_PERSON, vocabulary) is not None:
+        return (_PERSON,), False
+    kinds = tuple(kind for kind in _KINDS.get(name, ()) if look_up(kind, vocabulary)[0])
+    return (kinds, True) if kinds else None
+
+
+def sightings_of(
+    result: DetectResult, plan: LookPlan, *, trust: Trust
+) -> tuple[Mapping[str, Sighting], Regions]:
+    """What is known of each phrase, and the regions that this rests on.
+
+    Args:
+        result: What the expert found of `plan.asked`.
+        plan: What it was asked for.
+        trust: Which scores are believed.
+
+    Returns:
+        A sighting for each phrase asked or told by parts, and every region that one of them names.
+    """
+    regions, sure = _believed(result, trust)
+    ids: dict[int, list[str]] = {i: [] for i in range(-1, len(result.regions.phrases))}
+    maybe: dict[int, list[str]] = {i: [] for i in ids}
+    order = torch.argsort(regions.scores, descending=True, stable=True).tolist()
+    phrase_ids = regions.phrase_ids.tolist()
+    for row in order:
+        told = ids if regions.ids[row] in sure else maybe
+        told[phrase_ids[row]].append(regions.ids[row])
+    sightings = {
+        phrase: Sighting(
+            phrase=phrase,
+            ids=tuple(ids[i]),
+            possible=tuple(maybe[i]),
+            known=result.outcomes[i] is not Outcome.CANNOT,
+            more=i in result.uncounted,
+            note=_note(phrase, result),
+        )
+        for i, phrase in enumerate(result.regions.phrases)
+    }
+    told_by_parts = {
+        phrase: _of_parts(phrase, [sightings[part] for part in parts], kinds=kinds)
+        for phrase, (parts, kinds) in plan.parts.items()
+    }
+    return {**sightings, **told_by_parts}, regions
+
+
+def _believed(result: DetectResult, trust: Trust) -> tuple[Regions, frozenset[str]]:
+    """The regions with a score that counts, and the ids of those that are taken to be there."""
+    found = result.regions
+    pool = found
+    if result.candidates is not None and set(found.ids) <= set(result.candidates.ids):
+        pool = result.candidates
+    if trust.high is None:
+        sure = frozenset(found.ids)
+        keep = pool.scores >= trust.low
+        listed = torch.tensor([name in sure for name in pool.ids], dtype=torch.bool)
+        return pool.select(keep | listed.to(keep.device)), sure
+    pool = pool.select(pool.scores >= trust.low)
+    high = (pool.scores >= trust.high).tolist()
+    return pool, frozenset(name for name, is_high in zip(pool.ids, high, strict=True) if is_high)
+
+
+def _note(phrase: str, result: DetectResult) -> str:
+    """What the expert says of this phrase; its notes name the phrases that they are about."""
+    parts = [part for part in result.note.split("; ") if repr(phrase) in part]
+    return "; ".join(parts)
+
+
+def _of_parts(phrase: str, parts: Sequence[Sighting], *, kinds: bool) -> Sighting:
+    """What is known of a phrase by what it is a kind of, or by its kinds."""
+    ids = tuple(name for part in parts for name in part.ids)
+    possible = tuple(name for part in parts for name in part.possible)
+    whole = Sighting(
+        phrase=phrase, known=all(part.known for part in parts),
+        more=kinds or any(part.more for part in parts),
+        note=f"this expert looks for {', '.join(part.phrase for part in parts)}, not for {phrase}",
+    )  # fmt: skip
+    if kinds:
+        return replace(whole, ids=ids, possible=possible)
+    return replace(whole, possible=(*ids, *possible), fewer=True)
