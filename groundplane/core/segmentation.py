@@ -94,6 +94,12 @@ class Segmenter(Protocol):
         Returns:
             For each request one region a thing, in the request's order: its mask, the mask's box
             (the prompt's box, or an empty box, where the mask is empty), the expert's own
-            estimate of the mask's quality as its score, and no phrase (index -1).
+            estimate of the mask's quality as its score, and no phrase (index -1). A thing that
+            points at nothing in the image (a box that holds no part of it; no box and no point
+            on the thing within it) has an empty mask and a score of 0, and does not keep others
+            from their masks.
+
+        Raises:
+            InputError: If a kind of prompt is given that the expert does not take.
         """
         ...
