@@ -32,6 +32,7 @@ __all__ = [
     "load_strict",
     "need_library",
     "read_state",
+    "weights_key",
 ]
 
 logger = logging.getLogger(__name__)
@@ -264,6 +265,18 @@ def load_strict(
     module.to(dtype=default_dtype(device, dtype))
     ready: nn.Module = _ready(module, who=who, device=device)
     return ready
+
+
+def weights_key(path: Path) -> tuple[object, ...]:
+    """What tells weights from others, for the key of a cache: their place, sizes and dates.
+
+    Examples:
+        >>> weights_key(Path("/nowhere"))
+        ('/nowhere',)
+    """
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    states = [file.stat() for file in files if file.is_file()]
+    return (str(path.resolve()), *((state.st_size, state.st_mtime_ns) for state in states))
 
 
 def _import(module: str, *, who: str, cure: str) -> ModuleType:

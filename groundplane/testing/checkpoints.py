@@ -20,7 +20,15 @@ from torch import nn
 
 from groundplane.core.weights import need_library
 
-__all__ = ["WORDS", "randomise", "save_grounding_dino", "word_pieces"]
+__all__ = [
+    "WORDS",
+    "byte_pairs",
+    "make_model",
+    "randomise",
+    "save_checkpoint",
+    "save_grounding_dino",
+    "word_pieces",
+]
 
 # Words that every made-up vocabulary has whole; others are spelt in letters.
 WORDS = (
@@ -74,14 +82,14 @@ def save_grounding_dino(
     config = getattr(library, f"{family}Config")(
         backbone_config=backbone, text_config=text, init_std=0.5, **shape
     )
-    model = _made(getattr(library, f"{family}ForObjectDetection"), config, seed)
+    model = make_model(getattr(library, f"{family}ForObjectDetection"), config, seed)
     _spread(model)
     tokenizer = library.BertTokenizer(vocab=vocabulary)
     pictures = library.GroundingDinoImageProcessor(
         size={"shortest_edge": 64, "longest_edge": 107}, pad_size=None
     )
     processor = library.GroundingDinoProcessor(image_processor=pictures, tokenizer=tokenizer)
-    return _saved(folder, model, processor)
+    return save_checkpoint(folder, model, processor)
 
 
 def _spread(model: nn.Module) -> None:
@@ -117,6 +125,37 @@ def word_pieces() -> dict[str, int]:
     return {word: i for i, word in enumerate(entries)}
 
 
+def byte_pairs(*, end: str = "", start: str = "") -> tuple[list[str], list[tuple[str, str]]]:
+    """The tokens and merges of a byte-level BPE that has `WORDS` whole.
+
+    Args:
+        end: What marks the last letters of a word, such as CLIP's `</w>`.
+        start: What marks the first letters of a word, such as GPT-2's `Ġ`.
+
+    Returns:
+        The tokens, each byte first, and the merges in their order.
+
+    Examples:
+        >>> tokens, merges = byte_pairs(end="</w>")
+        >>> "dog</w>" in tokens, ("do", "g</w>") in merges
+        (True, True)
+    """
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    # The bytes that cannot be shown are written as the letters from 256 on (Radford et al., 2019).
+    alphabet = [chr(b) for b in printable] + [chr(256 + i) for i in range(256 - len(printable))]
+    tokens = dict.fromkeys(alphabet + [sign + end for sign in alphabet if end])
+    merges: dict[tuple[str, str], None] = {}
+    for word in WORDS:
+        signs = [start, *word] if start else list(word)
+        signs[-1] += end
+        whole = signs[0]
+        for sign in signs[1:]:
+            merges[whole, sign] = None
+            whole += sign
+            tokens[whole] = None
+    return list(tokens), list(merges)
+
+
 def randomise(model: nn.Module, *, seed: int, gain: float = 1.0) -> None:
     """Fill a model with random weights that keep the size of what passes through.
 
@@ -142,7 +181,8 @@ def randomise(model: nn.Module, *, seed: int, gain: float = 1.0) -> None:
                 weight.copy_(1 + 0.1 * noise)
 
 
-def _made(model_class: Any, config: Any, seed: int) -> Any:
+def make_model(model_class: Any, config: Any, seed: int) -> Any:
+    """A model of a class of transformers with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = model_class(config)
@@ -150,7 +190,8 @@ def _made(model_class: Any, config: Any, seed: int) -> Any:
     return model.eval()
 
 
-def _saved(folder: str | Path, model: Any, processor: Any) -> Path:
+def save_checkpoint(folder: str | Path, model: Any, processor: Any) -> Path:
+    """Save a model and its processor, as a hub publishes them; gives the folder."""
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     with contextlib.redirect_stderr(io.StringIO()):  # the progress bar of one small file
