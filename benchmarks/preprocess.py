@@ -83,8 +83,9 @@ def main() -> None:
     """Check, then time all by turns."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=31, help="how often each side is timed")
+    parser.add_argument("--threads", type=int, default=2, help="1 where other work runs too")
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     processors = peers()
     check(processors)
     picture = photo(0)

@@ -64,16 +64,13 @@ def phrase_logits(
     _check_tokens(tokens, num_tokens=logits.shape[2])
     if not tokens:
         return logits.new_zeros(*logits.shape[:2], 0)
-    # Longest first, so that the phrases with an n-th token are the first columns.
-    order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))
-    best = _columns(logits, [tokens[i][0] for i in order])
-    for n in range(1, len(tokens[order[0]])):
-        further = _columns(logits, [tokens[i][n] for i in order if len(tokens[i]) > n])
-        part = best[:, :, : further.shape[2]]
-        part.copy_(torch.maximum(part, further))
-    if order == sorted(order):
-        return best
-    return _columns(best, sorted(range(len(order)), key=order.__getitem__))
+    # The n-th token of each phrase; a shorter phrase has its last one again.
+    longest = max(map(len, tokens))
+    places = [[at[min(n, len(at) - 1)] for at in tokens] for n in range(longest)]
+    best = _columns(logits, places[0])
+    for further in places[1:]:
+        best = torch.maximum(best, _columns(logits, further))
+    return best
 
 
 def _columns(table: Float[Tensor, "b q t"], places: Sequence[int]) -> Float[Tensor, "b q p"]:
@@ -116,11 +113,15 @@ def phrases_above(
     """
     if len(sizes) != len(logits):
         raise ShapeError(f"phrases above a floor: {len(logits)} images but {len(sizes)} sizes")
-    best = phrase_logits(logits, tokens).float()
-    # Boxes ride along, so that the host is waited for once.
-    host = torch.cat([best, boxes.float()], dim=2).cpu()
-    image, query, phrase, score = _above(host[:, :, : len(tokens)], floor)
-    corners = from_cxcywh(host[image, query, len(tokens) :])
+    if not tokens:
+        logits, boxes = logits[:, :0], boxes[:, :0]
+    num_queries = logits.shape[1]
+    row, best, place = _above(logits.flatten(0, 1), boxes.flatten(0, 1), tokens, floor)
+    # Not below the floor: so NaN passes.
+    scores = best.sigmoid_()
+    at, phrase = torch.nonzero(~(scores < floor)).unbind(1)
+    image, score = row[at] // max(num_queries, 1), scores[at, phrase]
+    corners = from_cxcywh(place[at])
     scale = torch.tensor([(w, h, w, h) for w, h in sizes], dtype=torch.float32).reshape(-1, 4)
     corners *= scale[image]
     # Best first within each image; alike ones by query, then phrase, as `nonzero` lists them.
@@ -133,19 +134,28 @@ def phrases_above(
 
 
 def _above(
-    logits: Float[Tensor, "b q p"], floor: float
-) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"], Float[Tensor, " n"]]:
-    """Image, query, phrase and score of what is not below the floor, in this order."""
-    if not logits.shape[2]:
-        nothing = torch.zeros(0, dtype=torch.long)
-        return nothing, nothing, nothing, torch.zeros(0)
-    # Most queries answer nothing: look at their best logit first, a little below the floor, and
-    # take the sigmoid of few. "Not below" lets NaN pass.
+    logits: Float[Tensor, "n t"],
+    boxes: Float[Tensor, "n 4"],
+    tokens: Sequence[Sequence[int]],
+    floor: float,
+) -> tuple[Int[Tensor, " m"], Float[Tensor, "m p"], Float[Tensor, "m 4"]]:
+    """Rows that may reach the floor, the logits of their phrases, and their boxes, on the host."""
+    # A little below the floor, so that rounding loses none; the scores themselves decide.
     least = -math.inf if floor < 1e-6 else math.log(floor / max(1 - floor, 1e-7)) - 1e-4
-    image, query = torch.nonzero(~(logits.amax(2) < least)).unbind(1)
-    scores = logits[image, query].sigmoid_()
-    row, phrase = torch.nonzero(~(scores < floor)).unbind(1)
-    return image[row], query[row], phrase, scores[row, phrase]
+    # Most queries answer nothing. On the host they are left out before anything else is done; a
+    # card does all of them sooner than it could say how many there are.
+    on_host = logits.device.type == "cpu"
+    row = torch.arange(len(logits))
+    if on_host:
+        row = torch.nonzero(~(logits.amax(1) < least)).flatten()
+        logits, boxes = logits[row], boxes[row]
+    best = phrase_logits(logits[None], tokens)[0]
+    # Boxes ride along, so that the host waits once.
+    table = torch.cat([best.float(), boxes.float()], dim=1).cpu()
+    if not on_host and len(tokens):
+        row = torch.nonzero(~(table[:, : len(tokens)].amax(1) < least)).flatten()
+        table = table[row]
+    return row, table[:, : len(tokens)], table[:, len(tokens) :]
 
 
 def _check_tokens(tokens: Sequence[Sequence[int]], *, num_tokens: int) -> None:
