@@ -10,7 +10,7 @@ Source: Kirillov et al., Segment Anything, 2023, section 3 (prompts, ambiguity, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
@@ -98,6 +98,8 @@ class Prompting(Generic[Features]):
     Args:
         model: The network.
         who: The segmenter's name.
+        identity: Tells this network's encodings from others in the cache: its weights, device
+            and number type.
         prompts_a_pass: Most prompts that the network is given at once.
         cache: Where encodings are kept; None: the cache of this process.
     """
@@ -107,6 +109,7 @@ class Prompting(Generic[Features]):
         model: MaskModel[Features],
         *,
         who: str,
+        identity: Hashable,
         prompts_a_pass: int = 64,
         cache: FeatureCache | None = None,
     ) -> None:
@@ -114,8 +117,7 @@ class Prompting(Generic[Features]):
         self._who = who
         self._most = prompts_a_pass
         self._cache = cache or shared_cache()
-        # Names these weights in the cache, without keeping them alive there.
-        self._identity = object()
+        self._identity = identity
 
     def segment(self, requests: Sequence[SegmentRequest]) -> list[Regions]:
         """Answer each request, in order; see `Segmenter.segment`.
@@ -174,9 +176,9 @@ def enlarge(
     """
     if rule.fit != "stretch":
         (width, height), (wide, high) = rule.content(size), rule.canvas(size)
-        whole = interpolate(logits[None], (high, wide), mode="bilinear")
-        logits = whole[0, :, :height, :width]
-    return interpolate(logits[None], (size[1], size[0]), mode="bilinear")[0]
+        whole = interpolate(logits[:, None], (high, wide), mode="bilinear")
+        logits = whole[:, 0, :height, :width]
+    return interpolate(logits[:, None], (size[1], size[0]), mode="bilinear")[:, 0]
 
 
 def _best(

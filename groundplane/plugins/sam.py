@@ -33,6 +33,7 @@ from groundplane.core.weights import (
     load_strict,
     need_library,
     read_state,
+    weights_key,
 )
 from groundplane.grounding.prompting import Prompting, Prompts
 
@@ -93,10 +94,11 @@ class SamSegmenter:
     """
 
     Options = SamOptions
+    # ViT-B at 1024 pixels, counted.
     capabilities = Capabilities(
         prompts=frozenset({"box", "point", "embedding"}),
         masks=True,
-        cost=740.0,
+        cost=972.0,
         licence="Apache-2.0",
     )
 
@@ -112,10 +114,12 @@ class SamSegmenter:
         network: Any = load_strict(
             _made(library, _shape(state)), state, who=_WHO, device=device, dtype=torch.float32
         )
-        network.image_encoder.to(default_dtype(device, dtype))
+        number = default_dtype(device, dtype)
+        network.image_encoder.to(number)
         self._prompting = Prompting(
             _Network(network, multimask=options.multimask),
             who=_NAME,
+            identity=(weights_key(path), device, number),
             prompts_a_pass=options.prompts_a_pass,
         )
 
@@ -144,7 +148,7 @@ class _Network:
             fit="longest", size=network.image_encoder.img_size, square=True, mean=mean, std=std
         )
 
-    def encode(self, image: Image) -> Float[Tensor, "1 d h w"]:
+    def encode(self, image: Image) -> Float[Tensor, "1 d rows columns"]:
         encoder = self._network.image_encoder
         dtype = encoder.patch_embed.proj.weight.dtype
         batch = prepare_pixels([image.pixels], self.rule, device=self.device, dtype=dtype)
@@ -152,7 +156,7 @@ class _Network:
         return features
 
     def decode(
-        self, features: Float[Tensor, "1 d h w"], prompts: Prompts
+        self, features: Float[Tensor, "1 d rows columns"], prompts: Prompts
     ) -> tuple[Float[Tensor, "k c h w"], Float[Tensor, "k c"]]:
         encoder = self._network.prompt_encoder
         points = None if prompts.points is None else (prompts.points, prompts.labels)
