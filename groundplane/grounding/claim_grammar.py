@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from groundplane.core.attributes import meaning_of
-from groundplane.core.claims import Claim, ClaimKind, Number, RelationWords, Thing
-from groundplane.grounding.claim_amounts import AmountWords, read_amount
-from groundplane.grounding.claim_words import PEOPLE, Token, is_action, is_picture, is_stop
+from groundplane.core.claims import RelationWords, Thing
+from groundplane.grounding.claim_amounts import read_amount
+from groundplane.grounding.claim_ledger import NONE, Ledger
+from groundplane.grounding.claim_words import Token, is_action, is_person, is_picture, is_stop
 from groundplane.grounding.clause_words import (
     ADVERBS,
     BE,
@@ -24,28 +25,7 @@ from groundplane.grounding.clause_words import (
 )
 from groundplane.grounding.noun_phrases import NounPhrase, read_noun_phrase
 
-__all__ = ["Context", "Sentence"]
-
-_NONE = Number(least=0, most=0)
-
-
-@dataclass(slots=True)
-class Context:
-    """What the sentences before have spoken of, and what they have claimed.
-
-    Attributes:
-        find: Knows the wordings of relations.
-        nouns: Names of things that are known besides those of the lexicon.
-        claims: What was claimed so far.
-        unread: Spans that claim nothing we can read, each with the reason.
-        spoken: The things of the sentence before, for `it` and `they`.
-    """
-
-    find: Callable[[str], Sequence[RelationWords]]
-    nouns: Container[str] = ()
-    claims: list[Claim] = field(default_factory=list)
-    unread: list[tuple[tuple[int, int], str]] = field(default_factory=list)
-    spoken: tuple[Thing, ...] = ()
+__all__ = ["Sentence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +37,17 @@ class _Relation:
 
 
 class Sentence:
-    """Reads one sentence; what it finds is added to the context.
+    """Reads one sentence; what it finds is added to the ledger.
 
     Args:
-        text: The whole text.
         words: The words of the sentence.
-        context: What came before, and where claims go.
+        ledger: What came before, and where claims go.
     """
 
-    def __init__(self, text: str, words: Sequence[Token], context: Context) -> None:
-        self._text = text
+    def __init__(self, words: Sequence[Token], ledger: Ledger) -> None:
+        self._text = ledger.text
         self._words = words
-        self._context = context
+        self._ledger = ledger
         self._used: set[int] = set()
         self._things: list[Thing] = []
         self._relations = self._find_relations()
@@ -76,14 +55,14 @@ class Sentence:
     def read(self) -> None:
         """Read the sentence from its first clause to its last."""
         if why := self._refused():
-            self._context.unread.append((self._span(0, len(self._words)), why))
+            self._ledger.unread.append((self._span(0, len(self._words)), why))
             return
         at = 0
         while at < len(self._words):
             at = max(self._clause(at), at + 1)
         self._note_unread()
         if self._things:
-            self._context.spoken = tuple(self._things)
+            self._ledger.spoken = tuple(self._things)
 
     # -- words ----------------------------------------------------------------------------
 
@@ -94,7 +73,7 @@ class Sentence:
         start, end = self._words[0].start, self._words[-1].end
         place = {token.start: i for i, token in enumerate(self._words)}
         found: dict[int, _Relation] = {}
-        for told in self._context.find(self._text[start:end]):
+        for told in self._ledger.find(self._text[start:end]):
             first, last = (edge + start for edge in told.span)
             if first in place:
                 after = next(
@@ -140,7 +119,7 @@ class Sentence:
             elif run:
                 if any(self._word(k) not in JOINTS for k in run):
                     span = self._span(run[0], run[-1] + 1)
-                    self._context.unread.append((span, "no claim that can be read"))
+                    self._ledger.unread.append((span, "no claim that can be read"))
                 run = []
 
     # -- clauses --------------------------------------------------------------------------
@@ -207,7 +186,7 @@ class Sentence:
     # -- things ---------------------------------------------------------------------------
 
     def _phrase(self, at: int) -> NounPhrase | None:
-        phrase = read_noun_phrase(self._words, at, stops=self._relations, nouns=self._context.nouns)
+        phrase = read_noun_phrase(self._words, at, stops=self._relations, nouns=self._ledger.nouns)
         return phrase if phrase is None or phrase.after <= len(self._words) else None
 
     def _list(
@@ -243,44 +222,9 @@ class Sentence:
 
     def _claimed(self, thing: Thing, *, denied: bool = False) -> Thing:
         """Claim that a thing is there, so many of them, and what it is like."""
-        if denied and not thing.exact:
-            thing = replace(thing, number=_NONE, exact=True)
-            denied = False
+        thing = self._ledger.add_thing(thing, denied=denied)
         self._things.append(thing)
-        self._claim_number(thing, denied=denied)
-        for word in thing.modifiers:
-            self._add("attribute", thing, span=thing.span, value=word, negated=denied)
         return thing
-
-    def _claim_number(self, thing: Thing, *, denied: bool) -> None:
-        """The noun alone: with modifiers, there are at least so many of it."""
-        plain = replace(thing, modifiers=())
-        if thing.modifiers and (denied or thing.number == _NONE):
-            return  # `no red car` says nothing of cars
-        if thing.modifiers:
-            plain = _at_least(plain)
-        if thing.number == _NONE:
-            self._add("exists", plain, span=thing.span, negated=True)
-        elif thing.exact and plain.number != Number():
-            self._add("count", plain, span=thing.span, negated=denied)
-        elif not self._is_known(plain):
-            self._add("exists", plain, span=thing.span)
-
-    def _is_known(self, thing: Thing) -> bool:
-        """Whether the text has claimed already that there is one."""
-        return any(
-            claim.subject.noun == thing.noun and claim.kind in ("exists", "count")
-            for claim in self._context.claims
-            if thing.definite or claim.subject.number == thing.number
-        )
-
-    def _add(
-        self, kind: ClaimKind, subject: Thing, *, span: tuple[int, int], negated: bool = False,
-        **more: object,
-    ) -> None:  # fmt: skip
-        text = " ".join(self._text[span[0] : span[1]].split())
-        claim = Claim(kind=kind, span=span, text=text, subject=subject, negated=negated, **more)  # type: ignore[arg-type]
-        self._context.claims.append(claim)
 
     # -- what is said of a thing ----------------------------------------------------------
 
@@ -324,19 +268,19 @@ class Sentence:
             return None
         if (after := self._in_picture(i)) > i:
             return self._use(at, i - posture) and after if i > at else after
-        anchors, after = self._anchors(found)
+        anchors, after = self._anchors(found, subject=thing)
         if not anchors:
             return None
         self._use(at, i - posture)
         self._use(i, after)
-        self._relate(thing, found.words, anchors, denied=denied)
+        self._ledger.add_relation(thing, found.words, anchors, denied=denied)
         return self._attached(anchors[-1], after)
 
-    def _anchors(self, found: _Relation) -> tuple[tuple[Thing, ...], int]:
+    def _anchors(self, found: _Relation, *, subject: Thing) -> tuple[tuple[Thing, ...], int]:
         """What a relation is to: one thing, or two for `between`."""
         at = found.after
         if self._word(at) in ("it", "them", "him", "her") and self._phrase(at) is None:
-            known = self._meant(self._word(at))
+            known = self._meant(self._word(at), other_than=subject)
             span = self._span(at, at + 1)
             return ((replace(known, span=span),), at + 1) if known else ((), at)
         phrase = self._phrase(at)
@@ -350,29 +294,6 @@ class Sentence:
                 after = other.after
         return tuple(anchors), after
 
-    def _relate(
-        self, thing: Thing, words: RelationWords, anchors: tuple[Thing, ...], *, denied: bool
-    ) -> None:
-        self._loosen(thing)
-        span = (thing.span[0], max(anchors[-1].span[1], thing.span[1]))
-        if span[0] > words.span[0]:
-            span = (words.span[0], anchors[-1].span[1])
-        self._add("relation", thing, span=span, negated=denied, relation=words, anchors=anchors)
-
-    def _loosen(self, thing: Thing) -> None:
-        """`two dogs on the bed`: of dogs there may be more; so many of them are on the bed."""
-        if thing.definite:
-            return
-        claims = self._context.claims
-        for i, claim in enumerate(claims):
-            if claim.span != thing.span or claim.kind not in ("exists", "count"):
-                continue
-            if thing.number.least == 0:
-                del claims[i]
-            else:
-                claims[i] = replace(claim, subject=_at_least(claim.subject))
-            return
-
     def _measured(self, thing: Thing, at: int, *, denied: bool = False) -> int | None:
         """Past `2 m from the table` or `1.2 m tall`; None where nothing is measured."""
         found = read_amount(self._words, at)
@@ -385,17 +306,9 @@ class Sentence:
             if phrase is None or phrase.kind != "thing":
                 return None
             anchors, after = (self._claimed(phrase.thing),), phrase.after
-        return self._amount(thing, found, anchors, span=(at, after), denied=denied)
-
-    def _amount(
-        self, thing: Thing, found: AmountWords, anchors: tuple[Thing, ...], *,
-        span: tuple[int, int], denied: bool,
-    ) -> int:  # fmt: skip
-        at, after = span
-        place = (min(thing.span[0], self._words[at].start), self._words[after - 1].end)
-        self._add(
-            "measurement", thing, span=place, negated=denied, amount=found.amount, anchors=anchors
-        )
+        start = min(thing.span[0], self._words[at].start)
+        span = (start, self._words[after - 1].end)
+        self._ledger.add_amount(thing, found.amount, anchors, span=span, denied=denied)
         return self._use(at, after)
 
     def _action(self, at: int) -> int:
@@ -420,25 +333,13 @@ class Sentence:
         if self._word(i) in PRESENT and i not in self._relations:
             return self._present(things, at, denied)
         for read in (self._placed, self._measured):
-            marked = len(self._context.claims)
+            marked = len(self._ledger.claims)
             ends = [read(thing, i, denied=denied) for thing in things[:1]]
             if ends[0] is not None:
-                self._repeat(things, marked)
+                self._ledger.repeat(things, marked)
                 self._use(at, i)
                 return ends[0]
         return self._described(things, at, i, denied=denied)
-
-    def _repeat(self, things: list[Thing], marked: int) -> None:
-        """What was said of the first subject holds of the others too."""
-        said = [
-            claim for claim in self._context.claims[marked:] if claim.subject.span == things[0].span
-        ]
-        for thing in things[1:]:
-            self._loosen(thing)
-            for claim in said:
-                span = (min(thing.span[0], claim.span[0]), claim.span[1])
-                text = " ".join(self._text[span[0] : span[1]].split())
-                self._context.claims.append(replace(claim, subject=thing, span=span, text=text))
 
     def _present(self, things: list[Thing], at: int, denied: bool) -> int:
         """`is visible in the image`: that it is there, or that it is not."""
@@ -448,11 +349,7 @@ class Sentence:
         ):
             i += 1
         if denied:
-            spans = {thing.span for thing in things}
-            claims = self._context.claims
-            claims[:] = [claim for claim in claims if claim.subject.span not in spans]
-            for thing in things:
-                self._claimed(thing, denied=True)
+            self._ledger.deny(things)
         self._use(at, i)
         after = self._in_picture(i)
         if after == i and len(things) == 1 and not denied:
@@ -479,7 +376,7 @@ class Sentence:
         for thing in things:
             for k in said:
                 span = (thing.span[0], self._words[k].end)
-                self._add("attribute", thing, span=span, value=self._word(k), negated=denied)
+                self._ledger.add_attribute(thing, self._word(k), span=span, denied=denied)
         return self._use(at, j)
 
     def _verb(self, things: list[Thing], at: int) -> int:
@@ -508,29 +405,23 @@ class Sentence:
                 len(self._words),
             )
             why = f"what {self._word(at)!r} means is not clear"
-            self._context.unread.append((self._span(at, end), why))
+            self._ledger.unread.append((self._span(at, end), why))
             return self._use(at, end)
         meant = replace(thing, span=self._span(at, at + 1), definite=True)
         self._use(at, at + 1)
         return self._predicate([meant], at + 1)
 
-    def _meant(self, pronoun: str) -> Thing | None:
+    def _meant(self, pronoun: str, *, other_than: Thing | None = None) -> Thing | None:
         """The one thing spoken of that a pronoun fits."""
-        spoken = self._things or self._context.spoken
+        spoken = self._things or self._ledger.spoken
         several = pronoun in ("they", "them")
         person = pronoun in ("he", "she", "him", "her")
         fitting = {
             thing.noun: thing
             for thing in spoken
-            if thing.number != _NONE
+            if thing.number != NONE
+            and (other_than is None or thing.noun != other_than.noun)
             and several == (thing.plural or thing.number.least > 1)
-            and (not person or thing.noun in PEOPLE or thing.noun == "person")
+            and (not person or is_person(thing.noun))
         }
         return next(iter(fitting.values())) if len(fitting) == 1 else None
-
-
-def _at_least(thing: Thing) -> Thing:
-    """The same thing, of which there may be more."""
-    number = thing.number
-    floor = number.floor if number.floor is None else min(number.floor, number.least)
-    return replace(thing, number=Number(least=number.least, floor=floor))

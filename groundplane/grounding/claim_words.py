@@ -12,6 +12,7 @@ from groundplane.core.claims import Number
 from groundplane.core.lexicon import known_nouns, normalise, singular
 
 __all__ = [
+    "CLOTHES",
     "LENGTHS",
     "NUMBERS",
     "PEOPLE",
@@ -20,6 +21,7 @@ __all__ = [
     "is_abstract",
     "is_action",
     "is_noun",
+    "is_person",
     "is_picture",
     "is_stop",
     "sentences_of",
@@ -92,6 +94,13 @@ PEOPLE = frozenset(
      "doctor", "nurse", "bride", "groom", "passenger", "customer", "couple", "tennis player",
      "baseball player", "soccer player", "spectator", "friend", "father", "mother", "son",
      "daughter", "brother", "sister"}
+)  # fmt: skip
+# What people are in without being inside: `a man in a red shirt`.
+CLOTHES = frozenset(
+    {"shirt", "t-shirt", "jacket", "coat", "suit", "dress", "hat", "cap", "helmet", "uniform",
+     "pants", "jeans", "shorts", "skirt", "sweater", "hoodie", "vest", "tie", "scarf", "costume",
+     "outfit", "clothes", "clothing", "gear", "glass", "sunglasses", "shoe", "boot", "wetsuit",
+     "jersey", "tuxedo", "robe", "apron", "gown", "swimsuit", "bikini", "blouse"}
 )  # fmt: skip
 _MORE_NOUNS = PEOPLE | {
     "pedestrian", "animal", "vehicle", "fruit", "building", "house", "road", "street", "sidewalk",
@@ -218,6 +227,16 @@ def is_noun(words: str) -> bool:
     """
     one = normalise(words)
     return one in known_nouns() or one in _MORE_NOUNS or singular(one) in _MORE_NOUNS
+
+
+def is_person(noun: str) -> bool:
+    """Whether a singular noun names somebody.
+
+    Examples:
+        >>> is_person("woman"), is_person("dog")
+        (True, False)
+    """
+    return noun in PEOPLE or noun in ("person", "pedestrian")
 
 
 def is_picture(word: str) -> bool:

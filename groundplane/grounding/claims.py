@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from groundplane.core.claims import Claim, RelationReader
 from groundplane.core.errors import InputError
 from groundplane.core.lexicon import normalise
-from groundplane.grounding.claim_grammar import Context, Sentence
+from groundplane.grounding.claim_grammar import Sentence
+from groundplane.grounding.claim_ledger import Ledger
 from groundplane.grounding.claim_words import sentences_of
 
 __all__ = ["MAX_CHARACTERS", "ReadText", "Unread", "read_claims"]
@@ -96,11 +97,11 @@ def read_claims(text: str, *, relations: RelationReader, nouns: Iterable[str] = 
             f"text: expected at most {MAX_CHARACTERS:,} characters, got {len(text):,}; "
             "verify it in parts"
         )
-    context = Context(find=relations.find, nouns=frozenset(map(normalise, nouns)))
+    ledger = Ledger(text=text, find=relations.find, nouns=frozenset(map(normalise, nouns)))
     for words in sentences_of(text):
-        Sentence(text, words, context).read()
+        Sentence(words, ledger).read()
     unread = tuple(
         Unread(span=span, text=" ".join(text[span[0] : span[1]].split()), reason=reason)
-        for span, reason in sorted(context.unread)
+        for span, reason in sorted(ledger.unread)
     )
-    return ReadText(text=text, claims=tuple(context.claims), unread=unread)
+    return ReadText(text=text, claims=tuple(ledger.claims), unread=unread)

@@ -115,6 +115,8 @@ def read_noun_phrase(
         return None
     if lead.number == _ONE and not lead.definite and _ALONE & set(modifiers):
         lead = replace(lead, number=Number(least=1, most=1), exact=True)
+    if names[-1] in PLURAL_ONLY and _word(words, at + 1) == "pair":
+        lead = replace(lead, number=_ONE, exact=False)  # `a pair of scissors` is one thing
     last = run[end - 1]
     thing = Thing(
         span=(words[at].start, words[last].end),
@@ -154,9 +156,9 @@ def _word(words: Sequence[Token], at: int) -> str:
 def _read_lead(words: Sequence[Token], at: int) -> _Lead:
     """The articles and numbers before a noun."""
     first = _word(words, at)
-    if (found := _quantity(words, at)) is not None:
-        return _after_of(words, found)
     if (found := _bounded(words, at)) is not None:
+        return _after_of(words, found)
+    if (found := _quantity(words, at)) is not None:
         return _after_of(words, found)
     if first in _DEFINITE:
         inner = _bounded(words, at + 1)
