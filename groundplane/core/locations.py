@@ -57,6 +57,8 @@ class ProblemKind(StrEnum):
     """More boxes in one span than the limit; the rest is dropped."""
     NESTED = "nested"
     """A tag opened within one of its kind."""
+    NOTHING = "nothing"
+    """The text holds no location."""
     NO_LOCATION_LANGUAGE = "no_location_language"
     """This model has no published way to write locations: ask an expert for the phrase."""
     NEEDS_EXPERT = "needs_expert"

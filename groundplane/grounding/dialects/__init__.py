@@ -1,0 +1,66 @@
+"""The location languages of language models, by name.
+
+Each family has a module of its own, imported when one of its dialects is asked for. A module
+holds `DIALECTS`: declarations, and the few functions that are particular to them.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from groundplane.core.errors import InputError, did_you_mean, listing
+from groundplane.grounding.dialects.grammar import Dialect
+
+__all__ = ["dialect", "dialects"]
+
+# Module: its dialects, each with its other names.
+_FAMILIES: dict[str, dict[str, tuple[str, ...]]] = {
+    "kosmos": {"kosmos-2": ("kosmos2",)},
+    "qwen": {"qwen-vl": ("qwenvl",), "qwen2-vl": ()},
+    "qwen_json": {"qwen2.5-vl": ("qwen2-5-vl", "qwen-2.5-vl")},
+    "inline": {"shikra": ()},
+}
+
+_HOMES = {name: module for module, family in _FAMILIES.items() for name in family}
+_ALIASES = {
+    alias: name
+    for family in _FAMILIES.values()
+    for name, aliases in family.items()
+    for alias in aliases
+}
+
+
+def dialects() -> tuple[str, ...]:
+    """The names of all dialects, sorted; imports none of them.
+
+    Examples:
+        >>> "kosmos-2" in dialects()
+        True
+    """
+    return tuple(sorted(_HOMES))
+
+
+def dialect(name: str) -> Dialect:
+    """The dialect of a name.
+
+    Args:
+        name: One of `dialects()`, or another name of one; `_` counts as `-`, capitals as small.
+
+    Raises:
+        InputError: If there is none of that name.
+
+    Examples:
+        >>> dialect("Kosmos_2").name
+        'kosmos-2'
+    """
+    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+    plain = _ALIASES.get(plain, plain)
+    home = _HOMES.get(plain)
+    if home is None:
+        raise InputError(
+            f"dialect {name!r} is not known; there are {listing(dialects(), limit=60)}."
+            f"{did_you_mean(plain, [*_HOMES, *_ALIASES])}"
+        )
+    module = importlib.import_module(f"{__name__}.{home}")
+    family: tuple[Dialect, ...] = module.DIALECTS
+    return next(found for found in family if found.name == plain)

@@ -1,0 +1,181 @@
+"""The door to the dialects: a model's text in, text with mentions in pixels of the image out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from groundplane.core.answer import GroundedText, Mention, Step
+from groundplane.core.errors import InputError
+from groundplane.core.frames import Frame
+from groundplane.core.locations import Located, Problem, ProblemKind, Rung
+from groundplane.core.regions import Regions
+from groundplane.grounding.dialects import dialect as named
+from groundplane.grounding.dialects.grammar import Dialect
+from groundplane.grounding.dialects.ladder import STEPS
+from groundplane.grounding.scanner import Event, Scanner
+
+__all__ = ["parse"]
+
+_Size = tuple[int, int]
+
+
+def parse(
+    text: str | Mapping[str, Any],
+    *,
+    dialect: str | Dialect,
+    size: _Size,
+    seen: _Size | None = None,
+    frame: Frame | None = None,
+    classes: Sequence[str] | None = None,
+    regions: Regions | None = None,
+) -> GroundedText:
+    """Read what a model's text says, and where.
+
+    Args:
+        text: What the model wrote, special tokens included; or the mapping that a processor made
+            of it, or that as JSON.
+        dialect: The model's location language, or its name (`groundplane.grounding.dialects`).
+        size: Width and height of the original image, pixels.
+        seen: Width and height that the model saw, pixels; None: what the model's own processor
+            makes of the image by default.
+        frame: The frame of the model's coordinates, where more was done than a resize.
+        classes: Mentions of a phrase that is none of these are dropped; exact, then without
+            regard to capitals and outer blanks.
+        regions: What indices pick from, in the order in which the model was given them.
+
+    Returns:
+        The text as it is to be shown, one mention a phrase with its places (boxes `xyxy`, pixels
+        of the original image), and what is wrong with any of them. No text raises.
+
+    Raises:
+        InputError: If a size is not two whole numbers above 0, the dialect is not known, or the
+            frame is of another image.
+
+    Examples:
+        >>> found = parse("<ref>a dog</ref><box>(100,100),(500,500)</box> sleeps",
+        ...     dialect="qwen-vl", size=(640, 480))
+        >>> found.text, found.mentions[0].phrase, found.mentions[0].located.boxes.tolist()
+        ('a dog sleeps', 'a dog', [[64.0, 48.0, 320.0, 240.0]])
+        >>> parse("", dialect="qwen-vl", size=(640, 480)).mentions
+        ()
+    """
+    language = named(dialect) if isinstance(dialect, str) else dialect
+    original = Frame.original(size)
+    if frame is not None and (seen is not None or frame.image_size != size):
+        raise InputError(
+            f"parse: a frame of an image of {frame.image_size}, size {size} and size seen {seen} "
+            "do not go together. Try: give a frame of this image alone"
+        )
+    where = frame or language.default_frame(size, seen)
+    if not isinstance(text, str):
+        text = json.dumps(_plain(text), ensure_ascii=False)
+    scan = _processed(text, language, original) or _scan(text, language, where, regions)
+    if not scan.mentions and language.kind == "coordinates":
+        scan = _climb(text, language, where, scan)
+    return _listed(scan, classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scan:
+    """What one reading of a text found."""
+
+    text: str
+    mentions: tuple[Mention, ...]
+    problems: tuple[Problem, ...]
+    steps: tuple[Step, ...]
+
+
+def _scan(
+    text: str,
+    language: Dialect,
+    frame: Frame,
+    regions: Regions | None = None,
+    rung: Rung | None = None,
+) -> _Scan:
+    scanner = Scanner(language, frame, regions, rung=rung)
+    events = scanner.feed(text) + scanner.close()
+    scan = _gathered(events, language.name)
+    if scanner.cut:
+        scan = replace(scan, mentions=tuple(map(_salvaged, scan.mentions)))
+    return scan
+
+
+def _gathered(events: Sequence[Event], how: str) -> _Scan:
+    return _Scan(
+        text="".join(event for event in events if isinstance(event, str)),
+        mentions=tuple(event for event in events if isinstance(event, Mention)),
+        problems=tuple(event for event in events if isinstance(event, Problem)),
+        steps=(Step(name="parse", detail=f"as {how}"),),
+    )
+
+
+def _salvaged(mention: Mention) -> Mention:
+    """What was read from JSON that is cut off was saved from it."""
+    located = mention.located
+    if located is None or located.rung != "json":
+        return mention
+    return replace(mention, located=replace(located, rung="salvage"))
+
+
+def _processed(text: str, language: Dialect, original: Frame) -> _Scan | None:
+    """What a processor made of the text, where it is that."""
+    return None
+
+
+def _climb(text: str, language: Dialect, frame: Frame, scan: _Scan) -> _Scan:
+    """Try what else the text could be, where nothing was found in its own dialect."""
+    whole = (0, len(text))
+    for step in STEPS:
+        attempt = step(text, language)
+        if attempt is None:
+            continue
+        again = _scan(attempt.text, attempt.dialect, frame, rung=attempt.rung)
+        if any(_has_place(mention) for mention in again.mentions):
+            said = Problem(kind=attempt.kind, message=attempt.message, span=whole)
+            tried = Step(name="parse", detail=f"nothing found; {attempt.message}")
+            steps = (*scan.steps, tried, *again.steps)
+            return replace(again, problems=(said, *again.problems), steps=steps)
+    if not scan.problems:
+        what = f"no location in the language of {language.name}"
+        nothing = Problem(kind=ProblemKind.NOTHING, message=what, span=whole)
+        return replace(scan, problems=(nothing,))
+    return scan
+
+
+def _has_place(mention: Mention) -> bool:
+    located = mention.located or Located()
+    return bool(len(located.boxes) or len(located.points) or located.polygons or located.boxes_3d)
+
+
+def _listed(scan: _Scan, classes: Sequence[str] | None) -> GroundedText:
+    """The result, without mentions of what was not asked for."""
+    mentions, problems = scan.mentions, list(scan.problems)
+    if classes is not None:
+        exact = set(classes)
+        loose = {name.strip().casefold() for name in classes}
+        kept = []
+        for mention in mentions:
+            if mention.phrase in exact or mention.phrase.strip().casefold() in loose:
+                kept.append(mention)
+                continue
+            source = (mention.located or Located()).source
+            what = f"{mention.phrase!r} is none of the classes asked for; dropped"
+            problems.append(Problem(kind=ProblemKind.UNLISTED_CLASS, message=what, span=source))
+        mentions = tuple(kept)
+    return GroundedText(
+        text=scan.text, mentions=mentions, problems=tuple(problems), trace=scan.steps
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A processor's mapping as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return _plain(value.tolist()) if hasattr(value, "tolist") else str(value)
