@@ -16,7 +16,7 @@ from groundplane.grounding.claim_chances import Trust
 from groundplane.grounding.claim_words import PEOPLE
 from groundplane.grounding.vocabulary import look_up
 
-__all__ = ["LookPlan", "plan_look", "sightings_of"]
+__all__ = ["LookPlan", "plan_look", "sightings_of", "with_parts"]
 
 _PERSON = "person"
 # What people call many kinds of things by; an expert that knows some of them can tell that there
@@ -115,11 +115,23 @@ def sightings_of(
         )
         for i, phrase in enumerate(result.regions.phrases)
     }
-    told_by_parts = {
+    return with_parts(sightings, plan), regions
+
+
+def with_parts(sightings: Mapping[str, Sighting], plan: LookPlan) -> Mapping[str, Sighting]:
+    """Add the phrases that are told by what was asked instead of them.
+
+    Examples:
+        >>> plan = plan_look(["man"], ["person"])
+        >>> seen = with_parts({"person": Sighting(phrase="person", ids=("p1",))}, plan)["man"]
+        >>> seen.ids, seen.possible, seen.fewer
+        ((), ('p1',), True)
+    """
+    told = {
         phrase: _of_parts(phrase, [sightings[part] for part in parts], kinds=kinds)
         for phrase, (parts, kinds) in plan.parts.items()
     }
-    return {**sightings, **told_by_parts}, regions
+    return {**sightings, **told}
 
 
 def _believed(result: DetectResult, trust: Trust) -> tuple[Regions, frozenset[str]]:
@@ -151,7 +163,7 @@ def _of_parts(phrase: str, parts: Sequence[Sighting], *, kinds: bool) -> Sightin
     whole = Sighting(
         phrase=phrase, known=all(part.known for part in parts),
         more=kinds or any(part.more for part in parts),
-        note=f"this expert looks for {', '.join(part.phrase for part in parts)}, not for {phrase}",
+        note=f"what is known is {', '.join(part.phrase for part in parts)}, not {phrase}",
     )  # fmt: skip
     if kinds:
         return replace(whole, ids=ids, possible=possible)

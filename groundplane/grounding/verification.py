@@ -18,16 +18,14 @@ from groundplane.core.claims import (
     Sighting,
     Verdict,
 )
-from groundplane.core.detection import DetectResult
+from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import ShapeError
 from groundplane.core.image import Image
 from groundplane.core.regions import Regions
-from groundplane.core.session import Ground, Prompt
-from groundplane.core.workers import Call, Resolver
 from groundplane.grounding.claim_chances import Trust
 from groundplane.grounding.claim_checks import ClaimChecker, Finding
 from groundplane.grounding.claims import ReadText, Unread, read_claims
-from groundplane.grounding.sightings import plan_look, sightings_of
+from groundplane.grounding.sightings import plan_look, sightings_of, with_parts
 
 __all__ = ["Verification", "Verifier", "verify_sightings"]
 
@@ -138,7 +136,7 @@ class Verifier:
     """Checks texts about pictures.
 
     Args:
-        resolver: Looks for phrases: a `GroundingResolver` of one expert or of a router.
+        look: Looks for phrases, such as `Router.answer`: one answer or error a request.
         relations: Knows the wordings of relations.
         checker: Makes, of the regions of a picture, what tells how they stand to each other.
         vocabulary: The words that the expert knows; None if it takes any text.
@@ -148,7 +146,7 @@ class Verifier:
 
     def __init__(
         self,
-        resolver: Resolver,
+        look: Callable[[Sequence[DetectRequest]], Sequence[DetectResult | Exception]],
         *,
         relations: RelationReader,
         checker: Callable[[Regions], RelationChecker],
@@ -156,7 +154,7 @@ class Verifier:
         trust: Trust | None = None,
         expert: str,
     ) -> None:
-        self._resolver = resolver
+        self._look = look
         self._relations = relations
         self._checker = checker
         self._vocabulary = vocabulary
@@ -189,14 +187,8 @@ class Verifier:
             for group in read
         ]  # fmt: skip
         asked = [i for i, plan in enumerate(plans) if plan.asked]
-        calls = [
-            Call(
-                event=Ground(sequence=i, request=f"claims-{i}", phrases=plans[i].asked),
-                prompt=Prompt(text="", images=(images[i],)),
-            )
-            for i in asked
-        ]
-        looks = dict(zip(asked, self._resolver.resolve(calls) if calls else (), strict=True))
+        requests = [DetectRequest(image=images[i], phrases=plans[i].asked) for i in asked]
+        looks = dict(zip(asked, self._look(requests) if requests else (), strict=True))
         results: list[list[Verification | Exception]] = []
         for i, (image, group) in enumerate(zip(images, read, strict=True)):
             look = looks.get(i)
@@ -251,7 +243,8 @@ def verify_sightings(
         InputError: If the text is no text or too long.
     """
     read = read_claims(text, relations=relations, nouns=nouns)
-    sightings = {phrase: look(phrase) for phrase in read.phrases}
+    plan = plan_look(read.phrases, nouns)
+    sightings = with_parts({phrase: look(phrase) for phrase in plan.asked}, plan)
     judge = ClaimChecker(sightings, checker, trust=Trust(), expert="map")
     findings = tuple(map(judge.check, read.claims))
     return Verification(
