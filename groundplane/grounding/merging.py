@@ -20,7 +20,7 @@ from groundplane.core.masks import RleMask, area, intersection_over_union
 from groundplane.core.regions import Regions
 from groundplane.grounding.near_pairs import BoxIndex, areas, shared_areas
 
-__all__ = ["Merged", "Overlap", "merge_regions", "suppress", "winners"]
+__all__ = ["Merged", "Overlap", "merge_regions", "settle", "suppress", "winners"]
 
 # Candidate pairs that are looked at in one go; more boxes are split and taken part by part.
 _BUDGET = 2**20
@@ -206,6 +206,38 @@ def merge_regions(
     )
 
 
+def settle(
+    better: Int64[np.ndarray, " p"], worse: Int64[np.ndarray, " p"], *, num: int
+) -> Int64[np.ndarray, " n"]:
+    """Greedy suppression where the duplicates are known.
+
+    Args:
+        better: Of each pair of duplicates the place of the better one; places are ranks.
+        worse: Of each pair the place of the other.
+        num: How many places there are.
+
+    Returns:
+        For each place that of its winner: the best kept one that it is a duplicate of, or its
+        own if it is kept.
+
+    Examples:
+        >>> settle(np.array([0, 1]), np.array([1, 2]), num=4).tolist()
+        [0, 0, 2, 3]
+        >>> settle(np.zeros(0, np.int64), np.zeros(0, np.int64), num=0).tolist()
+        []
+    """
+    won = np.arange(num)
+    by_rank = np.lexsort((worse, better))
+    better, worse = better[by_rank], worse[by_rank]
+    starts = np.flatnonzero(np.diff(better, prepend=-1)).tolist()
+    for start, stop in zip(starts, [*starts[1:], better.size], strict=False):
+        row = better[start]
+        if won[row] == row:
+            below = worse[start:stop]
+            won[below[won[below] == below]] = row
+    return won
+
+
 # The decision --------------------------------------------------------------------------------
 
 
@@ -321,17 +353,7 @@ def _won_directly(
         same = rows.same(first, second)
         better.append(first[same])
         worse.append(second[same])
-    first, second = np.concatenate(better), np.concatenate(worse)
-    by_rank = np.lexsort((second, first))
-    first, second = first[by_rank], second[by_rank]
-    won = np.arange(part[-1] + 1 if len(part) else 0)
-    starts = np.flatnonzero(np.diff(first, prepend=-1))
-    for row, start, stop in zip(
-        first[starts].tolist(), starts.tolist(), [*starts[1:].tolist(), first.size], strict=False
-    ):
-        if won[row] == row:
-            below = second[start:stop]
-            won[below[won[below] == below]] = row
+    won = settle(np.concatenate(better), np.concatenate(worse), num=int(part[-1:].sum()) + 1)
     return np.asarray(won[part])
 
 
