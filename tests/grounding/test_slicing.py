@@ -99,7 +99,7 @@ class TestTiles:
     @given(
         st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
         st.integers(100, 900),
-        st.floats(0.0, 0.7),
+        st.floats(0.0, 0.5),
     )
     def test_they_cover_the_picture_and_overlap_enough(self, size, tile, overlap):
         cut = tiles(size, tile=tile, overlap=overlap)
