@@ -301,7 +301,8 @@ def _from_hub(weights: str, revision: str, *, offline: bool, who: str) -> Path:
         "ignore_patterns": ["*/*"],  # other formats of the same weights stand in folders
     }
     asked = f"{weights} at {revision}"
-    if offline or hub.constants.HF_HUB_OFFLINE:
+    settings = need_library("huggingface_hub.constants", who=who)
+    if offline or settings.HF_HUB_OFFLINE:
         try:
             return Path(hub.snapshot_download(**wanted, local_files_only=True))
         except (OSError, ValueError) as error:
@@ -311,8 +312,12 @@ def _from_hub(weights: str, revision: str, *, offline: bool, who: str) -> Path:
                 "'*.txt' '*.model' '*.safetensors' --local-dir FOLDER; then --option weights=FOLDER"
             ) from error
     try:
-        _announce(hub.snapshot_download(**wanted, dry_run=True), asked=asked, who=who)
-        return Path(hub.snapshot_download(**wanted))
+        with _no_bars():
+            files = hub.snapshot_download(**wanted, dry_run=True)
+        if _announce(files, asked=asked, who=who):
+            return Path(hub.snapshot_download(**wanted))
+        with _no_bars():
+            return Path(hub.snapshot_download(**wanted, local_files_only=True))
     except WeightsError:
         raise
     except Exception as error:
@@ -325,8 +330,8 @@ def _from_hub(weights: str, revision: str, *, offline: bool, who: str) -> Path:
         ) from error
 
 
-def _announce(files: Sequence[Any], *, asked: str, who: str) -> None:
-    """Say what is going to be fetched, and refuse what holds no weights that can be read."""
+def _announce(files: Sequence[Any], *, asked: str, who: str) -> bool:
+    """Say what is going to be fetched, if anything; refuse what has no weights to read."""
     names = [file.filename for file in files]
     if not any(name.endswith(".safetensors") for name in names):
         raise WeightsError(
@@ -337,6 +342,7 @@ def _announce(files: Sequence[Any], *, asked: str, who: str) -> None:
     if new:
         size = sum(file.file_size or 0 for file in new)
         logger.warning("%s: fetching %s: %d files, %s", who, asked, len(new), _megabytes(size))
+    return bool(new)
 
 
 def _megabytes(size: int) -> str:
@@ -390,6 +396,21 @@ def _loading(what: str) -> Iterator[None]:
     except Exception as error:
         said = " ".join(str(error).split())[:300]
         raise WeightsError(f"{what}: {type(error).__name__}: {said}") from error
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without the hub client's progress bars, where nothing large is fetched."""
+    library = importlib.import_module("huggingface_hub.utils")
+    with _QUIET:
+        shown = not library.are_progress_bars_disabled()
+        if shown:
+            library.disable_progress_bars()
+        try:
+            yield
+        finally:
+            if shown:
+                library.enable_progress_bars()
 
 
 @contextmanager
