@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from groundplane.core import weights
+from groundplane.core import hub
 from groundplane.core.errors import InputError, PluginBrokenError, WeightsError
 from groundplane.core.weights import (
     default_dtype,
@@ -346,5 +346,5 @@ def test_the_package_has_no_word_that_runs_what_it_reads(pattern):
 
 
 def test_messages_go_to_the_log_of_the_module():
-    assert weights.logger.name == "groundplane.core.weights"
+    assert hub.logger.name == "groundplane.core.hub"
     assert logging.getLogger("groundplane").isEnabledFor(logging.WARNING)

@@ -13,7 +13,7 @@ PROGRAM = """
 import json, logging, os, sys
 logging.basicConfig(format="LOG %(message)s", stream=sys.stdout)
 from groundplane.core.errors import WeightsError
-from groundplane.core.weights import find_weights
+from groundplane.core.hub import find_weights
 try:
     found = find_weights(**json.loads(sys.argv[1]), who="detector 'x'")
     print("FOUND", found)
