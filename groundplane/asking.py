@@ -7,15 +7,14 @@ spatial solver, all driven by the orchestrator.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from groundplane.core.answer import GroundedText
 from groundplane.core.detection import Detector, DetectResult
 from groundplane.core.errors import (
-    DetectorError,
     GroundplaneError,
     InputError,
     MediaError,
@@ -29,7 +28,8 @@ from groundplane.core.queries import Expression
 from groundplane.core.regions import Regions
 from groundplane.core.session import LanguageModel, Prompt, Query, Resolved
 from groundplane.core.workers import Resolvers
-from groundplane.grounding.router import GroundingResolver
+from groundplane.grounding.router import Terms
+from groundplane.grounding.setup import make_router
 from groundplane.replies import Reply, reply_from_story, reply_of
 from groundplane.spatial.chances.worlds import Caution
 from groundplane.spatial.map import CognitiveMap
@@ -44,6 +44,8 @@ __all__ = ["Asker", "Reply", "ask"]
 _BATCH = 256
 # A session of many questions may take longer than one; each request has its own deadline.
 _BUDGET = Budget(seconds=3600)
+# Seconds after the router's own deadline until it is given up as a whole.
+_GRACE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,17 +64,19 @@ class Asker:
     Args:
         source: A map, an image, a story, or the path of a scene file (`file.json#scene-id`), a
             photo, a folder of photos or a story (`file.txt`).
-        detector: For photos: the expert's name or the expert itself; `opencv` if None. A scene
-            takes none.
-        options: Options of the expert; a scene needs no expert and takes none.
-        device: Where the expert runs.
+        detector: For photos: an expert's name, several with commas between them, or the expert
+            itself; None for all that are installed, of which each word goes to the cheapest that
+            can look for it. A scene takes none.
+        options: Options of the experts, such as `owlv2.weights`, or `weights` alone where it is
+            clear whose it is; a scene needs no expert and takes none.
+        device: Where the experts run.
         model: The language model's name, or the model itself.
         distance: `exact`, or `sampled` as VSI-Bench measures.
         thresholds: The numbers that relations turn on, such as how far left is left.
         noise: How far the scene's boxes may be off, metres; see `CognitiveMap.with_noise`.
         caution: When an answer with error bars is too close to call.
         budget: What a batch of up to 256 questions may use. Its `deadline` is the seconds that
-            the expert may take for one look.
+            the experts may take for one look.
 
     Raises:
         SceneError, MediaError: If the source cannot be read.
@@ -103,11 +107,11 @@ class Asker:
         self._vocabulary: tuple[str, ...] | None = None
         grounding = None
         if self._subject is None or self._subject.image is not None:
-            detector = "opencv" if detector is None else detector
-            name = detector if isinstance(detector, str) else type(detector).__name__
-            expert = _expert(detector, options or {}, device=device)
-            self._vocabulary = _vocabulary(expert, name)
-            grounding = GroundingResolver(expert, name=name)
+            terms = Terms(deadline=budget.deadline)
+            grounding = make_router(detector, options=options or {}, device=device, terms=terms)
+            self._vocabulary = grounding.vocabulary
+            # The router gives up on its own, by name; this is for whatever it cannot.
+            budget = replace(budget, deadline=min(budget.deadline + _GRACE, threading.TIMEOUT_MAX))
         elif self._subject.scene is not None:
             self._vocabulary = _labels(self._subject.scene)
         if grounding is None and (options or detector is not None):
@@ -249,11 +253,11 @@ def ask(
             (`file.txt`).
         question: In English; options may stand behind it (`A. left B. right`).
         choices: The options, if they are given apart.
-        detector: For photos: the expert; `opencv` if none is named.
-        device: Where the expert runs.
+        detector: For photos: the expert, or several; see `Asker`.
+        device: Where the experts run.
         noise: See `Asker`.
         what_if: See `Asker.ask`.
-        **options: Options of the expert, such as `annotations=` of `coco-file`.
+        **options: Options of the experts, such as `annotations=` of `coco-file`.
 
     Returns:
         The reply: `text`, `value`, `unit`, `evidence`, `status`, `trace`.
@@ -279,50 +283,12 @@ def _photos_of(source: object) -> tuple[Path, ...] | None:
     return None
 
 
-def _expert(detector: str | Detector, options: Mapping[str, object], *, device: str) -> Detector:
-    if isinstance(detector, str):
-        arguments: dict[str, Any] = dict(options)
-        if taken := sorted({"kind", "name", "device", "dtype"} & arguments.keys()):
-            raise InputError(f"detector {detector!r} has no option {taken[0]!r}")
-        made: Detector = load("detectors", detector, device=device, **arguments)
-        return made
-    if not callable(getattr(detector, "detect", None)):
-        raise InputError(
-            f"detector: expected the name of a plugin or an object with `vocabulary` and "
-            f"`detect`, got {type(detector).__name__}"
-        )
-    if options:
-        raise InputError(
-            f"the detector {type(detector).__name__} is made already; leave out the "
-            f"{_what(options)}"
-        )
-    return detector
-
-
 def _what(options: Mapping[str, object]) -> str:
     return f"option{'' if len(options) == 1 else 's'} {listing(map(repr, options))}"
 
 
 def _named(source: object) -> str:
     return repr(str(source)) if isinstance(source, str | Path) else f"the {type(source).__name__}"
-
-
-def _vocabulary(expert: Detector, name: str) -> tuple[str, ...] | None:
-    """The words that an expert knows: somebody else's code, so it is not trusted."""
-    try:
-        words: object = expert.vocabulary
-    except (Exception, SystemExit) as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-        raise DetectorError(f"detector {name!r} failed to say what it knows: {why}") from error
-    if words is None:
-        return None
-    if not isinstance(words, tuple) or not all(isinstance(word, str) for word in words):
-        got = type(words).__name__
-        raise DetectorError(
-            f"detector {name!r} broke its contract: expected a vocabulary of None or a tuple of "
-            f"words, got {'a tuple with other things' if isinstance(words, tuple) else got}"
-        )
-    return words
 
 
 def _load(source: CognitiveMap | Image | Story | str | Path) -> _Subject:

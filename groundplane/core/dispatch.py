@@ -170,7 +170,8 @@ def _take(batch: _Batch, values: object) -> Sequence[Resolved | Failed]:
 
 def _take_one(request: Request, value: object, *, name: str) -> Resolved | Failed:
     if isinstance(value, BaseException):
-        return fail(request, "error", f"{name}: {_line(value)}")
+        line = _line(value)
+        return fail(request, "error", line if line.startswith(name) else f"{name}: {line}")
     expected = _result_type(request.event)
     if not isinstance(value, expected):
         why = f"expected {expected.__name__}, got {type(value).__name__}"

@@ -45,7 +45,9 @@ __all__ = [
     "available",
     "call_apart",
     "check",
+    "choose_device",
     "load",
+    "option_names",
     "prepare",
 ]
 
@@ -169,7 +171,7 @@ class Prepared:
         """
         kind = self.info.kind
         whole = f"{_noun(kind)} {self.info.name!r} from {self.info.origin}"
-        place = _make_device(device)
+        place = choose_device(device)
         try:
             instance = self.plugin(self.options, device=place, dtype=dtype)
             missing = _missing_members(kind, instance)
@@ -191,16 +193,20 @@ def prepare(kind: str, name: str, options: Mapping[str, object]) -> Prepared:
         PluginBrokenError: If the name is ambiguous or the plugin cannot be imported.
     """
     info = _find(kind, name)
-    label = f"{_noun(kind)} {info.name!r}"
-    try:
-        plugin = _resolve(info)
-    except FaultError as fault:
-        raise PluginBrokenError(
-            f"{label} from {info.origin} cannot be loaded: {fault}"
-        ) from fault.__cause__
-    return Prepared(
-        info=info, plugin=plugin, options=make_options(plugin.Options, options, plugin=label)
-    )
+    plugin = _imported(info)
+    made = make_options(plugin.Options, options, plugin=f"{_noun(kind)} {info.name!r}")
+    return Prepared(info=info, plugin=plugin, options=made)
+
+
+def option_names(kind: str, name: str) -> tuple[str, ...]:
+    """What a plugin's options are called; its module is imported for it.
+
+    Raises:
+        PluginNotFoundError: If no such plugin is installed, or it is disabled.
+        PluginBrokenError: If the name is ambiguous or the plugin cannot be imported.
+    """
+    plugin = _imported(_find(kind, name))
+    return tuple(field.name for field in dataclasses.fields(plugin.Options) if field.init)
 
 
 def check(info: PluginInfo, *, timeout: float = 60.0) -> str | None:
@@ -320,6 +326,15 @@ def _judged(info: PluginInfo, *, among: list[PluginInfo]) -> PluginInfo:
     return replace(info, status=status, reason=double or unread, needs=needs)
 
 
+def _imported(info: PluginInfo) -> Any:
+    try:
+        return _resolve(info)
+    except FaultError as fault:
+        raise PluginBrokenError(
+            f"{_noun(info.kind)} {info.name!r} from {info.origin} cannot be loaded: {fault}"
+        ) from fault.__cause__
+
+
 def _resolve(info: PluginInfo) -> Any:
     """Import a plugin and give its class; `FaultError`, chained from the cause, where it fails."""
     module_name, attribute = split_value(info.value)
@@ -379,14 +394,14 @@ def _missing_members(kind: str, plugin: object) -> list[str]:
     return lacking
 
 
-def _make_device(device: str) -> str:
+def choose_device(device: str) -> str:
     """Check a device's name, and choose one for `auto`: CUDA if there is one, else the CPU.
 
     Raises:
         InputError: If torch knows no such device.
 
     Examples:
-        >>> _make_device("cpu")
+        >>> choose_device("cpu")
         'cpu'
     """
     if device == "cpu":

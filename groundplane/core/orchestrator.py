@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -455,6 +455,9 @@ class _Run:
         if isinstance(outcome, Failed):
             sequence.note("failed", f"{outcome.request!r}, {outcome.kind}: {outcome.message}")
         else:
+            # How a resolver came to its result; an answer's steps are its own.
+            for step in () if isinstance(outcome.value, Answer) else cast(Any, outcome.value).steps:
+                sequence.note(step.name, f"{outcome.request!r} {step.detail}")
             sequence.note("resolved", _cut(f"{outcome.request!r}: {_summary(outcome.value)}"))
         if sequence.finish is None:
             self._pending.append(outcome)

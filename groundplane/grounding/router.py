@@ -1,173 +1,346 @@
-"""From a language model's `Ground` events to an expert and back, trusting neither blindly."""
+"""From what is to be found to the experts that can find it, and back."""
 
 from __future__ import annotations
 
-import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from functools import partial
+from itertools import chain
+from typing import TypeVar
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from groundplane.core import boxes as box_ops
-from groundplane.core.detection import Detector, DetectRequest, DetectResult, Outcome
+from groundplane.core.capabilities import PromptKind
+from groundplane.core.detection import Detector, DetectRequest, DetectResult
 from groundplane.core.errors import (
     DetectorError,
     GroundplaneError,
     InputError,
     ProtocolError,
+    did_you_mean,
     listing,
 )
 from groundplane.core.image import Image
-from groundplane.core.orchestrator import Call
 from groundplane.core.regions import Regions
+from groundplane.core.segmentation import SegmentRequest
 from groundplane.core.session import Ground
+from groundplane.core.workers import Call, WorkerPool
+from groundplane.grounding.deadlines import Job, run_all
+from groundplane.grounding.experts import Expert, detect, segment, vocabulary
+from groundplane.grounding.installed import installed
+from groundplane.grounding.joining import read_only
+from groundplane.grounding.looks import Look, prompts_of
+from groundplane.grounding.routing import Choice, Chooser, shortened
 
-__all__ = ["MAX_REGIONS", "GroundingResolver"]
+__all__ = ["Router", "Terms"]
 
-_log = logging.getLogger(__name__)
+Q = TypeVar("Q", DetectRequest, SegmentRequest)
+A = TypeVar("A")
 
-MAX_REGIONS = 10_000
-# Half-open pixel edges are rounded in many ways; more than a pixel outside is another frame.
-_EDGE = 1.0
+# Batches that run at a time where there is a deadline; threads that hang are replaced, up to
+# four times this number.
+_WORKERS = 4
 
 
-class GroundingResolver:
-    """Resolves `Ground` events with one expert.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms a router asks.
 
-    All calls become one `detect`; calls that ask the same of the same picture share a request.
-    If that fails, the requests are retried one by one, so that a bad one fails alone. The expert
-    gets pixels that it cannot write to, and what it returns is checked before anyone sees it.
-
-    Args:
-        detector: The expert.
-        name: What messages call it: the plugin's name.
-        deadline: Seconds after the start of `resolve` from which on no further request is
-            retried; None for no limit. A `detect` that hangs is the orchestrator's to give up.
+    Attributes:
+        masks: Whether regions must carry masks; those that come without go to a segmenter.
+        deadline: Seconds for all that is asked at a time; None for no limit, and then a call that
+            hangs is the caller's to give up.
+        batch: Requests that an expert gets at a time, after those about one picture were joined.
 
     Raises:
-        InputError: If the deadline is not above 0.
+        InputError: If the deadline is not above 0 or the batch below 1.
     """
 
-    def __init__(self, detector: Detector, *, name: str, deadline: float | None = None) -> None:
-        if deadline is not None and not deadline > 0:
+    masks: bool = False
+    deadline: float | None = None
+    batch: int = 64
+
+    def __post_init__(self) -> None:
+        if self.deadline is not None and not self.deadline > 0:
+            raise InputError(f"router: expected a deadline above 0 seconds, got {self.deadline}")
+        if self.batch < 1:
+            raise InputError(f"router: expected a batch of at least 1, got {self.batch}")
+
+
+_TERMS = Terms()
+_NO_OPTIONS: Mapping[str, Mapping[str, object]] = {}
+
+
+class Router:
+    """Asks experts: each phrase goes to the cheapest that can look for it.
+
+    A router is a detector and a segmenter itself, and resolves the `Ground` events of a language
+    model. All that is asked at a time becomes few calls: one an expert and batch, in which requests
+    about one picture are one. If a call fails, its requests are asked again in halves, so that a
+    bad one fails alone, by name; no other expert covers up for it. Experts get pixels that they
+    cannot write to, and what they return is checked before anyone sees it. Safe to use from
+    several threads.
+
+    Args:
+        experts: The experts; among those of one cost the first is asked first.
+        segmenters: Who makes masks, where they are wanted.
+        terms: See `Terms`.
+
+    Raises:
+        InputError: If there is no expert, or two have one name.
+
+    Examples:
+        >>> from groundplane.core.host import load
+        >>> from groundplane.testing.detectors import make_image
+        >>> import numpy as np
+        >>> router = Router.of(load("detectors", "opencv", device="cpu"), name="opencv")
+        >>> grey = make_image(np.full((40, 60, 3), 128, np.uint8))
+        >>> [result] = router.detect([DetectRequest(image=grey, phrases=("face", "sofa"))])
+        >>> [outcome.value for outcome in result.outcomes]
+        ['none', 'cannot']
+        >>> router.detect([])
+        []
+    """
+
+    def __init__(
+        self, experts: Sequence[Expert], *, segmenters: Sequence[Expert] = (), terms: Terms = _TERMS
+    ) -> None:
+        for kind, given in (("detector", experts), ("segmenter", segmenters)):
+            names = [expert.name for expert in given]
+            if len(set(names)) < len(names):
+                raise InputError(f"router: two {kind}s of one name among {listing(names)}")
+            strange = [expert.who for expert in given if expert.kind != kind]
+            if strange:
+                raise InputError(f"router: expected {kind}s, got {listing(strange)}")
+        if not experts and not segmenters:
+            raise InputError("router: expected at least one expert")
+        self._terms = terms
+        self._pool = WorkerPool(_WORKERS)
+        self._segmenters = Chooser(segmenters)
+        cutters = [one for one in self._segmenters.line if _takes_boxes(one)]
+        self._detectors = Chooser(
+            experts,
+            masks=terms.masks,
+            mask_cost=cutters[0].cost if cutters else None,
+        )
+
+    @classmethod
+    def of(cls, detector: Detector, *, name: str = "", terms: Terms = _TERMS) -> Router:
+        """The router of one detector that is made already."""
+        return cls([Expert.of(detector, name=name)], terms=terms)
+
+    @classmethod
+    def from_installed(
+        cls,
+        names: Sequence[str] | None = None,
+        *,
+        segmenters: Sequence[str] | None = None,
+        options: Mapping[str, Mapping[str, object]] = _NO_OPTIONS,
+        device: str = "auto",
+        terms: Terms = _TERMS,
+    ) -> Router:
+        """The router over installed plugins, each made when it is first needed.
+
+        Args:
+            names: The detectors to choose among; None for all that are installed. A single one
+                is made at once.
+            segmenters: The segmenters to choose among; None for all that are installed.
+            options: Plugin name to its options.
+            device: Where the experts run.
+            terms: See `Terms`.
+
+        Raises:
+            PluginNotFoundError: If a named plugin is not installed.
+            InputError: If the options of a named plugin, or of one that options are given for,
+                cannot be made, or options are given for one that does not take part.
+            PluginBrokenError: If a named plugin cannot be imported, or the single one be made.
+        """
+        detectors = installed("detectors", names, options=options, device=device)
+        cutters = installed("segmenters", segmenters, options=options, device=device)
+        taking = [expert.name for expert in (*detectors, *cutters)]
+        if strange := [name for name in options if name not in taking]:
             raise InputError(
-                f"grounding with {name!r}: expected a deadline above 0 seconds, got {deadline}"
+                f"router: options for {strange[0]!r}, which does not take part; those that do: "
+                f"{listing(taking)}.{did_you_mean(strange[0], taking)}"
             )
-        self._detector = detector
-        self.who = f"detector {name!r}"
-        self._deadline = deadline
+        return cls(detectors, segmenters=cutters, terms=terms)
+
+    @property
+    def who(self) -> str:
+        """What messages call it: its expert, where it has one alone."""
+        line = self._detectors.line or self._segmenters.line
+        if len(line) == 1:
+            return line[0].who
+        return f"router over {listing([expert.name for expert in line], limit=4)}"
+
+    @property
+    def vocabulary(self) -> tuple[str, ...] | None:
+        """The words that its experts can look for; None if one of them takes any text.
+
+        Experts of few words are made for it; one that cannot be made adds nothing.
+
+        Raises:
+            DetectorError: If its only expert cannot say what it knows.
+        """
+        line, words = self._detectors.line, dict[str, None]()
+        for expert in line:
+            able = expert.capabilities
+            if able is not None and "text" in able.prompts:
+                return None
+            try:
+                known = vocabulary(expert)
+            except GroundplaneError:
+                if len(line) == 1:
+                    raise
+                continue  # whoever asks for a word is told why this one was passed over
+            if known is None:
+                return None
+            words |= dict.fromkeys(known)
+        return tuple(words)
 
     def resolve(self, calls: Sequence[Call]) -> list[DetectResult | Exception]:
-        """Answer calls.
+        """Answer a language model's calls; `Router` is a `Resolver` of `Ground` events.
 
         Returns:
             One a call, in order: what was found, or the error that this call alone ends with
-            (`InputError` if the prompt has no such image, `DetectorError` if the expert failed).
+            (`InputError` if the prompt has no such image, `DetectorError` if an expert failed).
         """
-        started = time.monotonic()
-        plan = _Plan()
-        slots = [plan.add(call) for call in calls]
-        answers = self._ask(plan.requests, started=started)
+        asked = [_request_of(call) for call in calls]
+        answers = iter(self.answer([one for one in asked if isinstance(one, DetectRequest)]))
+        return [next(answers) if isinstance(one, DetectRequest) else one for one in asked]
+
+    def detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
+        """Answer each request, in order; `Router` is a `Detector`.
+
+        Raises:
+            DetectorError: What the first request that failed ends with; see `answer`.
+        """
+        return [_or_raised(answer) for answer in self.answer(requests)]
+
+    def answer(self, requests: Sequence[DetectRequest]) -> list[DetectResult | GroundplaneError]:
+        """Answer each request, in order, those that fail with their error.
+
+        Each phrase ends as `found`, `none` (an expert looked and saw none) or `cannot` (no expert
+        can look for it). The answer's `steps` tell who was asked for what, who was passed over
+        and why. Masks are made for regions, not for the low `candidates`.
+        """
+        start = time.monotonic()
+        looks = [Look(request) for request in requests]
+        make = partial(self._make, start=start)
+        while asks := [
+            (expert, look, indices)
+            for look in looks
+            for expert, indices in look.assign(self._detectors, make).items()
+        ]:
+            asked = [(expert, look.ask(indices)) for expert, look, indices in asks]
+            for (expert, look, indices), answer in zip(
+                asks, self._ask(asked, detect, start=start), strict=True
+            ):
+                last = len(self._detectors.line)
+                look.take(indices, answer, name=expert.name, last=last)
+        if self._terms.masks:
+            self._add_masks(looks, start=start)
+        return [look.result() for look in looks]
+
+    def segment(self, requests: Sequence[SegmentRequest]) -> list[Regions]:
+        """Answer each request, in order; `Router` is a `Segmenter`.
+
+        Raises:
+            DetectorError: What the first request that failed ends with, or that no segmenter
+                takes its prompts.
+        """
+        start = time.monotonic()
+        return [_or_raised(answer) for _, answer in self._segmented(requests, start=start)]
+
+    def _add_masks(self, looks: Sequence[Look], *, start: float) -> None:
+        bare = [(look, *one) for look in looks if look.error is None for one in look.unmasked()]
+        answers = self._segmented([request for _, _, request in bare], start=start)
+        for (look, place, _), (who, answer) in zip(bare, answers, strict=True):
+            look.take_masks(place, answer, who=who)
+
+    def _segmented(
+        self, requests: Sequence[SegmentRequest], *, start: float
+    ) -> list[tuple[str, Regions | GroundplaneError]]:
+        """For each request who answered it, and the answer."""
+        ways: dict[frozenset[PromptKind], Choice] = {}
+        for request in requests:
+            prompts = prompts_of(request)
+            if prompts not in ways:
+                ways[prompts] = Choice()
+                make = partial(self._make, start=start)
+                self._segmenters.go_on(ways[prompts], None, prompts, make=make)
+        chosen = [ways[prompts_of(request)] for request in requests]
+        asks = [
+            (choice.expert, replace(request, image=read_only(request.image)))
+            for choice, request in zip(chosen, requests, strict=True)
+            if choice.expert is not None
+        ]
+        answers = iter(self._ask(asks, segment, start=start))
         return [
-            slot if isinstance(slot, Exception) else _retold(answers[slot], to=call.event)
-            for slot, call in zip(slots, calls, strict=True)
+            (choice.expert.who, next(answers))
+            if choice.expert is not None
+            else ("nobody", _no_segmenter(choice, request))
+            for choice, request in zip(chosen, requests, strict=True)
         ]
 
     def _ask(
-        self, requests: Sequence[DetectRequest], *, started: float
-    ) -> list[DetectResult | Exception]:
-        if not requests:
-            return []
-        try:
-            return self._detect(requests)
-        except DetectorError as error:
-            if len(requests) == 1:
-                return [error]
-            _log.warning("a batch of %d failed and is retried singly: %s", len(requests), error)
-            return [self._ask_one(request, started, error) for request in requests]
+        self,
+        asks: Sequence[tuple[Expert, Q]],
+        verb: Callable[..., Sequence[A | GroundplaneError]],
+        *,
+        start: float,
+    ) -> list[A | GroundplaneError]:
+        """Ask each expert its requests in few calls; the answers in the order of `asks`."""
+        deadline = self._terms.deadline
+        end = math.inf if deadline is None else start + deadline
+        by_expert: dict[Expert, list[int]] = {}
+        for row, (expert, _) in enumerate(asks):
+            by_expert.setdefault(expert, []).append(row)
+        batches: list[list[int]] = []
+        jobs: list[Job[Q, A]] = []
+        for expert, rows in by_expert.items():
+            for batch in _batches(rows, [asks[row][1].image for row in rows], self._terms.batch):
+                batches.append(batch)
+                requests = tuple(asks[row][1] for row in batch)
+                ask = partial(verb, expert, end=end)
+                jobs.append(Job(who=expert.who, requests=requests, ask=ask))
+        given: dict[int, A | GroundplaneError] = {}
+        done = run_all(jobs, pool=self._pool, start=start, seconds=deadline)
+        for batch, answers in zip(batches, done, strict=True):
+            given |= dict(zip(batch, answers, strict=True))
+        return [given[row] for row in range(len(asks))]
 
-    def _ask_one(
-        self, request: DetectRequest, started: float, cause: DetectorError
-    ) -> DetectResult | Exception:
-        if self._deadline is not None and time.monotonic() - started >= self._deadline:
-            late = DetectorError(
-                f"{self.who} was not asked again about {request.image.source.name!r}: its "
-                f"{self._deadline:g} seconds were over when the batch failed with: {cause}"
-            )
-            late.__cause__ = cause
-            return late
-        try:
-            return self._detect([request])[0]
-        except DetectorError as error:
-            return error
-
-    def _detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult | Exception]:
-        """Ask the expert; a result that breaks the contract becomes an error in its place."""
-        try:
-            given: object = self._detector.detect(list(requests))
-        except (Exception, SystemExit) as error:
-            raise self._failed(error, requests) from error
-        if not isinstance(given, list | tuple) or len(given) != len(requests):
-            got = len(given) if isinstance(given, list | tuple) else type(given).__name__
-            raise DetectorError(
-                f"{self.who} broke its contract: expected a list of {len(requests)} results, "
-                f"got {got}"
-            )
-        return [
-            self._checked(result, request) for result, request in zip(given, requests, strict=True)
-        ]
-
-    def _failed(self, error: BaseException, requests: Sequence[DetectRequest]) -> DetectorError:
-        text = " ".join(str(error).split())
-        if isinstance(error, GroundplaneError):
-            return DetectorError(text if text.startswith(self.who) else f"{self.who}: {text}")
-        names = listing(dict.fromkeys(repr(request.image.source.name) for request in requests))
-        said = f"{type(error).__name__}: {text}".removesuffix(": ")
-        return DetectorError(f"{self.who} failed on {names}: {said}")
-
-    def _checked(self, result: object, request: DetectRequest) -> DetectResult | Exception:
-        try:
-            return _checked(result, request)
-        except _BreachError as breach:
-            error = DetectorError(
-                f"{self.who} broke its contract on {request.image.source.name!r}: {breach}"
-            )
-            error.__cause__ = breach
-            return error
+    def _make(self, expert: Expert, *, start: float) -> str:
+        """Make an expert if it is not made yet; why it cannot be, or nothing."""
+        job = Job(who=expert.who, requests=(expert,), ask=_load)
+        # Making may hang as well; what is made already is at hand.
+        seconds = None if expert.made else self._terms.deadline
+        [[made]] = run_all([job], pool=self._pool, start=start, seconds=seconds)
+        if not isinstance(made, GroundplaneError):
+            return ""
+        return shortened(str(made).removeprefix(expert.who).lstrip(": "))
 
 
-# Which requests to make ----------------------------------------------------------------------
+def _load(experts: Sequence[Expert]) -> list[str | GroundplaneError]:
+    try:
+        for expert in experts:
+            expert.load()
+    except GroundplaneError as error:
+        return [error]
+    return [""]
 
 
-class _Plan:
-    """The requests that answer a batch of calls, each asked once."""
-
-    def __init__(self) -> None:
-        self.requests: list[DetectRequest] = []
-        self._sources: list[Image] = []
-        self._same: dict[tuple[object, ...], list[int]] = {}
-
-    def add(self, call: Call) -> int | Exception:
-        """The index of the request that answers a call, or why there is none."""
-        image = _image_of(call)
-        if isinstance(image, Exception):
-            return image
-        event = cast(Ground, call.event)
-        key = (image.source.content_hash, image.source.name, image.size, *sorted(event.phrases))
-        for index in self._same.setdefault(key, []):
-            if _alike(self._sources[index], image):
-                return index
-        self._same[key].append(len(self.requests))
-        self._sources.append(image)
-        self.requests.append(DetectRequest(image=_read_only(image), phrases=tuple(event.phrases)))
-        return len(self.requests) - 1
+def _batches(rows: Sequence[int], images: Sequence[Image], most: int) -> Iterator[list[int]]:
+    """Rows in batches of at most so many pictures; those about one picture stay together."""
+    pictures: dict[tuple[str, str], list[int]] = {}
+    for row, image in zip(rows, images, strict=True):
+        pictures.setdefault((image.source.content_hash, image.source.name), []).append(row)
+    groups = list(pictures.values())
+    for begin in range(0, len(groups), most):
+        yield list(chain(*groups[begin : begin + most]))
 
 
-def _image_of(call: Call) -> Image | Exception:
+def _request_of(call: Call) -> DetectRequest | GroundplaneError:
     event, images = call.event, call.prompt.images
     if not isinstance(event, Ground):
         return ProtocolError(f"grounding: expected a Ground event, got {type(event).__name__}")
@@ -181,147 +354,24 @@ def _image_of(call: Call) -> Image | Exception:
             f"request {event.request!r}: image {event.image} is out of range; the prompt has "
             f"{len(images)}, counted from 0"
         )
-    return images[event.image]
+    return DetectRequest(image=images[event.image], phrases=tuple(event.phrases))
 
 
-def _alike(a: Image, b: Image) -> bool:
-    """Whether two images are one picture; a hash alone could have been made up."""
-    if a is b:
-        return True
-    same_way = np.array_equal(a.frame_map.matrix, b.frame_map.matrix)
-    return same_way and (a.pixels is b.pixels or np.array_equal(a.pixels, b.pixels))
-
-
-def _read_only(image: Image) -> Image:
-    pixels = image.pixels.view()
-    pixels.flags.writeable = False
-    return replace(image, pixels=pixels)
-
-
-def _retold(answer: DetectResult | Exception, *, to: object) -> DetectResult | Exception:
-    """An answer with its phrases in the order in which this call asked for them."""
-    if isinstance(answer, Exception) or not isinstance(to, Ground):
-        return answer
-    asked, wanted = answer.regions.phrases, tuple(to.phrases)
-    if asked == wanted:
-        return answer
-    # Both hold the same phrases, so a stable sort of each pairs them, repeated ones too.
-    by_text = sorted(range(len(asked)), key=asked.__getitem__)
-    place = dict(zip(by_text, sorted(range(len(wanted)), key=wanted.__getitem__), strict=True))
-    old = {new: before for before, new in place.items()}
-    ids = answer.regions.phrase_ids
-    # The last entry is where index -1, unmapped, lands.
-    table = torch.tensor([*(place[i] for i in range(len(asked))), -1], device=ids.device)
-    regions = replace(answer.regions, phrases=wanted, phrase_ids=table[ids.long()])
-    outcomes = tuple(answer.outcomes[old[i]] for i in range(len(wanted)))
-    return replace(answer, regions=regions, outcomes=outcomes)
-
-
-# What an expert may return -------------------------------------------------------------------
-
-
-class _BreachError(Exception):
-    """How a result breaks the contract, in one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Flaw:
-    """A check of all regions at once: which are wrong, and what is wrong with them."""
-
-    wrong: Tensor
-    text: str
-
-
-def _checked(result: object, request: DetectRequest) -> DetectResult:
-    """A result whose boxes are within the image.
-
-    Raises:
-        _BreachError: If it breaks the contract.
-    """
-    if not isinstance(result, DetectResult) or not isinstance(result.regions, Regions):
-        raise _BreachError(f"expected a DetectResult, got {type(result).__name__}")
-    _check_frame(result, request)
-    _check_columns(result.regions)
-    _check_values(result.regions)
-    _check_outcomes(result)
-    clipped = box_ops.clip(result.regions.boxes, request.image.size)
-    return replace(result, regions=replace(result.regions, boxes=clipped))
-
-
-def _check_frame(result: DetectResult, request: DetectRequest) -> None:
-    regions = result.regions
-    if regions.phrases != request.phrases:
-        raise _BreachError(f"expected the phrases {request.phrases}, got {regions.phrases}")
-    if regions.image_size != request.image.size:
-        raise _BreachError(
-            f"expected the image size {request.image.size} (w, h), got {regions.image_size}"
-        )
-    if len(regions) > MAX_REGIONS:
-        raise _BreachError(f"expected at most {MAX_REGIONS} regions, got {len(regions)}")
-    if not isinstance(result.note, str):
-        raise _BreachError(f"expected a note in words, got {type(result.note).__name__}")
-
-
-def _check_columns(regions: Regions) -> None:
-    """Types; their lengths were checked when the regions were made."""
-    for name in ("boxes", "scores", "phrase_ids", "track_ids"):
-        column = getattr(regions, name)
-        if column is None and name == "track_ids":
-            continue
-        kind = "integer" if name.endswith("_ids") else "floating"
-        if not isinstance(column, Tensor) or _kind(column) != kind:
-            got = column.dtype if isinstance(column, Tensor) else type(column).__name__
-            raise _BreachError(f"expected {name} as a tensor of {kind} numbers, got {got}")
-    for name in ("ids", "sources"):
-        strange = [word for word in getattr(regions, name) if not isinstance(word, str)]
-        if strange:
-            raise _BreachError(f"expected {name} as text, got {type(strange[0]).__name__}")
-    width, height = regions.image_size
-    for mask in regions.masks or ():
-        if getattr(mask, "size", None) != (height, width):
-            raise _BreachError(
-                f"expected masks of size {(height, width)} (h, w), got "
-                f"{getattr(mask, 'size', type(mask).__name__)}"
-            )
-
-
-def _kind(column: Tensor) -> str:
-    if column.dtype.is_floating_point:
-        return "floating"
-    return "other" if column.dtype.is_complex or column.dtype == torch.bool else "integer"
-
-
-def _check_values(regions: Regions) -> None:
-    if not len(regions):
-        return
-    boxes, scores, ids = regions.boxes.float(), regions.scores, regions.phrase_ids
-    size = torch.tensor(regions.image_size * 2, device=boxes.device)
-    outside = ((boxes < -_EDGE) | (boxes > size + _EDGE)).any(dim=1)
-    w, h = regions.image_size
-    flaws = (
-        _Flaw(~boxes.isfinite().all(dim=1), "a box that is not finite"),
-        _Flaw((boxes[:, :2] > boxes[:, 2:]).any(dim=1), "a box whose right or bottom comes first"),
-        _Flaw(outside, f"a box that leaves the image of {w} x {h} pixels"),
-        # Not the opposite comparison: NaN must be caught.
-        _Flaw(~((scores >= 0) & (scores <= 1)), "a score that is not in [0, 1]"),
-        _Flaw((ids < -1) | (ids >= len(regions.phrases)), "a phrase id that is not in the table"),
-    )
-    wrong = torch.stack([flaw.wrong.to(boxes.device) for flaw in flaws])
-    if not bool(wrong.any()):
-        return
-    kind, row = (int(i) for i in wrong.nonzero()[0])
-    raise _BreachError(
-        f"{flaws[kind].text} (region {row}: box {regions.boxes[row].tolist()}, score "
-        f"{scores[row].item():g}, phrase id {ids[row].item()})"
+def _no_segmenter(choice: Choice, request: SegmentRequest) -> DetectorError:
+    wanted = listing(sorted(prompts_of(request)))
+    why = "; ".join(f"{passed.expert.name} {passed.why}" for passed in choice.passed)
+    return DetectorError(
+        f"no segmenter can make masks of {request.image.source.name!r} from a {wanted} prompt: "
+        f"{why or 'none is there'}"
     )
 
 
-def _check_outcomes(result: DetectResult) -> None:
-    named = set(result.regions.phrase_ids.tolist())
-    pairs = zip(result.regions.phrases, result.outcomes, strict=True)
-    for index, (phrase, outcome) in enumerate(pairs):
-        if not isinstance(outcome, Outcome):
-            raise _BreachError(f"expected an Outcome for {phrase!r}, got {outcome!r}")
-        if (outcome is Outcome.FOUND) != (index in named):
-            has = "a region" if index in named else "no region"
-            raise _BreachError(f"{phrase!r} is {outcome.value!r} but has {has}")
+def _takes_boxes(expert: Expert) -> bool:
+    able = expert.capabilities
+    return able is None or "box" in able.prompts
+
+
+def _or_raised(answer: A | GroundplaneError) -> A:
+    if isinstance(answer, GroundplaneError):
+        raise answer
+    return answer

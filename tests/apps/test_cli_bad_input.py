@@ -98,7 +98,7 @@ class TestQuestions:
 
     def test_what_the_expert_does_not_know(self, refused, photo):
         line = refused("ask", photo, "How many dogs are there?")
-        assert "cannot look for 'dog'; it knows: face, eye" in line
+        assert "No expert can look for 'dog': opencv knows: face, eye" in line
 
     def test_bytes_that_are_no_text(self):
         command = [sys.executable, "-m", "groundplane", "ask", APARTMENT, b"caf\xe9?", "--json"]
@@ -259,7 +259,7 @@ class TestExperts:
     )
     def test_an_unknown_expert_tells_near_names(self, refused, photo, name, near):
         line = refused("ask", photo, QUESTION, "--detector", name)
-        assert f"detector {name!r} is not installed; available: coco-file, opencv" in line
+        assert f"detector {name!r} is not installed; available: coco-file, " in line
         assert f"Did you mean {near}?" in line
 
     @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 import copy
 import logging
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -20,7 +19,8 @@ from groundplane.core.orchestrator import Call, Resolver
 from groundplane.core.queries import Count
 from groundplane.core.regions import Regions
 from groundplane.core.session import Ground, Prompt, Query
-from groundplane.grounding.router import MAX_REGIONS, GroundingResolver
+from groundplane.grounding.checking import MAX_REGIONS
+from groundplane.grounding.router import Router, Terms
 from groundplane.testing.detectors import make_image
 
 W, H = 40, 30
@@ -71,7 +71,7 @@ class Fake:
 
 
 def resolve(fake: object, *calls: Call, **options: object) -> list:
-    return GroundingResolver(fake, name="fake", **options).resolve(calls)
+    return Router.of(fake, name="fake", terms=Terms(**options)).resolve(calls)
 
 
 def forced(value: object, **fields: object) -> object:
@@ -94,7 +94,7 @@ def bent(**columns: object) -> Callable[[DetectRequest], object]:
 
 class TestRouting:
     def test_it_is_a_resolver(self):
-        assert isinstance(GroundingResolver(Fake(), name="fake"), Resolver)
+        assert isinstance(Router.of(Fake()), Resolver)
 
     def test_found_none_and_cannot_come_through(self):
         (result,) = resolve(Fake(), call("chair", "cat", "unicorn"))
@@ -110,13 +110,14 @@ class TestRouting:
         fake = Fake()
         results = resolve(fake, call("cat"), call("chair"), call("table", images=[picture(9)]))
         assert [r.regions.phrases for r in results] == [("cat",), ("chair",), ("table",)]
-        assert len(fake.batches) == 1
-        assert len(fake.batches[0]) == 3
+        assert [[r.phrases for r in batch] for batch in fake.batches] == [
+            [("cat", "chair"), ("table",)]
+        ]
 
     def test_the_same_question_is_asked_once(self):
         fake = Fake()
         first, other, again = resolve(fake, call("chair"), call("cat"), call("chair"))
-        assert len(fake.batches[0]) == 2
+        assert [r.phrases for r in fake.batches[0]] == [("chair", "cat")]
         assert again.regions.ids == first.regions.ids
         assert other.outcomes == (Outcome.NONE,)
 
@@ -144,7 +145,9 @@ class TestRouting:
         alone = resolve(Fake(), call(*order))[0]
         assert together.outcomes == alone.outcomes
         assert together.regions.phrases == alone.regions.phrases
-        assert sorted(together.regions.phrase_ids.tolist()) == alone.regions.phrase_ids.tolist()
+        assert sorted(together.regions.phrase_ids.tolist()) == sorted(
+            alone.regions.phrase_ids.tolist()
+        )
 
     def test_pictures_that_only_share_a_hash_are_kept_apart(self):
         dark, light = picture(0), picture(200)
@@ -194,7 +197,7 @@ class TestBadCalls:
     @pytest.mark.parametrize("deadline", [0.0, -1.0, float("nan")])
     def test_a_deadline_must_be_above_zero(self, deadline):
         with pytest.raises(InputError, match="deadline above 0"):
-            GroundingResolver(Fake(), name="fake", deadline=deadline)
+            Terms(deadline=deadline)
 
 
 NAN, INF = float("nan"), float("inf")
@@ -311,7 +314,7 @@ class TestMisbehaviour:
         assert isinstance(error, DetectorError)
         assert "broke its contract: expected a list of 1 results, got" in str(error)
 
-    def test_a_failing_request_is_isolated_by_asking_singly(self, caplog):
+    def test_a_failing_request_is_isolated_by_asking_in_halves(self, caplog):
         def picky(request):
             if request.image.source.name == "bad":
                 raise RuntimeError("cannot open")
@@ -325,10 +328,17 @@ class TestMisbehaviour:
         assert first.outcomes == (Outcome.FOUND,)
         assert str(bad) == "detector 'fake' failed on 'bad': RuntimeError: cannot open"
         assert last.outcomes == (Outcome.NONE,)
-        assert [len(batch) for batch in fake.batches] == [3, 1, 1, 1]
+        asked = [[r.image.source.name for r in batch] for batch in fake.batches]
+        assert asked == [
+            ["room.jpg", "bad"],
+            ["room.jpg"],
+            ["room.jpg", "bad"],
+            ["room.jpg"],
+            ["bad"],
+        ]
         assert "a batch of 3 failed" in caplog.text
 
-    def test_a_wrong_number_in_a_batch_is_retried_singly(self):
+    def test_a_wrong_number_in_a_batch_is_asked_again_in_halves(self):
         class Short(Fake):
             def detect(self, requests):
                 return super().detect(requests)[:1]
@@ -336,18 +346,6 @@ class TestMisbehaviour:
         one, two = resolve(Short(), call("chair"), call("cat"))
         assert one.outcomes == (Outcome.FOUND,)
         assert two.outcomes == (Outcome.NONE,)
-
-    def test_after_the_deadline_nothing_is_retried(self):
-        def slow(request):
-            time.sleep(0.01)
-            raise RuntimeError("slow and wrong")
-
-        fake = Fake(slow)
-        errors = resolve(fake, call("chair"), call("cat"), deadline=0.001)
-        assert len(fake.batches) == 1
-        for error in errors:
-            assert isinstance(error, DetectorError)
-            assert "was not asked again about 'room.jpg'" in str(error)
 
     def test_an_expert_cannot_change_the_pixels(self):
         def vandal(request):
