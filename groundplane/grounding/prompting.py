@@ -10,10 +10,11 @@ Source: Kirillov et al., Segment Anything, 2023, section 3 (prompts, ambiguity, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,19 +22,30 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from groundplane.core.boxes import area, clip
-from groundplane.core.errors import InputError
+from groundplane.core.checkpoints import read_settings
+from groundplane.core.errors import InputError, WeightsError
 from groundplane.core.feature_cache import FeatureCache, image_key, shared_cache
 from groundplane.core.image import Image
 from groundplane.core.mask_tensors import EncodedMasks, encode_logits
 from groundplane.core.masks import RleMask, from_counts
-from groundplane.core.pixels import PixelRule
+from groundplane.core.pixels import PixelRule, prepare_pixels
 from groundplane.core.regions import Regions
 from groundplane.core.segmentation import SegmentRequest
 
-__all__ = ["MaskModel", "Prompting", "Prompts", "enlarge"]
+__all__ = [
+    "Colours",
+    "Guesses",
+    "MaskModel",
+    "Prompting",
+    "Prompts",
+    "StretchedModel",
+    "enlarge",
+    "stretched",
+]
 
 Features = TypeVar("Features")
 
+Colours = tuple[tuple[float, float, float], tuple[float, float, float]]
 Guesses = tuple[Float[Tensor, "k c h w"], Float[Tensor, "k c"]]
 
 
@@ -85,6 +97,73 @@ class MaskModel(Protocol[Features]):
             how good the network thinks each is.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StretchedModel(Generic[Features]):
+    """A `MaskModel` of two functions, for networks that see a picture stretched over a square.
+
+    Attributes:
+        rule: How pictures are brought to the square.
+        device: Where the network runs.
+        dtype: Of the work of the encoder; weights, prompts and masks stay in float32, for half
+            precision would move a point by pixels.
+        encoder: From pixels to what is kept of an image.
+        decoder: Answers prompts; see `MaskModel.decode`.
+    """
+
+    rule: PixelRule
+    device: torch.device
+    dtype: torch.dtype
+    encoder: Callable[[Float[Tensor, "1 3 h w"]], Features]
+    decoder: Callable[[Features, Prompts], Guesses]
+
+    @property
+    def embedding_width(self) -> None:
+        """None: it takes no embeddings."""
+        return None
+
+    def encode(self, image: Image) -> Features:
+        """See `MaskModel.encode`."""
+        pixels = prepare_pixels([image.pixels], self.rule, device=self.device).values
+        with torch.autocast(
+            self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32
+        ):
+            return self.encoder(pixels)
+
+    def decode(self, features: Features, prompts: Prompts) -> Guesses:
+        """See `MaskModel.decode`."""
+        return self.decoder(features, prompts)
+
+
+def stretched(folder: Path, *, size: int, colours: Colours, who: str) -> PixelRule:
+    """The rule of a checkpoint whose pictures are stretched over a square.
+
+    Args:
+        folder: Holds the checkpoint; what its processor states of colours is kept to.
+        size: Side of the square that the network takes, pixels.
+        colours: Mean and deviation where nothing is stated, in shares of full brightness.
+        who: Whose checkpoint it is, for messages.
+
+    Raises:
+        WeightsError: If colours are stated that are not three numbers, or a deviation is not
+            above 0.
+    """
+    stated: dict[str, Any] = {}
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        if (folder / name).is_file():
+            settings = read_settings(folder / name, who=who)
+            stated = settings.get("image_processor") or settings
+            break
+    mean, std = (
+        tuple(stated.get(name) or usual)
+        for name, usual in zip(("image_mean", "image_std"), colours, strict=True)
+    )
+    for name, values in (("image_mean", mean), ("image_std", std)):
+        proper = len(values) == 3 and all(isinstance(v, int | float) for v in values)
+        if not proper or (name == "image_std" and not all(v > 0 for v in values)):
+            raise WeightsError(f"{who}: {folder}: {name}: expected three numbers, got {values}")
+    return PixelRule(fit="stretch", size=size, mean=mean, std=std)
 
 
 class Prompting(Generic[Features]):
