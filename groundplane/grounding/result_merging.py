@@ -11,7 +11,7 @@ import torch
 from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.regions import Regions
-from groundplane.grounding.fusion import fuse
+from groundplane.grounding.box_fusion import fuse
 from groundplane.grounding.merging import Overlap, merge_regions
 
 __all__ = ["MergeMethod", "Merging", "merge_results"]
