@@ -1,209 +1,128 @@
-"""Weighted boxes fusion: boxes of several experts that agree become one box between them.
+"""Attention between an image and a text in both directions, without projecting the image.
 
-Suppression keeps one expert's box as it is; fusion averages, and lowers the score of what only
-some of the experts saw.
+A picture has thousands of cells and a prompt some dozens of tokens. The usual order of work
+projects every cell three times into a space four times as wide, only to compare it with, or add
+up, those few tokens. The same sums in another order project the tokens instead: the scores, the
+image's output and the text's output each become one product of cells and tokens. With 20 tokens
+that is a twentieth of the arithmetic, with 200 less than half.
+
+Source: Li et al., Grounded Language-Image Pre-training, 2022, section 3.2, as used in Grounding
+DINO (Liu et al., 2023); the order of the sums is ours.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import linear
 
-from groundplane.core.errors import InputError, ShapeError
+from groundplane.core.errors import ShapeError
 
-__all__ = ["Fused", "fuse"]
-
-_Box = tuple[float, float, float, float]
+__all__ = ["FusionWeights", "fuse_image_and_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fused:
-    """Boxes that were made of others.
+class FusionWeights:
+    """The projections of one layer: e channels of all heads together, d of a cell or token.
 
     Attributes:
-        boxes: `xyxy`, in the unit of the boxes given, best first.
-        scores: In [0, 1] if those given were.
-        members: For each box given the index of the fused box that it went into.
-    """
-
-    boxes: Float[Tensor, "k 4"]
-    scores: Float[Tensor, " k"]
-    members: Int[Tensor, " n"]
-
-
-def fuse(
-    boxes: Float[Tensor, "n 4"],
-    scores: Float[Tensor, " n"],
-    *,
-    groups: Int[Tensor, " n"] | None = None,
-    iou: float = 0.55,
-    weights: Sequence[float] = (1.0,),
-) -> Fused:
-    """Fuse boxes that overlap.
-
-    Boxes are taken best first. Each joins the fused box of its group that it overlaps most, by
-    more than `iou`, or starts one. A fused box is the mean of its members weighted by their
-    scores; its score is their mean, times min(members, experts) / sum of the experts' weights.
-
-    Args:
-        boxes: `xyxy`, pixels.
-        scores: At least 0; each already times the weight of the expert that gave the box.
-        groups: Only boxes of one group are fused, such as one image and phrase; None: all are.
-        iou: Intersection over union.
-        weights: Of the experts that looked, one each. One weight of 1, where all boxes are of
-            one expert, leaves the mean as the score.
+        heads: Number of heads; divides e.
+        image_query: Weight and bias, from cells to what tokens are compared with.
+        text_key: From tokens to what cells are compared with.
+        image_value: From cells to what tokens take up.
+        text_value: From tokens to what cells take up.
+        image_out: From what cells took up to their output.
+        text_out: From what tokens took up to theirs.
 
     Raises:
-        InputError: If a box is not finite, a score is negative or NaN, a weight is not above 0
-            or there is none, or `iou` is not in [0, 1].
-        ShapeError: If there is not one score and group a box.
+        ShapeError: If the heads do not divide the channels.
+    """
 
-    Source: Solovyev, Wang, Gabruseva, Weighted boxes fusion, 2019 (arXiv 1910.13302). Where we
-    differ: of equal scores the first comes first, and a score above 1, which more boxes of a
-    heavy expert than there are experts can reach, is 1.
+    heads: int
+    image_query: tuple[Float[Tensor, "e d"], Float[Tensor, " e"]]
+    text_key: tuple[Float[Tensor, "e d"], Float[Tensor, " e"]]
+    image_value: tuple[Float[Tensor, "e d"], Float[Tensor, " e"]]
+    text_value: tuple[Float[Tensor, "e d"], Float[Tensor, " e"]]
+    image_out: tuple[Float[Tensor, "d e"], Float[Tensor, " d"]]
+    text_out: tuple[Float[Tensor, "d e"], Float[Tensor, " d"]]
+
+    def __post_init__(self) -> None:
+        channels = self.image_query[0].shape[0]
+        if self.heads < 1 or channels % self.heads:
+            raise ShapeError(f"fusion: {channels} channels do not part into {self.heads} heads")
+
+
+def fuse_image_and_text(
+    image: Float[Tensor, "b n d"],
+    text: Float[Tensor, "b t d"],
+    weights: FusionWeights,
+    *,
+    image_padding: Bool[Tensor, "b n"] | None = None,
+    text_padding: Bool[Tensor, "b t"] | None = None,
+) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b t d"]]:
+    """What each cell takes from the text, and each token from the image.
+
+    Args:
+        image: Cells.
+        text: Tokens.
+        weights: Of the layer.
+        image_padding: True where a cell is none; tokens take nothing from there.
+        text_padding: True where a token is none.
 
     Examples:
-        >>> boxes = torch.tensor([[0.0, 0, 10, 10], [2.0, 0, 12, 10], [50.0, 0, 60, 10]])
-        >>> fused = fuse(boxes, torch.tensor([0.75, 0.25, 0.5]), weights=(1.0, 1.0))
-        >>> fused.boxes.tolist(), fused.scores.tolist(), fused.members.tolist()
-        ([[0.5, 0.0, 10.5, 10.0], [50.0, 0.0, 60.0, 10.0]], [0.5, 0.25], [0, 0, 1])
-        >>> len(fuse(torch.zeros(0, 4), torch.zeros(0)).boxes)
-        0
+        >>> square = (torch.eye(2), torch.zeros(2))
+        >>> names = ["image_query", "text_key", "image_value", "text_value"]
+        >>> names += ["image_out", "text_out"]
+        >>> weights = FusionWeights(heads=1, **dict.fromkeys(names, square))
+        >>> cells, tokens = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 3.0]]])
+        >>> [out.tolist() for out in fuse_image_and_text(cells, tokens, weights)]
+        [[[[0.0, 3.0]]], [[[1.0, 0.0]]]]
+        >>> fuse_image_and_text(cells[:, :0], tokens, weights)[0].shape
+        torch.Size([1, 0, 2])
     """
-    host, group = _to_host(boxes, scores, groups)
-    if not weights or not all(0 < weight < math.inf for weight in weights):
-        raise InputError(f"fusion: expected weights above 0, got {tuple(weights)}")
-    if not 0 <= iou <= 1:
-        raise InputError(f"fusion: expected iou from 0 to 1, got {iou}")
-    clusters = _Clusters(iou)
-    order = np.argsort(-host[:, 4], kind="stable")
-    members = np.zeros(len(host), dtype=np.int64)
-    for row, (*box, score) in zip(order.tolist(), host[order].tolist(), strict=True):
-        members[row] = clusters.take((box[0], box[1], box[2], box[3]), score, group[row])
-    sums, counts = np.array(clusters.sums), np.array(clusters.counts, dtype=np.float64)
-    means = sums / np.maximum(counts, 1)
-    made = np.minimum(means * np.minimum(counts, len(weights)) / sum(weights), 1.0)
-    best = np.argsort(-made, kind="stable")
-    place = np.empty_like(best)
-    place[best] = np.arange(best.size)
-    fused = np.array(clusters.boxes, dtype=np.float64).reshape(-1, 4)[best]
-    return Fused(
-        boxes=torch.from_numpy(fused).to(boxes),
-        scores=torch.from_numpy(made[best]).to(scores),
-        members=torch.from_numpy(place[members]).to(boxes.device),
-    )
+    batch, num_tokens, width = text.shape
+    heads = weights.heads
+    channels = weights.image_query[0].shape[0] // heads
+    query_weight = weights.image_query[0].view(heads, channels, width)
+    query_bias = weights.image_query[1].view(heads, channels, 1)
+    # (q . k) of a projected cell is the cell times a projected token, plus the bias's share.
+    keys = _by_head(linear(text, *weights.text_key), heads) * channels**-0.5
+    columns = (keys @ query_weight).flatten(1, 2)  # b, heads * tokens, d
+    offset = (keys @ query_bias).view(batch, 1, heads * num_tokens)
+    scores = torch.baddbmm(offset, image, columns.transpose(1, 2))
+    by_head = scores.view(batch, image.shape[1], heads, num_tokens)
+    to_image = _over_tokens(by_head, text_padding).flatten(2)
+    to_text = _over_cells(scores, image_padding)
+    values = _by_head(linear(text, *weights.text_value), heads)
+    out_weight = weights.image_out[0].view(width, heads, channels).permute(1, 2, 0)
+    image_out = to_image @ (values @ out_weight).flatten(1, 2) + weights.image_out[1]
+    # Shares sum to 1, so the cells can be added up before they are projected.
+    taken = (to_text.transpose(1, 2) @ image).view(batch, heads, num_tokens, width)
+    value_weight = weights.image_value[0].view(heads, channels, width)
+    value_bias = weights.image_value[1].view(heads, 1, channels)
+    taken = taken @ value_weight.transpose(1, 2) + value_bias
+    return image_out, linear(taken.transpose(1, 2).flatten(2), *weights.text_out)
 
 
-def _to_host(
-    boxes: Tensor, scores: Tensor, groups: Tensor | None
-) -> tuple[Float64[np.ndarray, "n 5"], list[int]]:
-    """Boxes with scores, checked, and groups, in one copy."""
-    for name, column in (("scores", scores), ("groups", groups)):
-        if column is not None and len(column) != len(boxes):
-            raise ShapeError(f"fusion: {len(boxes)} boxes but {len(column)} {name}")
-    columns = [boxes.detach().double(), scores.detach().double()[:, None]]
-    if groups is not None:
-        columns.append(groups.detach().double()[:, None])
-    host = torch.cat(columns, dim=1).cpu().numpy()
-    if not np.isfinite(host[:, :5]).all() or (host[:, 4] < 0).any():
-        raise InputError("fusion: expected finite boxes and scores of 0 or more")
-    group = [0] * len(host) if groups is None else host[:, 5].astype(np.int64).tolist()
-    return host[:, :5], group
+def _by_head(projected: Float[Tensor, "b t e"], heads: int) -> Float[Tensor, "b h t c"]:
+    batch, num_tokens, channels = projected.shape
+    return projected.view(batch, num_tokens, heads, channels // heads).transpose(1, 2)
 
 
-class _Clusters:
-    """Fused boxes that grow, each found through the cell of a grid that its middle lies in.
-
-    There is a grid for each size, of cells about as large as the boxes in it.
-    """
-
-    def __init__(self, iou: float) -> None:
-        self._iou = iou
-        self.boxes: list[_Box] = []
-        self.sums: list[float] = []
-        self.counts: list[int] = []
-        self._cells: dict[tuple[int, int, int, int], set[int]] = {}
-        self._keys: list[tuple[int, int, int, int]] = []
-        self._levels: dict[int, set[int]] = {}
-
-    def take(self, box: _Box, score: float, group: int) -> int:
-        """Put a box into the cluster that it overlaps most, or into one of its own."""
-        best, best_iou = -1, self._iou
-        for index in self._near(box, group):
-            overlap = _iou(box, self.boxes[index])
-            if overlap > best_iou or (overlap == best_iou and -1 < index < best):
-                best, best_iou = index, overlap
-        if best < 0:
-            self.boxes.append(box)
-            self.sums.append(score)
-            self.counts.append(1)
-            self._keys.append(self._key(box, group))
-            self._put(len(self.boxes) - 1)
-            return len(self.boxes) - 1
-        total = self.sums[best] + score
-        if score > 0:
-            share = score / total
-            b = self.boxes[best]
-            moved = [b[i] + (box[i] - b[i]) * share for i in range(4)]
-            self.boxes[best] = (moved[0], moved[1], moved[2], moved[3])
-        self.sums[best] = total
-        self.counts[best] += 1
-        self._move(best, group)
-        return best
-
-    def _move(self, index: int, group: int) -> None:
-        key = self._key(self.boxes[index], group)
-        if key != self._keys[index]:
-            self._cells[self._keys[index]].discard(index)
-            self._keys[index] = key
-            self._put(index)
-
-    def _put(self, index: int) -> None:
-        key = self._keys[index]
-        self._cells.setdefault(key, set()).add(index)
-        self._levels.setdefault(key[0], set()).add(key[1])
-
-    def _key(self, box: _Box, group: int) -> tuple[int, int, int, int]:
-        level = _level(max(box[2] - box[0], box[3] - box[1]))
-        side = 2.0**level
-        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-        return group, level, math.floor(x / side), math.floor(y / side)
-
-    def _near(self, box: _Box, group: int) -> Iterator[int]:
-        """The clusters that may overlap a box by more than the limit, and others."""
-        longer = max(box[2] - box[0], box[3] - box[1])
-        if longer <= 0:
-            return
-        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-        for level in self._levels.get(group, ()):
-            side = 2.0**level
-            # Sides of boxes that overlap so differ by less than the factor 1 / iou.
-            if side < self._iou * longer * (1 - 1e-9) or side / 2 * self._iou > longer:
-                continue
-            # Their middles are nearer than this, from intersection over union in one dimension.
-            reach = max(longer, side) * ((1 - self._iou) / (1 + self._iou) + 1e-9)
-            across = range(math.floor((x - reach) / side), math.floor((x + reach) / side) + 1)
-            down = range(math.floor((y - reach) / side), math.floor((y + reach) / side) + 1)
-            for column in across:
-                for row in down:
-                    yield from self._cells.get((group, level, column, row), ())
+def _over_tokens(
+    scores: Float[Tensor, "b n h t"], padding: Bool[Tensor, "b t"] | None
+) -> Float[Tensor, "b n h t"]:
+    if padding is not None:
+        scores = scores.masked_fill(padding[:, None, None], -torch.inf)
+    return scores.softmax(3).to(scores.dtype)
 
 
-def _level(longer: float) -> int:
-    """The least power of two that a side does not exceed."""
-    return math.ceil(math.log2(max(longer, 1e-9)))
-
-
-def _iou(a: _Box, b: _Box) -> float:
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    high = min(a[3], b[3]) - max(a[1], b[1])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    shared = wide * high
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+def _over_cells(
+    scores: Float[Tensor, "b n s"], padding: Bool[Tensor, "b n"] | None
+) -> Float[Tensor, "b n s"]:
+    if padding is not None:
+        scores = scores.masked_fill(padding[:, :, None], -torch.inf)
+    return scores.softmax(1).to(scores.dtype)
