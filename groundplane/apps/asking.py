@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -11,11 +10,12 @@ from pathlib import Path
 
 import torch
 
-from groundplane.apps.given import expert_options
+from groundplane.apps.given import check_picture, expert_options
+from groundplane.apps.told import dump
 from groundplane.apps.what_if import tell_flips
 from groundplane.asking import Asker
 from groundplane.core.answer import Status
-from groundplane.core.errors import GroundplaneError, InputError, OutputError
+from groundplane.core.errors import GroundplaneError, InputError
 from groundplane.replies import Reply
 from groundplane.spatial.chances.worlds import TOO_CLOSE, Caution
 from groundplane.spatial.geometry.gap import closest_points
@@ -26,8 +26,6 @@ __all__ = ["Job", "run"]
 
 Point = tuple[float, float, float]
 _MAX_QUESTIONS = 64 * 2**20
-# JSON lets these stand in a text, but many readers part lines at them.
-_LINE_ENDS = {mark: f"\\u{mark:04x}" for mark in (0x85, 0x2028, 0x2029)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +83,7 @@ def _check_picture(picture: Path, *, single: bool) -> None:
     """Before any work: the picture can be drawn at all."""
     if not single:
         raise InputError("--map draws one question on one source")
-    if picture.suffix.lower() not in (".svg", ".png"):
-        raise OutputError(f"--map {str(picture)!r}: the ending must be .svg or .png")
-    if not os.path.isdir(os.path.dirname(os.path.realpath(picture))):
-        raise OutputError(f"--map {str(picture)!r}: there is no such folder")
+    check_picture("--map", picture)
 
 
 def _one(asker: Asker, question: str, job: Job) -> int:
@@ -96,18 +91,12 @@ def _one(asker: Asker, question: str, job: Job) -> int:
     if job.picture is not None and not reply.failed:
         _draw(asker, reply, job.picture)
     if job.as_json:
-        sys.stdout.write(_dump(reply.record(), indent=2) + "\n")
+        sys.stdout.write(dump(reply.record(), indent=2) + "\n")
     elif not reply.failed:
         sys.stdout.write(_told(reply))
     if reply.failed:
         sys.stderr.write(f"groundplane: {' '.join(reply.text.split())}\n")
     return 2 if reply.failed else 0
-
-
-def _dump(record: object, *, indent: int | None = None) -> str:
-    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    text = json.dumps(record, ensure_ascii=plain, indent=indent, allow_nan=False)
-    return text.translate(_LINE_ENDS)
 
 
 def _told(reply: Reply) -> str:
@@ -131,7 +120,7 @@ def _many(asker: Asker, path: Path, *, what_if: bool) -> int:
     for reply in asker.ask_many(_lines(path), what_if=what_if):
         total += 1
         failed += reply.failed
-        sys.stdout.write(_dump(reply.record()) + "\n")
+        sys.stdout.write(dump(reply.record()) + "\n")
         sys.stdout.flush()
     if failed:
         sys.stderr.write(f"groundplane: {failed} of {total} questions could not be answered\n")
@@ -166,7 +155,7 @@ def _folder(asker: Asker, question: str, job: Job) -> int:
             bad += outcome.failed
             if outcome.unit == "count" and isinstance(outcome.value, int | float):
                 counted.append(outcome.value)
-            line = _dump(outcome.record()) if job.as_json else f"{outcome.source}: {outcome.text}"
+            line = dump(outcome.record()) if job.as_json else f"{outcome.source}: {outcome.text}"
         else:
             bad += 1
             line = _error_line(*outcome, as_json=job.as_json, question=question)
@@ -186,7 +175,7 @@ def _error_line(name: str, error: GroundplaneError, *, as_json: bool, question: 
     empty = dict.fromkeys(
         ("value", "unit", "choice", "interval", "probability", "runner_up", "frame", "path")
     ) | {"what_if": None}
-    return _dump(
+    return dump(
         {
             "question": question, "source": name, "status": Status.CANNOT_DETECT.value,
             "text": str(error), **empty, "measure": "", "evidence": [],

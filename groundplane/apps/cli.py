@@ -38,6 +38,11 @@ _TooClose = Annotated[
 _WhatIf = Annotated[
     bool, typer.Option("--what-if", help="Scenes: which changes of the evidence flip the answer.")
 ]
+_Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="Option of the expert, key=value or NAME.key=value; repeat it."),
+]
+_Device = Annotated[str, typer.Option(help="Where the expert runs: auto, cpu, cuda, cuda:1.")]
 
 
 def _show_version(wanted: bool) -> bool:
@@ -81,15 +86,11 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
         typer.Option("--map", help="Draw the scene or photo with the evidence: .svg or .png."),
     ] = None,
     detector: Annotated[
-        str | None, typer.Option(help="For photos: the expert that looks; opencv if none is named.")
+        str | None,
+        typer.Option(help="For photos: the expert, or several with commas; else all installed."),
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", help="Option of the expert, key=value; repeat it."),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="Where the expert runs: auto, cpu, cuda, cuda:1.")
-    ] = "auto",
+    option: _Options = None,
+    device: _Device = "auto",
     noise: _Noise = 0.0,
     too_close: _TooClose = 0.8,
     what_if: _WhatIf = False,
@@ -103,6 +104,89 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
         too_close=too_close, what_if=what_if,
     )  # fmt: skip
     raise typer.Exit(finish(lambda: asking.run(job)))
+
+
+@app.command()
+def find(  # noqa: PLR0913, PLR0917 - one a flag
+    photo: Annotated[Path, typer.Argument(help="The photo.")],
+    phrases: Annotated[str, typer.Argument(help="What to find, with commas: 'red cup, chair'.")],
+    detector: Annotated[
+        str | None,
+        typer.Option(help="The expert that looks, or several with commas; else all installed."),
+    ] = None,
+    segmenter: Annotated[
+        str | None, typer.Option(help="The expert that makes a mask of each thing found.")
+    ] = None,
+    option: _Options = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(help="Least score: NUMBER for all phrases, or PHRASE=NUMBER; repeat it."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Draw what was found: .svg or .png.")] = None,
+    device: _Device = "auto",
+) -> None:
+    """Find things in a photo by phrases: boxes, scores, masks."""
+    from groundplane.apps import finding
+
+    job = finding.FindJob(
+        photo=photo, phrases=phrases, detector=detector, segmenter=segmenter,
+        options=tuple(option or ()), device=device, thresholds=tuple(threshold or ()),
+        as_json=as_json, out=out,
+    )  # fmt: skip
+    raise typer.Exit(finish(lambda: finding.run(job)))
+
+
+@app.command()
+def verify(
+    source: Annotated[str, typer.Argument(metavar="PHOTO", help="The photo, or a scene file.")],
+    text: Annotated[str, typer.Argument(help="What is said of it, in English.")],
+    detector: Annotated[
+        str | None,
+        typer.Option(help="The expert that looks, or several with commas; else all installed."),
+    ] = None,
+    option: _Options = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Draw the evidence: .svg or .png.")] = None,
+    device: _Device = "auto",
+) -> None:
+    """Check what a text says of a photo: supported, contradicted, or not to be told."""
+    from groundplane.apps import verifying
+
+    job = verifying.VerifyJob(
+        source=source, text=text, detector=detector, options=tuple(option or ()), device=device,
+        as_json=as_json, out=out,
+    )  # fmt: skip
+    raise typer.Exit(finish(lambda: verifying.run(job)))
+
+
+@app.command()
+def parse(
+    dialect: Annotated[str, typer.Option(help="The model's location language, such as qwen-vl.")],
+    source: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="The model's text; stdin if none is named.")
+    ] = "-",
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Size of the picture, pixels.")
+    ] = None,
+    seen: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Size that the model saw, if it was resized.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Keep only these phrases: 'cat,dog'.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (docs/finding.md).")] = False,
+    on: Annotated[
+        Path | None, typer.Option(help="The photo; it says the size, and is drawn on.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The drawing: .svg or .png.")] = None,
+) -> None:
+    """Read a model's text: what it says of places, in pixels of the picture."""
+    from groundplane.apps import parsing
+
+    job = parsing.ParseJob(
+        source=source, dialect=dialect, size=size, seen=seen, classes=classes, as_json=as_json,
+        photo=on, out=out,
+    )  # fmt: skip
+    raise typer.Exit(finish(lambda: parsing.run(job)))
 
 
 @app.command()

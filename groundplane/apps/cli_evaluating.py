@@ -26,7 +26,8 @@ _Detector = Annotated[
     str | None, typer.Option(help="The expert that looks, instead of a file of results.")
 ]
 _Options = Annotated[
-    list[str] | None, typer.Option("--option", help="Option of the expert, key=value; repeat it.")
+    list[str] | None,
+    typer.Option("--option", help="Option of the expert, key=value or NAME.key=value; repeat it."),
 ]
 _Device = Annotated[str, typer.Option(help="Where the expert runs: auto, cpu, cuda, cuda:1.")]
 

@@ -14,7 +14,7 @@ from groundplane.apps.given import expert_options
 from groundplane.core.detection import Detector
 from groundplane.core.errors import InputError, listing
 from groundplane.core.files import write_whole
-from groundplane.core.host import load
+from groundplane.grounding.setup import make_router
 
 __all__ = ["LookingJob", "run_chair", "run_coco", "run_pope", "run_refcoco"]
 
@@ -29,8 +29,8 @@ class LookingJob:
         results: The file.
         flag: What the command line calls it.
         images: Folder of the pictures.
-        detector: Name of the expert.
-        options: The expert's options, `key=value`.
+        detector: Name of the expert, or several with commas between them.
+        options: The experts' options, `key=value`.
         device: Where it runs.
     """
 
@@ -60,10 +60,9 @@ class LookingJob:
             return None
         if self.detector is None or self.images is None:
             raise InputError("--images FOLDER and --detector NAME belong together; one is missing")
-        made: Detector = load(
-            "detectors", self.detector, device=self.device, **expert_options(self.options)
-        )
-        return made, self.detector, self.images
+        options = expert_options(self.options)
+        router = make_router(self.detector, options=options, device=self.device)
+        return router, self.detector, self.images
 
 
 def run_coco(job: LookingJob, annotations: Path, *, iou_type: str, out: Path | None) -> int:

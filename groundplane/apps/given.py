@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
-from groundplane.core.errors import InputError
+from groundplane.core.errors import InputError, OutputError
 
-__all__ = ["expert_options"]
+__all__ = ["check_picture", "expert_options"]
 
 
 def expert_options(pairs: Sequence[str]) -> dict[str, str]:
@@ -30,3 +32,15 @@ def expert_options(pairs: Sequence[str]) -> dict[str, str]:
             raise InputError(f"--option {key!r} is given twice")
         options[key] = value
     return options
+
+
+def check_picture(flag: str, path: Path) -> None:
+    """Before any work: a picture can be drawn to this file at all.
+
+    Raises:
+        OutputError: If its ending is another one, or there is no such folder.
+    """
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise OutputError(f"{flag} {str(path)!r}: the ending must be .svg or .png")
+    if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+        raise OutputError(f"{flag} {str(path)!r}: there is no such folder")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from groundplane.core.boxes import clip
-from groundplane.core.detection import Detector, DetectResult
-from groundplane.core.errors import DetectorError, InputError, did_you_mean
+from groundplane.core.detection import Detector, DetectRequest, DetectResult
+from groundplane.core.errors import InputError, did_you_mean
 from groundplane.core.image import Image
 from groundplane.core.media import list_images, read_image
-from groundplane.core.orchestrator import Call
 from groundplane.core.regions import Regions
-from groundplane.core.session import Ground, Prompt
-from groundplane.grounding.router import GroundingResolver
+from groundplane.grounding.router import Router
 
 __all__ = ["Look", "Pictures", "look_at", "scored"]
 
@@ -87,32 +84,18 @@ def look_at(
         InputError, MediaError: If a picture is missing or cannot be read.
         DetectorError: If the expert fails on one, or breaks its contract.
     """
-    resolver = GroundingResolver(expert, name=name)
+    router = expert if isinstance(expert, Router) else Router.of(expert, name=name)
     for start in range(0, len(looks), _BATCH):
         group = looks[start : start + _BATCH]
         names = dict.fromkeys(look.picture for look in group)
         images = {picture: pictures.read(picture) for picture in names}
-        calls = [_call(look, images[look.picture], index) for index, look in enumerate(group)]
-        for look, answer in zip(group, resolver.resolve(calls), strict=True):
-            if isinstance(answer, Exception):
-                raise answer
-            yield images[look.picture], answer
+        requests = [
+            DetectRequest(image=images[look.picture], phrases=look.phrases) for look in group
+        ]
+        for request, result in zip(requests, router.detect(requests), strict=True):
+            yield request.image, result
 
 
 def scored(result: DetectResult) -> Regions:
-    """All that an expert scored, the low ones too where it keeps them; boxes within the picture.
-
-    Raises:
-        DetectorError: If a candidate has a box or a score that is not finite.
-    """
-    if result.candidates is None:
-        return result.regions
-    regions = result.candidates
-    if not bool(regions.boxes.isfinite().all()) or not bool(regions.scores.isfinite().all()):
-        raise DetectorError("candidates: expected finite boxes and scores")
-    return replace(regions, boxes=clip(regions.boxes, regions.image_size))
-
-
-def _call(look: Look, image: Image, index: int) -> Call:
-    event = Ground(sequence=index, request=str(index), phrases=look.phrases)
-    return Call(event=event, prompt=Prompt(text="", images=(image,)))
+    """All that an expert scored, the low ones too where it keeps them."""
+    return result.regions if result.candidates is None else result.candidates

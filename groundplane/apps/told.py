@@ -1,0 +1,31 @@
+"""How commands tell their results."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+__all__ = ["dump", "one_line"]
+
+# JSON lets these stand in a text, but many readers part lines at them.
+_LINE_ENDS = {mark: f"\\u{mark:04x}" for mark in (0x85, 0x2028, 0x2029)}
+
+
+def dump(record: object, *, indent: int | None = None) -> str:
+    """JSON in letters that stdout can write, on one line unless indented."""
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    text = json.dumps(record, ensure_ascii=plain, indent=indent, allow_nan=False)
+    return text.translate(_LINE_ENDS)
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Somebody else's text on one line.
+
+    Examples:
+        >>> one_line("a red\\n cup")
+        'a red cup'
+        >>> one_line("")
+        ''
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
