@@ -214,6 +214,10 @@ class ClaimChecker:
         words = claim.relation
         if words is None or not words.names:
             return self._untold(claim, "the relation cannot be checked")
+        anchors = claim.anchors
+        if words.names == ("between",) and len(anchors) == 1 and anchors[0].plural:
+            # `between two bowls`: any two of them.
+            claim = replace(claim, anchors=(_some(anchors[0]), _some(anchors[0])))
         sets = [_names(self._seen(thing)) for thing in (claim.subject, *claim.anchors)]
         rows, reason = self._rows(claim, sets)
         if not bool(rows.known.any()) and rows.names:
@@ -325,6 +329,10 @@ class ClaimChecker:
         told += "" if len(flat) <= 4 else f" and {len(flat) - 4} more"
         evidence = tuple(dict.fromkeys(name for names in sets for name in names))
         return self._told(claim, verdict, f"{amount.measure}: {told}", evidence)
+
+
+def _some(thing: Thing) -> Thing:
+    return replace(thing, number=Number(), exact=False, definite=False)
 
 
 def _names(seen: Sighting) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from groundplane.grounding.clause_words import (
     DENIED,
     HEDGES,
     JOINTS,
+    NEGATORS,
     NEUTRAL,
     POSTURES,
     PRESENT,
@@ -57,9 +58,13 @@ class Sentence:
         if why := self._refused():
             self._ledger.unread.append((self._span(0, len(self._words)), why))
             return
-        at = 0
+        at, marked = 0, len(self._ledger.claims)
         while at < len(self._words):
             at = max(self._clause(at), at + 1)
+        if any(self._word(i) in NEGATORS and i not in self._used for i in range(len(self._words))):
+            why = "it denies something, and what is not clear"
+            self._ledger.take_back(marked, self._span(0, len(self._words)), why)
+            return
         self._note_unread()
         if self._things:
             self._ledger.spoken = tuple(self._things)
@@ -127,10 +132,15 @@ class Sentence:
     def _clause(self, at: int) -> int:
         """Read one clause; the index of the first word behind it."""
         at = self._opening(at)
+        if (after := self._fronted(at)) is not None:
+            return after
         start = self._existential(at)
         if start is not None:
-            after, denied = start
-            return self._list(after, denied=denied)
+            begin, denied = start
+            after = self._list(begin, denied=denied)
+            if after == begin:
+                self._used.difference_update(range(at, begin))  # what is denied was not read
+            return after
         if self._word(at) in PRONOUNS and self._word(at + 1) in (*BE, "has", "have"):
             return self._pronoun(at)
         phrase = self._phrase(at)
@@ -156,6 +166,30 @@ class Sentence:
         if phrase is None or phrase.kind != "picture":
             return at
         return self._use(at, phrase.after)
+
+    def _fronted(self, at: int) -> int | None:
+        """Past `on the table is a cup`, `on the table, there are two cups`; None if it is not."""
+        found = self._relations.get(at)
+        if found is None or not found.words.names or found.words.names == ("between",):
+            return None
+        anchor = self._phrase(found.after)
+        if anchor is None or anchor.kind != "thing":
+            return None
+        i = anchor.after
+        while self._word(i) in (",", "there"):
+            i += 1
+        if self._word(i) not in BE and (i > anchor.after or self._word(i) not in POSTURES):
+            return None
+        if self._phrase(i + 1) is None:
+            return None
+        thing = self._claimed(anchor.thing)
+        self._use(at, anchor.after)
+        self._use(anchor.after, i + (self._word(i) in BE))
+        things: list[Thing] = []
+        after = self._list(i + 1, into=things)
+        for subject in things:
+            self._ledger.add_relation(subject, found.words, (thing,), denied=False)
+        return after
 
     def _existential(self, at: int) -> tuple[int, bool] | None:
         """Past `there is`, `i can see`, `the photo shows`; and whether it is denied."""
@@ -238,6 +272,7 @@ class Sentence:
             if after is None:
                 after = self._measured(thing, i)
             if after is None and is_action(self._word(i)) and i not in self._relations:
+                self._ledger.leave_open(thing)
                 after = self._action(i)
             if after is None:
                 return self._in_picture(at)
@@ -367,12 +402,19 @@ class Sentence:
                 continue
             if is_stop(word) or is_action(word) or (said and meaning_of(word) is None):
                 break
+            if word == "made" and self._word(j + 1) == "of" and meaning_of(self._word(j + 2)):
+                said.append(j + 2)
+                j += 3
+                continue
+            after = self._word(j + 1)
+            if meaning_of(word) is None and is_stop(after) and after.isalpha() and after != "and":
+                break  # `stopped at the light`: what happened, not what it is like
             said.append(j)
             j += 1
-        if is_action(self._word(i)):
-            return self._action(i)
-        if not said:
-            return i
+        if is_action(self._word(i)) or not said:
+            for thing in things:
+                self._ledger.leave_open(thing)
+            return self._action(i) if is_action(self._word(i)) else i
         for thing in things:
             for k in said:
                 span = (thing.span[0], self._words[k].end)
@@ -387,6 +429,8 @@ class Sentence:
             return placed
         if not word or word in JOINTS or (is_stop(word) and word not in ("has", "have")):
             return at
+        for thing in things:
+            self._ledger.leave_open(thing)
         after = at + 1
         if after in self._relations:
             # A verb moves: where it leads is not where the thing is.

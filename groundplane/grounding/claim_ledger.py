@@ -51,7 +51,9 @@ class Ledger:
     def add_attribute(
         self, thing: Thing, word: str, *, span: tuple[int, int], denied: bool
     ) -> None:
-        """Claim what a thing is like."""
+        """Claim what a thing is like, in its name or behind `is`."""
+        if span != thing.span:
+            self.loosen(thing)
         self._add(Claim(
             kind="attribute", span=span, text="", subject=thing, value=word, negated=denied
         ))  # fmt: skip
@@ -61,6 +63,7 @@ class Ledger:
         denied: bool,
     ) -> None:  # fmt: skip
         """Claim what a thing measures."""
+        self.loosen(thing)
         self._add(Claim(
             kind="measurement", span=span, text="", subject=thing, amount=amount, anchors=anchors,
             negated=denied,
@@ -79,7 +82,7 @@ class Ledger:
             self.unread.append((words.span, why))
             return
         for spoken in (thing, *anchors):
-            self._loosen(spoken)
+            self.loosen(spoken)
         start = min(thing.span[0], words.span[0], anchors[0].span[0])
         span = (start, max(thing.span[1], anchors[-1].span[1]))
         self._add(Claim(
@@ -91,7 +94,7 @@ class Ledger:
         """What was said of the first thing since `marked` claims holds of the others too."""
         said = [claim for claim in self.claims[marked:] if claim.subject.span == things[0].span]
         for thing in things[1:]:
-            self._loosen(thing)
+            self.loosen(thing)
             for claim in said:
                 span = (min(thing.span[0], claim.span[0]), claim.span[1])
                 self._add(replace(claim, subject=thing, span=span))
@@ -102,6 +105,35 @@ class Ledger:
         self.claims[:] = [claim for claim in self.claims if claim.subject.span not in spans]
         for thing in things:
             self.add_thing(thing, denied=True)
+
+    def loosen(self, thing: Thing) -> None:
+        """`two dogs on the bed`: of dogs there may be more; so many of them are on the bed.
+
+        Of none at all nothing is then claimed by itself: `no dog is on the bed`.
+        """
+        if thing.definite or not thing.exact:
+            return
+        for i, claim in enumerate(self.claims):
+            if claim.span != thing.span or claim.kind not in ("exists", "count"):
+                continue
+            if thing.number.least == 0:
+                del self.claims[i]
+            else:
+                self.claims[i] = replace(claim, subject=_at_least(claim.subject))
+            return
+
+    def leave_open(self, thing: Thing) -> None:
+        """What is said of a thing is not read: so many do it, and there may be more of them."""
+        marked = len(self.claims)
+        self.loosen(thing)
+        if len(self.claims) < marked:
+            self.unread.append((thing.span, "what is denied of it is not read"))
+
+    def take_back(self, marked: int, span: tuple[int, int], why: str) -> None:
+        """Take back what was claimed since `marked` claims: the span is unread."""
+        del self.claims[marked:]
+        self.unread[:] = [part for part in self.unread if part[0][0] < span[0]]
+        self.unread.append((span, why))
 
     def _add(self, claim: Claim) -> None:
         start, end = claim.span
@@ -131,19 +163,6 @@ class Ledger:
             for claim in self.claims
             if thing.definite or claim.subject.number == thing.number
         )
-
-    def _loosen(self, thing: Thing) -> None:
-        """`two dogs on the bed`: of dogs there may be more; so many of them are on the bed."""
-        if thing.definite or not thing.exact:
-            return
-        for i, claim in enumerate(self.claims):
-            if claim.span != thing.span or claim.kind not in ("exists", "count"):
-                continue
-            if thing.number.least == 0:
-                del self.claims[i]
-            else:
-                self.claims[i] = replace(claim, subject=_at_least(claim.subject))
-            return
 
 
 def _at_least(thing: Thing) -> Thing:

@@ -44,6 +44,7 @@ QUANTITIES: Mapping[str, Number] = MappingProxyType(
         "no": Number(least=0, most=0),
         "no other": Number(least=0, most=0),
         "none": Number(least=0, most=0),
+        "neither": Number(least=0, most=0),
         "a row of": Number(least=2),
         "a line of": Number(least=2),
         "a pile of": Number(least=2),
@@ -127,7 +128,10 @@ _FUNCTION = frozenset(
      "why", "because", "although", "however", "together", "other", "each", "visible", "present",
      "seen", "shown", "depicted", "located", "placed", "positioned", "situated", "there's",
      "currently", "clearly", "still", "already", "perhaps", "probably", "likely", "possibly",
-     "maybe", "about", "around", "during", "like", "along", "through", "after", "before"}
+     "maybe", "about", "around", "during", "like", "along", "through", "after", "before",
+     "lack", "lacks", "lacking", "missing", "absent", "except", "instead", "hardly", "barely",
+     "scarcely", "rarely", "never", "none", "nobody", "nothing", "unlike", "fails", "features",
+     "contains", "includes", "depicts", "displays", "shows"}
 )  # fmt: skip
 # What a text speaks of and no expert can look for.
 _ABSTRACT = frozenset(
@@ -140,6 +144,7 @@ _ABSTRACT = frozenset(
      "perspective", "angle", "position", "place", "area", "part", "edge", "corner", "rest",
      "total", "nothing", "something", "anything", "everything", "someone", "somebody", "nobody",
      "thing", "object", "item", "question", "answer", "example", "case", "sight", "world",
+     "room", "kitchen", "bathroom", "bedroom", "office", "restaurant", "city", "town", "park",
      "heart", "mind", "addition", "contrast", "conclusion", "difference", "pose", "action"}
 )  # fmt: skip
 _PICTURE = frozenset({"image", "picture", "photo", "photograph", "scene", "frame", "shot"})

@@ -8,6 +8,7 @@ __all__ = [
     "DENIED",
     "HEDGES",
     "JOINTS",
+    "NEGATORS",
     "NEUTRAL",
     "POSTURES",
     "PRESENT",
@@ -48,13 +49,21 @@ PRESENT = frozenset(
 ADVERBS = frozenset(
     {"all", "already", "also", "being", "both", "clearly", "currently", "directly", "each",
      "fully", "just", "only", "partially", "partly", "quite", "really", "slightly", "still",
-     "very"}
+     "very", "well"}
+)  # fmt: skip
+# Where one of these is left over, what the sentence says was not understood, and the opposite may
+# be meant.
+NEGATORS = frozenset(
+    {"barely", "cannot", "except", "fails", "hardly", "instead", "lack", "lacking", "lacks",
+     "missing", "absent", "neither", "never", "no", "nobody", "none", "nor", "not", "nothing",
+     "nowhere", "rarely", "rather", "scarcely", "unlike", "without"}
 )  # fmt: skip
 # A sentence with one of these claims nothing that could be wrong.
 HEDGES = frozenset(
     {"appear", "appears", "believe", "could", "guess", "if", "likely", "may", "maybe", "might",
      "perhaps", "possibly", "probably", "seem", "seems", "should", "suggesting", "suggests",
-     "think", "unless", "whether", "would"}
+     "think", "unless", "whether", "would", "like", "resembles", "resembling", "says", "said",
+     "imagine", "pretend", "true", "false", "wrong", "fake", "almost"}
 )  # fmt: skip
 PRONOUNS = frozenset(
     {"he", "it", "she", "they"}

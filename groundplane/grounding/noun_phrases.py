@@ -40,6 +40,7 @@ _AT_MOST, _FEWER = ("at", "most"), ("fewer", "than")
 _BOUNDS = {
     _AT_LEAST: "least", ("no", "fewer", "than"): "least", _AT_MOST: "most", ("up", "to"): "most",
     ("no", "more", "than"): "most", _MORE: "more", ("over",): "more", _FEWER: "fewer",
+    ("a", "total", "of"): "exact",
     ("less", "than"): "fewer", ("exactly",): "exact", ("only",): "exact", ("just",): "exact",
     ("about",): "about", ("around",): "about", ("approximately",): "about", ("nearly",): "about",
     ("almost",): "about", ("roughly",): "about",
@@ -47,6 +48,9 @@ _BOUNDS = {
 # Said of things and nothing that anybody could check: they are no part of what is looked for.
 _EMPTY = frozenset({"different", "same", "separate", "individual", "certain", "main", "whole",
                     "entire", "visible", "single", "lone", "solitary"})  # fmt: skip
+_PARTICIPLES = frozenset({"ridden", "driven", "worn", "held", "made", "taken", "eaten", "thrown",
+                          "drawn", "hung", "stood", "sat", "lit", "set", "kept", "built",
+                          "left"})  # fmt: skip
 _ALONE = frozenset({"single", "lone", "solitary"})
 
 
@@ -130,8 +134,8 @@ def read_noun_phrase(
     kind: Literal["thing", "picture", "abstract"] = "thing"
     if is_picture(names[-1]):
         kind = "picture"
-    elif is_abstract(names[-1]):
-        kind = "abstract"
+    elif is_abstract(names[-1]) or any("'" in words[i].word for i in run[:end]):
+        kind = "abstract"  # `the dog's tail`: whose it is cannot be told
     return NounPhrase(thing=thing, after=last + 1, kind=kind)
 
 
@@ -164,8 +168,10 @@ def _read_lead(words: Sequence[Token], at: int) -> _Lead:
         inner = _bounded(words, at + 1)
         if inner is not None:
             return replace(inner, definite=True)
-        follows = _word(words, at + 1)
-        skip = 2 if first == "all" and follows in ("the", "these", "those") else 1
+        skip = 1
+        if first in ("all", "each"):
+            skip += _word(words, at + skip) == "of"
+            skip += _word(words, at + skip) in ("the", "these", "those")
         return _Lead(definite=True, after=at + skip)
     if first in _INDEFINITE:
         return _Lead(after=at + 1)
@@ -309,4 +315,4 @@ def _is_verb(word: str, *, after: str) -> bool:
     """Whether a word behind a noun is a verb: `the dog chases`, `two dogs run`."""
     if after != singular(after):
         return True
-    return word.endswith(("s", "ed")) and not word.endswith("ss")
+    return (word.endswith(("s", "ed")) and not word.endswith("ss")) or word in _PARTICIPLES
