@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,9 +14,12 @@ from groundplane.core.regions import Regions
 from groundplane.grounding.box_fusion import fuse
 from groundplane.grounding.merging import Overlap, merge_regions
 
-__all__ = ["MergeMethod", "Merging", "merge_results"]
+__all__ = ["MergeMethod", "Merging", "join_notes", "merge_results"]
 
 MergeMethod = Literal["nms", "containment", "fuse"]
+
+# Longer notes help nobody, and are refused where results are checked.
+_MAX_NOTE = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,19 @@ def merge_results(
     )
 
 
+def join_notes(notes: Iterable[str]) -> str:
+    """Notes as one, each said once; cut where there is no end of them.
+
+    Examples:
+        >>> join_notes(["dark", "", "far", "dark"])
+        'dark; far'
+        >>> join_notes([])
+        ''
+    """
+    text = "; ".join(dict.fromkeys(note for note in notes if note))
+    return text if len(text) <= _MAX_NOTE else f"{text[:_MAX_NOTE]} ..."
+
+
 def _candidates(result: DetectResult) -> Regions | None:
     """What an expert scored; nothing where it could not look at all."""
     if result.candidates is None and set(result.outcomes) <= {Outcome.CANNOT}:
@@ -201,7 +217,7 @@ class _Panel:
             fused = self.merging.method == "fuse"
             why = "regions are means of boxes" if fused else "not every expert gave them"
             said.append(f"no masks: {why}")
-        return "; ".join(dict.fromkeys(said))
+        return join_notes(said)
 
     def _stacked(self, parts: Sequence[Regions]) -> Regions:
         """All regions below each other, scores weighted."""

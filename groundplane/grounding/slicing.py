@@ -22,6 +22,7 @@ from groundplane.core.regions import Regions
 from groundplane.grounding.checking import BreachError, check_result
 from groundplane.grounding.merging import settle
 from groundplane.grounding.near_pairs import BoxIndex, areas, shared_areas
+from groundplane.grounding.result_merging import join_notes
 
 __all__ = ["SlicedDetector", "tiles"]
 
@@ -183,7 +184,7 @@ class SlicedDetector:
         detail = f"{len(views) - 1} tiles of {self._tile} pixels and the whole picture"
         return replace(
             looked,
-            note="; ".join(dict.fromkeys(result.note for result in results if result.note)),
+            note=join_notes(result.note for result in results),
             presence=tuple(max(p) for p in zip(*told, strict=True)) if told else None,
             uncounted=tuple(sorted({i for result in results for i in result.uncounted})),
             steps=(*results[0].steps, Step(name="slice", detail=detail)),
