@@ -457,7 +457,7 @@ class _Run:
         else:
             # How a resolver came to its result; an answer's steps are its own.
             for step in () if isinstance(outcome.value, Answer) else cast(Any, outcome.value).steps:
-                sequence.note(step.name, f"{outcome.request!r} {step.detail}")
+                sequence.note(step.name, f"{outcome.request!r}: {step.detail}")
             sequence.note("resolved", _cut(f"{outcome.request!r}: {_summary(outcome.value)}"))
         if sequence.finish is None:
             self._pending.append(outcome)

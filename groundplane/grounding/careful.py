@@ -87,7 +87,10 @@ def ask_once(
     """
     try:
         given: object = ask(list(requests))
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # Even SystemExit and types of its own: an expert must not end the user's program.
         _free_memory(error)
         raise _failure(error, requests, who=who) from error
     if not isinstance(given, list | tuple) or len(given) != len(requests):

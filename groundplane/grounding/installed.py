@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal, NoReturn
 
 from groundplane.core.capabilities import Capabilities
-from groundplane.core.errors import GroundplaneError
+from groundplane.core.errors import GroundplaneError, PluginBrokenError
 from groundplane.core.host import available, choose_device, prepare
 from groundplane.grounding.experts import Expert
 
@@ -74,7 +74,9 @@ def _expert(
     except GroundplaneError as error:
         if must:
             raise
-        return Expert(name, _failing(error), kind=singular)
+        # Where nobody named the expert, an option has to say whose it is.
+        text = str(error).replace("Try: --option ", f"Try: --option {name}.")
+        return Expert(name, _failing(PluginBrokenError(text)), kind=singular)
     stated = getattr(prepared.plugin, "capabilities", None)
     return Expert(
         name,
