@@ -13,9 +13,11 @@ from groundplane.core.frames import Frame
 from groundplane.core.locations import Located, Problem, ProblemKind, Rung
 from groundplane.core.regions import Regions
 from groundplane.grounding.dialects import dialect as named
-from groundplane.grounding.dialects.grammar import Dialect
+from groundplane.grounding.dialects.grammar import Convention, Dialect
 from groundplane.grounding.dialects.ladder import STEPS
 from groundplane.grounding.scanner import Event, Scanner
+from groundplane.grounding.scanning.assembling import Assembler
+from groundplane.grounding.scanning.literals import read_value
 
 __all__ = ["parse"]
 
@@ -72,7 +74,7 @@ def parse(
     where = frame or language.default_frame(size, seen)
     if not isinstance(text, str):
         text = json.dumps(_plain(text), ensure_ascii=False)
-    scan = _processed(text, language, original) or _scan(text, language, where, regions)
+    scan = _processed(text, language, original, where) or _scan(text, language, where, regions)
     if not scan.mentions and language.kind == "coordinates":
         scan = _climb(text, language, where, scan)
     return _listed(scan, classes)
@@ -120,9 +122,25 @@ def _salvaged(mention: Mention) -> Mention:
     return replace(mention, located=replace(located, rung="salvage"))
 
 
-def _processed(text: str, language: Dialect, original: Frame) -> _Scan | None:
+def _processed(text: str, language: Dialect, original: Frame, frame: Frame) -> _Scan | None:
     """What a processor made of the text, where it is that."""
-    return None
+    if language.processed is None or text.lstrip()[:1] != "{":
+        return None
+    value = read_value(text.strip())
+    if value is None or not isinstance(value[0], dict):
+        return None
+    found = language.processed(value[0])
+    if found is None:
+        return None
+    if found.dialect is not None:
+        return _scan(found.text, found.dialect, frame)
+    # The processor has brought its numbers to pixels of the image already.
+    pixels = replace(language, convention=Convention(phrase="label"))
+    assembler = Assembler(pixels, original, rung="json")
+    for reading in found.readings:
+        assembler.object(reading, (0, len(text)), text, rung=None)
+    assembler.close(len(text))
+    return _gathered(assembler.take(), f"what a processor of {language.name} made")
 
 
 def _climb(text: str, language: Dialect, frame: Frame, scan: _Scan) -> _Scan:
@@ -140,6 +158,8 @@ def _climb(text: str, language: Dialect, frame: Frame, scan: _Scan) -> _Scan:
             return replace(again, problems=(said, *again.problems), steps=steps)
     if not scan.problems:
         what = f"no location in the language of {language.name}"
+        if language.convention.tokens_are_special:
+            what += "; its tags are special tokens: decode with skip_special_tokens=False"
         nothing = Problem(kind=ProblemKind.NOTHING, message=what, span=whole)
         return replace(scan, problems=(nothing,))
     return scan

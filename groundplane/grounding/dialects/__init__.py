@@ -15,10 +15,36 @@ __all__ = ["dialect", "dialects"]
 
 # Module: its dialects, each with its other names.
 _FAMILIES: dict[str, dict[str, tuple[str, ...]]] = {
-    "kosmos": {"kosmos-2": ("kosmos2",)},
-    "qwen": {"qwen-vl": ("qwenvl",), "qwen2-vl": ()},
-    "qwen_json": {"qwen2.5-vl": ("qwen2-5-vl", "qwen-2.5-vl")},
+    "florence": {"florence-2": ("florence2", "florence"), "florence-2-ocr": ()},
     "inline": {"shikra": ()},
+    "kosmos": {"kosmos-2": ("kosmos2",)},
+    "paligemma": {"paligemma": ("paligemma-2", "paligemma2")},
+    "qwen": {"qwen-vl": ("qwenvl", "qwen-vl-chat"), "qwen2-vl": ("qwen-2-vl",)},
+    "qwen_json": {"qwen2.5-vl": ("qwen2-5-vl", "qwen-2.5-vl")},
+    "silent": {
+        "bubogpt": (),
+        "janus": ("janus-pro",),
+        "kimi-vl": (),
+        "magma": (),
+        "minigpt-4": ("minigpt4",),
+        "phi-4-multimodal": ("phi-4",),
+        "vila": ("nvila",),
+    },
+    "states": {
+        "glamm": (),
+        "lisa": (),
+        "llava-grounding": (),
+        "next-chat": (),
+        "pixellm": ("pixel-lm",),
+    },
+    "tags": {
+        "deepseek-vl2": ("deepseek-vl-2", "deepseek-ocr"),
+        "glm-4.5v": ("glm-4.1v", "glm-4.6v", "glm-4v"),
+        "internvl": ("internvl2", "internvl2.5", "internvl3", "mono-internvl"),
+        "locateanything": ("locateanything-3b",),
+        "minigpt-v2": ("minigpt-2",),
+        "rex-omni": (),
+    },
 }
 
 _HOMES = {name: module for module, family in _FAMILIES.items() for name in family}

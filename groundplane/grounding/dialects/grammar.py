@@ -26,6 +26,7 @@ __all__ = [
     "Enclosed",
     "Numbered",
     "Painter",
+    "Processed",
     "Reading",
     "Shape",
     "Syntax",
@@ -203,6 +204,8 @@ class Reading:
 # A payload is read to None where it is no location at all: it is shown as text then.
 PayloadReader = Callable[[str], Reading | None]
 ObjectReader = Callable[[Mapping[str, Any]], Reading | None]
+# Reads what a processor made of a text: None where it is not that.
+ProcessedReader = Callable[[Mapping[str, Any]], "Processed | None"]
 # Writes the locations of one phrase: the phrase (None to leave it out) and one row of numbers a
 # box, in the dialect's order and scale, not yet rounded.
 Writer = Callable[[str | None, Sequence[tuple[float, ...]]], str]
@@ -220,6 +223,7 @@ class Dialect:
             an expert decodes, or nothing (the model has no published way to write one).
         read: Reads a payload between two signs, or the numbers of a run written with a comma.
         read_object: Reads a JSON object.
+        processed: Reads the mapping that the model's processor makes of the text.
         write: Writes the locations of one phrase; None where nothing is to be written.
         joint: Between two phrases that are written.
         around: Before and after all that is written.
@@ -232,6 +236,7 @@ class Dialect:
     kind: Literal["coordinates", "indices", "states", "nothing"] = "coordinates"
     read: PayloadReader | None = None
     read_object: ObjectReader | None = None
+    processed: ProcessedReader | None = None
     write: Writer | None = None
     joint: str = " "
     around: tuple[str, str] = ("", "")
@@ -286,3 +291,18 @@ class Dialect:
         if order == "cxcywh":
             return (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
         return (x0, y0, x1 - x0, y1 - y0) if order == "xywh" else (x0, y0, x1, y1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Processed:
+    """What a model's own processor made of its text.
+
+    Attributes:
+        readings: Locations, pixels of the original image.
+        text: What it left as it was, to be scanned.
+        dialect: The language of that text.
+    """
+
+    readings: tuple[Reading, ...] = ()
+    text: str = ""
+    dialect: Dialect | None = None

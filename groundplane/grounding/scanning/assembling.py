@@ -25,6 +25,8 @@ Event = str | Mention | Problem
 
 # Problems of one text at most: a hostile text must not make a million of them.
 PROBLEMS_LIMIT = 1000
+# As many commas or brackets make a payload look like a location, even where it is broken.
+_MARKS = 2
 
 
 class Assembler:
@@ -176,6 +178,20 @@ class Assembler:
         if kind.phrase_after:
             self._open_phrase(span, keep=True)
 
+    def spill(self, kind: Enclosed, payload: str, start: int) -> None:
+        """What began as a payload, but is just text; said where it looks like a location."""
+        written = kind.open + payload
+        span = (start, start + len(written))
+        if kind.attributes or sum(payload.count(sign) for sign in ",<") >= _MARKS:
+            what = f"what begins like a location, {written[:40]!r}, is none; shown as text"
+            if "<" in kind.chars:
+                # Its numbers stand in tags: no reader is to see those.
+                what = what.replace("shown as text", "dropped")
+                self.shown.take_out()
+                written = ""
+            self.problem(ProblemKind.MALFORMED, what, span)
+        self.text(written, start)
+
     def object(
         self, reading: Reading, span: tuple[int, int], written: str, *, rung: Rung | None
     ) -> None:
@@ -218,6 +234,9 @@ class Assembler:
             self.problem(ProblemKind.NESTED, what, span)
             self._open = None
         if not keep:
+            if self._group is not None:
+                # Nothing is shown between two phrases with their places: set them apart.
+                self.shown.join(", ", gap=True)
             self._end_group()
         self._open = span
         self._phrase, self._parts, self._long = Phrase(), [], 0
@@ -284,6 +303,8 @@ class Assembler:
         if self._group is None:
             self._group = Group(self._before())
         self.shown.take_out()
+        if self._convention.phrase == "line":
+            self.shown.join(", ", gap=True)
         group = self._group
         group.at(span)
         for kind, message in group.add(reading, self._placer, self._size):
@@ -304,7 +325,7 @@ class Assembler:
         if self._group is None:
             self._group = Group(self._before())
         if not self._group.states:
-            what = f"the location is in the hidden state of {token!r}: an expert must decode it"
+            what = f"{token!r} stands for a location or mask that an expert must decode"
             self.problem(ProblemKind.NEEDS_EXPERT, what, span)
         self._group.at(span)
         self._group.state(token, order)

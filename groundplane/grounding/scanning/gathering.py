@@ -12,6 +12,7 @@ from groundplane.core.locations import Located, ModelBox3D, ProblemKind, Rung
 from groundplane.core.masks import RleMask
 from groundplane.core.regions import Regions
 from groundplane.grounding.dialects.grammar import Reading, Shape
+from groundplane.grounding.scanning.painting import outlined
 from groundplane.grounding.scanning.placing import Placer
 
 __all__ = ["BOXES_LIMIT", "Group", "Phrase"]
@@ -38,6 +39,16 @@ class Phrase:
 
 
 @dataclass(slots=True)
+class _Spot:
+    """One box, and what came with it."""
+
+    box: tuple[float, ...]
+    score: float | None = None
+    mask: RleMask | None = None
+    outline: list[tuple[float, float]] | None = None
+
+
+@dataclass(slots=True)
 class Group:
     """The places of one phrase, growing."""
 
@@ -47,11 +58,8 @@ class Group:
     placed: bool = False
     """Whether a place was written at all, even one that was dropped."""
     source: tuple[int, int] = (0, 0)
-    boxes: list[tuple[float, ...]] = field(default_factory=list)
-    points: list[tuple[float, ...]] = field(default_factory=list)
-    polygons: list[list[tuple[float, float]]] = field(default_factory=list)
-    masks: list[RleMask] = field(default_factory=list)
-    scores: list[float | None] = field(default_factory=list)
+    spots: list[_Spot] = field(default_factory=list)
+    points: list[tuple[float, float]] = field(default_factory=list)
     boxes_3d: list[ModelBox3D] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     states: list[tuple[str, int]] = field(default_factory=list)
@@ -98,8 +106,7 @@ class Group:
                 faults.append((ProblemKind.REPEATED, f"region {row} again; kept once"))
             else:
                 self.ids.append(regions.ids[row])
-                self.boxes.append(tuple(map(float, regions.boxes[row].tolist())))
-                self.scores.append(None)
+                self.spots.append(_Spot(tuple(map(float, regions.boxes[row].tolist()))))
         return faults
 
     def state(self, token: str, order: int) -> None:
@@ -115,18 +122,22 @@ class Group:
             The mention, and whether anything was said before.
         """
         again = self._drop_repeated(seen)
-        anything = self.boxes or self.points or self.polygons or self.boxes_3d or self.states
+        anything = self.spots or self.points or self.boxes_3d or self.states
         if not anything and not self.pending:
             return None, again
-        phrase = self.phrase
-        scored = bool(self.scores) and None not in self.scores
+        phrase, spots = self.phrase, self.spots
+        scores = tuple(spot.score for spot in spots if spot.score is not None)
         located = Located(
-            boxes=np.array(self.boxes, dtype=np.float64).reshape(-1, 4),
+            boxes=np.array([spot.box for spot in spots], dtype=np.float64).reshape(-1, 4),
             points=np.array(self.points, dtype=np.float64).reshape(-1, 2),
-            polygons=tuple(np.array(corners, dtype=np.float64) for corners in self.polygons),
-            masks=tuple(self.masks),
+            polygons=tuple(
+                np.array(spot.outline, dtype=np.float64)
+                for spot in spots
+                if spot.outline is not None
+            ),
+            masks=tuple(spot.mask for spot in spots if spot.mask is not None),
             boxes_3d=tuple(self.boxes_3d),
-            scores=tuple(score for score in self.scores if score is not None) if scored else (),
+            scores=scores if len(scores) == len(spots) else (),
             region_ids=tuple(self.ids),
             states=tuple(self.states),
             rung=rung,
@@ -152,42 +163,47 @@ class Group:
                 self.points.append(point)
             return faults
         if shape.kind == "polygon":
-            corners, faults = placer.polygon(shape.numbers)
-            self.polygons.append(corners)
-            return faults
+            return self._polygon(shape, placer, size)
         box, faults = placer.box(shape.numbers)
         if box is None:
             return faults
-        self.boxes.append(box)
-        self.scores.append(shape.score)
+        spot = _Spot(box, shape.score)
+        self.spots.append(spot)
         if shape.painter is not None:
             try:
-                self.masks.append(shape.painter(box, size))
+                spot.mask = shape.painter(box, size)
             except InputError as error:
                 faults.append((ProblemKind.MALFORMED, f"{error}; the box is kept without mask"))
         return faults
 
+    def _polygon(self, shape: Shape, placer: Placer, size: tuple[int, int]) -> list[_Fault]:
+        """An outline, with the box around it and the mask that it draws."""
+        corners, faults = placer.polygon(shape.numbers)
+        columns, rows = [x for x, _ in corners], [y for _, y in corners]
+        box = (min(columns), min(rows), max(columns), max(rows))
+        if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0:
+            faults.append((ProblemKind.OUT_OF_IMAGE, "an outline outside the image; dropped"))
+        else:
+            self.spots.append(_Spot(box, shape.score, outlined(corners, size), corners))
+        return faults
+
     def _drop_repeated(self, seen: set[tuple[object, ...]]) -> bool:
         """Leave out boxes and points that the same phrase had before."""
-        again = False
-        label = self.phrase.text
-        if self.ids or self.masks:
-            # Regions are told apart by index, and masks go with their boxes.
+        label, again = self.phrase.text, False
+        if self.ids:
+            # Regions are told apart by their index.
             return False
-        fresh = []
-        for box, score in zip(self.boxes, self.scores, strict=True):
-            key = (label, *box)
+        spots, points = [], []
+        for spot in self.spots:
+            key = (label, *spot.box, *(spot.outline or ()))
             again |= key in seen
             if key not in seen:
-                fresh.append((box, score))
+                spots.append(spot)
             seen.add(key)
-        self.boxes, self.scores = [box for box, _ in fresh], [score for _, score in fresh]
-        points = []
         for point in self.points:
-            key = (label, *point)
-            again |= key in seen
-            if key not in seen:
+            again |= (label, *point) in seen
+            if (label, *point) not in seen:
                 points.append(point)
-            seen.add(key)
-        self.points = points
+            seen.add((label, *point))
+        self.spots, self.points = spots, points
         return again

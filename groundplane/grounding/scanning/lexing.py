@@ -40,6 +40,9 @@ class Sink(Protocol):
     def place(self, kind: Enclosed, payload: str, span: tuple[int, int], *, closed: bool) -> None:
         """A payload and the signs around it; not closed where another tag cut it short."""
 
+    def spill(self, kind: Enclosed, payload: str, start: int) -> None:
+        """What began as a payload, but is just text."""
+
     def end(self, char: str, start: int) -> None:
         """A character that may end a phrase."""
 
@@ -224,6 +227,9 @@ class TagLexer:
         before = len(self._payload)
         chunk = buffer[at : at + kind.limit - before]
         used = len(chunk) - len(chunk.lstrip(kind.chars))
+        if chunk[:used].endswith("<"):
+            # It may begin a tag: it is the payload's only with what follows it.
+            used -= 1
         self._payload += chunk[:used]
         stop = at + used
         found = self._payload.find(close, max(0, before - len(close) + 1))
@@ -236,9 +242,14 @@ class TagLexer:
         elif buffer.startswith(close, stop):
             stop += len(close)
             self._finish(self._base + stop, closed=True)
-        elif stop < len(buffer) and not close.startswith(buffer[stop : stop + len(close)]):
+        elif stop < len(buffer) and buffer[stop:] != "<" and not self._closing(stop, close):
             self._spill()
         return stop
+
+    def _closing(self, at: int, close: str) -> bool:
+        """Whether the payload's end may begin here, but is not whole yet."""
+        rest = self._buffer[at : at + len(close)]
+        return at + len(rest) == len(self._buffer) and close.startswith(rest)
 
     def _walk_attributes(self, at: int, kind: Enclosed) -> int:
         buffer = self._buffer
@@ -361,7 +372,7 @@ class TagLexer:
         kind, payload = self._kind, self._payload
         self._kind, self._payload = None, ""
         assert kind is not None
-        self._sink.text(kind.open + payload, self._opened)
+        self._sink.spill(kind, payload, self._opened)
 
     def _too_long(self) -> None:
         kind = self._kind

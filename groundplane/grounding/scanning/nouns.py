@@ -32,6 +32,9 @@ _ENDING = """
 """
 _DETERMINERS, _BREAKS = frozenset(_STARTING.split()), frozenset(_ENDING.split())
 _LINKS = frozenset({"of"})
+# Between a phrase and its place where they are a sentence: `the dog is located at [..]`.
+_SITUATED = frozenset({"at", "in", "located", "found", "visible", "seen"})
+_COPULAS = frozenset({"is", "are", "was", "were", "be"})
 # Between the phrase and its place: `the dog: [..]`, `"the dog" [..]`.
 _TRAILING = " :\"'\u201d\u2019\uff1a"
 
@@ -46,10 +49,14 @@ def noun_span(text: str) -> tuple[int, int]:
         >>> text = "a man holding a cup of coffee: "
         >>> text[slice(*noun_span(text))]
         'a cup of coffee'
-        >>> noun_span("It is at "), noun_span("")
-        ((8, 8), (0, 0))
+        >>> text = "The left dog is located at"
+        >>> text[slice(*noun_span(text))]
+        'The left dog'
+        >>> noun_span("Look at "), noun_span("")
+        ((7, 7), (0, 0))
     """
     tail = text.rstrip().rstrip(_TRAILING)
+    tail = _without_copula(tail)
     words = _last_words(tail[-REACH:])
     taken: list[str] = []
     for back, word in enumerate(words):
@@ -66,6 +73,18 @@ def noun_span(text: str) -> tuple[int, int]:
     for word in taken:
         start = tail.rindex(word, 0, start)
     return start, len(tail)
+
+
+def _without_copula(text: str) -> str:
+    """`The dog is located at` without its last three words."""
+    words = _last_words(text[-REACH:])
+    past = next((k for k, word in enumerate(words) if word.lower() not in _SITUATED), len(words))
+    if past == len(words) or words[past].lower() not in _COPULAS:
+        return text
+    end = len(text)
+    for word in words[: past + 1]:
+        end = text.rindex(word, 0, end)
+    return text[:end].rstrip()
 
 
 def _last_words(text: str) -> list[str]:

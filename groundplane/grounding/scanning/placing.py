@@ -91,6 +91,8 @@ class Placer:
         if point[0] < 0 or point[1] < 0 or point[0] > width or point[1] > height:
             what = f"point {_said(numbers)} lies outside the image; dropped"
             return None, [*faults, (ProblemKind.OUT_OF_IMAGE, what)]
+        if self._convention.truncate:
+            point = float(math.trunc(point[0])), float(math.trunc(point[1]))
         return point, faults
 
     def polygon(self, numbers: tuple[float, ...]) -> tuple[list[tuple[float, float]], list[_Fault]]:
@@ -100,7 +102,10 @@ class Placer:
         faults: list[_Fault] = []
         if min(numbers) < 0 or max(columns) > across or max(rows) > down:
             faults.append((ProblemKind.OUT_OF_RANGE, self._beyond(numbers)))
-        return [self._image(x, y) for x, y in zip(columns, rows, strict=True)], faults
+        corners = [self._image(x, y) for x, y in zip(columns, rows, strict=True)]
+        if self._convention.truncate:
+            corners = [(float(math.trunc(x)), float(math.trunc(y))) for x, y in corners]
+        return corners, faults
 
     def _corners(self, numbers: tuple[float, ...]) -> _Box:
         a, b, c, d = numbers

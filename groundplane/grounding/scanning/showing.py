@@ -25,6 +25,7 @@ class Shown:
     __slots__ = (
         "_best",
         "_blanks",
+        "_gap",
         "_joint",
         "_recent",
         "_recent_size",
@@ -39,6 +40,7 @@ class Shown:
         self.raw_end = 0
         """Where the last one that is no blank ended in the raw text."""
         self._blanks, self._best, self._taken_out, self._joint = "", "", False, ""
+        self._gap = False
         self._recent: list[str] = []
         self._recent_size = 0
 
@@ -67,9 +69,9 @@ class Shown:
         self._best = _better(self._best, self._blanks)
         self._blanks, self._taken_out = "", True
 
-    def join(self, joint: str) -> None:
-        """Show this before what comes next."""
-        self._joint = joint
+    def join(self, joint: str, *, gap: bool = False) -> None:
+        """Show this before what comes next; with `gap` only where two words would touch."""
+        self._joint, self._gap = joint, gap
 
     def show(self, body: str, raw_end: int) -> tuple[str, int]:
         """Show text without blanks at its ends; gives all that is shown now, and where it starts.
@@ -83,7 +85,7 @@ class Shown:
         piece = before + body
         self.at += len(piece)
         self.raw_end = raw_end
-        self._remember(piece)
+        self._remember(body if before and not before.isspace() else piece)
         return piece, start
 
     def close(self) -> str:
@@ -102,7 +104,8 @@ class Shown:
         self._recent, self._recent_size = [], 0
 
     def _between(self, first: str) -> str:
-        if self._joint:
+        touching = not self._best and not self._blanks and first.isalnum()
+        if self._joint and (touching or not self._gap):
             between = self._joint
         elif not self._taken_out:
             between = self._blanks
