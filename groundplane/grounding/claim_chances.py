@@ -1,26 +1,28 @@
 """How many things there are, given how many an expert found, and what that says of a claim.
 
 An expert misses things and sees things that are not there. Of what it found, each is real with the
-probability `precision`; of what is there, each was found with the probability `recall`. With every
-number of things equally likely beforehand, r real finds leave the number missed distributed as a
-negative binomial: P(m) = C(r + m, m) recall^(r + 1) (1 - recall)^m. With both at 1, which is the
-default, the finds are the things.
+probability `precision`; of what is there, each was found with the probability `recall`. A claim is
+right with the probability `prior` before anybody looks, and numbers that make it right, and those
+that make it wrong, are weighed among each other by a geometric distribution. Bayes' rule does the
+rest. With recall and precision at 1, which is the default, the finds are the things.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundplane.core.claims import Number, Verdict
 from groundplane.core.errors import InputError
 
 __all__ = ["Trust", "judge_number"]
 
-# More finds than this are counted as they are: what is a few off in so many is the same claim.
-_MOST_FINDS = 60
-# The part of the distribution of what was missed that is left out, at most.
-_TAIL = 1e-6
+# More finds than this are counted as they are: nobody claims so many to one.
+_MOST_FINDS = 30
+# Of the things missed, so many are thought of at most.
+_MOST_MISSED = 60
+# Each further thing of a kind is so much less probable: two of a kind are expected.
+_FURTHER = 2 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,8 @@ class Trust:
         low: A find below `high` with this score may be there: neither is claimed.
         recall: How many of the things that are there it finds, in (0, 1].
         precision: How many of its finds are there, in (0, 1].
+        prior: How probable a claim is before anybody looks, in (0, 1). It counts only where
+            something may be missed.
         confidence: A claim is supported or contradicted when that is at least so probable.
 
     Raises:
@@ -42,6 +46,7 @@ class Trust:
     low: float = 0.2
     recall: float = 1.0
     precision: float = 1.0
+    prior: float = 0.5
     confidence: float = 0.9
 
     def __post_init__(self) -> None:
@@ -50,6 +55,8 @@ class Trust:
                 raise InputError(
                     f"trust: expected {name} above 0 and up to 1, got {getattr(self, name)}"
                 )
+        if not 0 < self.prior < 1:
+            raise InputError(f"trust: expected a prior between 0 and 1, got {self.prior}")
         if not 0.5 < self.confidence < 1:
             raise InputError(
                 f"trust: expected a confidence between 0.5 and 1, got {self.confidence}"
@@ -61,10 +68,7 @@ class Trust:
 
     def of_pairs(self) -> Trust:
         """The same of two things together: both must be there, and both be found."""
-        return Trust(
-            high=self.high, low=self.low, recall=self.recall**2, precision=self.precision**2,
-            confidence=self.confidence,
-        )  # fmt: skip
+        return replace(self, recall=self.recall**2, precision=self.precision**2)
 
 
 def judge_number(
@@ -85,7 +89,7 @@ def judge_number(
         ('supported', 'contradicted')
         >>> judge_number(two, 1, 1, trust=Trust()).value
         'cannot_tell'
-        >>> judge_number(Number(least=0, most=0), 0, trust=Trust(recall=0.8)).value
+        >>> judge_number(two, 1, trust=Trust(recall=0.6)).value
         'cannot_tell'
     """
     reach = possible
@@ -104,25 +108,37 @@ def judge_number(
 def _chances(number: Number, sure: int, extra: int, trust: Trust) -> tuple[float, float]:
     """How probable it is that the claim is right, and that it is wrong."""
     right = wrong = 0.0
-    for count, chance in _counts(sure, trust):
-        fits = number.fits(count + extra)
-        if fits is not None:
-            right, wrong = right + chance * fits, wrong + chance * (not fits)
+    for real, chance in _real(sure, trust):
+        for count, share in _counts(number, real, extra, trust):
+            fits = number.fits(count)
+            if fits is not None:
+                right, wrong = right + chance * share * fits, wrong + chance * share * (not fits)
     return right, wrong
 
 
-def _counts(sure: int, trust: Trust) -> list[tuple[int, float]]:
-    """How probable each number of things is."""
-    if sure > _MOST_FINDS or (trust.recall == 1 and trust.precision == 1):
+def _real(sure: int, trust: Trust) -> list[tuple[int, float]]:
+    """How probable each number of real finds is."""
+    p = trust.precision
+    if sure > _MOST_FINDS or p == 1:
         return [(sure, 1.0)]
-    p, r = trust.precision, trust.recall
-    chances: dict[int, float] = {}
-    for real in range(sure + 1):
-        here = math.comb(sure, real) * p**real * (1 - p) ** (sure - real)
-        missed, chance, told = 0, r ** (real + 1), 0.0
-        while here * chance > 0 and told < 1 - _TAIL and missed < 1000:
-            chances[real + missed] = chances.get(real + missed, 0.0) + here * chance
-            told += chance
-            missed += 1
-            chance *= (real + missed) / missed * (1 - r)
-    return list(chances.items())
+    return [(k, math.comb(sure, k) * p**k * (1 - p) ** (sure - k)) for k in range(sure + 1)]
+
+
+def _counts(number: Number, real: int, extra: int, trust: Trust) -> list[tuple[int, float]]:
+    """How probable each number of things is, if so many finds are real and `extra` more are."""
+    r = trust.recall
+    if real > _MOST_FINDS or r == 1:
+        return [(real + extra, 1.0)]
+    before = [_FURTHER**count for count in range(real + extra + _MOST_MISSED)]
+    right = sum(w for count, w in enumerate(before) if number.fits(count))
+    wrong = sum(before) - right
+    told: list[tuple[int, float]] = []
+    for missed in range(_MOST_MISSED):
+        count = real + extra + missed
+        if number.fits(count):
+            weight = trust.prior * before[count] / right
+        else:
+            weight = (1 - trust.prior) * before[count] / wrong
+        told.append((count, weight * math.comb(real + missed, real) * (1 - r) ** missed))
+    whole = sum(chance for _, chance in told)
+    return [(count, chance / whole) for count, chance in told]
