@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64, UInt8
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from groundplane.core.errors import InputError, ShapeError
+from groundplane.core.mask_runs import write_runs
 from groundplane.core.masks import RleMask
 
 __all__ = ["EncodedMasks", "encode_batch", "encode_logits"]
@@ -27,8 +28,6 @@ __all__ = ["EncodedMasks", "encode_batch", "encode_logits"]
 _CHUNK_BYTES = 2**26
 # Changes that a CPU looks for at once, bytes: two masks of 1080p.
 _CACHE_BYTES = 2**22
-# As in `core.masks`: a run, or the difference of two, fits in six groups of five bits.
-_MAX_GROUPS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -183,43 +182,12 @@ def _from_turns(
     runs = np.diff(edges, prepend=0)
     runs[firsts] = edges[firsts]
     index = np.arange(edges.size) - np.repeat(firsts, counts + 1)
-    written = _written(runs, index)
     boxes, areas = _measured(edges, runs, index, firsts, size=size)
     return EncodedMasks(
-        masks=tuple(RleMask(size=size, counts=part) for part in _split(written, firsts)),
+        masks=tuple(RleMask(size=size, counts=text) for text in write_runs(runs, counts + 1)),
         boxes=torch.from_numpy(boxes).to(device),
         areas=torch.from_numpy(areas).to(device),
     )
-
-
-def _written(
-    runs: Int64[np.ndarray, " k"], index: Int64[np.ndarray, " k"]
-) -> tuple[UInt8[np.ndarray, " m"], Int64[np.ndarray, " k"]]:
-    """All runs as bytes, and the bytes that come before each; `index` is a run's own mask's."""
-    values = runs.copy()
-    late = np.flatnonzero(index > 2)
-    values[late] -= runs[late - 2]
-    # A group holds five bits, and the last one the sign as well.
-    magnitude = np.where(values < 0, ~values, values)
-    lengths = np.ones(values.size, dtype=np.int64)
-    for num_groups in range(1, _MAX_GROUPS):
-        lengths += magnitude >= 1 << (5 * num_groups - 1)
-    before = np.cumsum(lengths) - lengths
-    place = np.arange(lengths.sum()) - np.repeat(before, lengths)
-    groups = (np.repeat(values, lengths) >> (5 * place)) & 31
-    groups += np.where(place < np.repeat(lengths - 1, lengths), 32, 0) + 48
-    return groups.astype(np.uint8), before
-
-
-def _split(
-    written: tuple[UInt8[np.ndarray, " m"], Int64[np.ndarray, " k"]],
-    firsts: Int64[np.ndarray, " n"],
-) -> list[bytes]:
-    """The bytes of each mask."""
-    text, before = written[0].tobytes(), written[1]
-    starts = before[firsts].tolist()
-    ends = [*starts[1:], len(text)][: len(starts)]
-    return [text[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 def _measured(

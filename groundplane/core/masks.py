@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from groundplane.core.errors import InputError, ShapeError
+from groundplane.core.mask_runs import Spans, read_runs, shared_pixels, spans_of, write_runs
 
 __all__ = [
     "RleMask",
@@ -31,8 +32,6 @@ __all__ = [
 
 # 16384 by 16384: larger than any picture that Pillow opens unasked, small enough to decode.
 _MAX_PIXELS = 2**28
-# A run of at most 2**28, or the difference of two, fits in six groups of five bits.
-_MAX_GROUPS = 6
 # COCO polygons are drawn on a grid five times as fine as the pixels.
 _FINE = 5.0
 # Points of a polygon's outline on that grid; bounds the memory that one polygon can take.
@@ -170,40 +169,12 @@ def _check_runs(runs: Int64[np.ndarray, " k"], size: tuple[int, int]) -> None:
 
 def _pack(runs: Int64[np.ndarray, " k"], size: tuple[int, int]) -> RleMask:
     """Write checked runs as bytes."""
-    values = runs.copy()
-    values[3:] -= runs[1:-2]
-    # A group holds five bits, and the last one the sign as well.
-    magnitude = np.where(values < 0, ~values, values)
-    lengths = np.ones(values.size, dtype=np.int64)
-    for num_groups in range(1, _MAX_GROUPS):
-        lengths += magnitude >= 1 << (5 * num_groups - 1)
-    place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    groups = (np.repeat(values, lengths) >> (5 * place)) & 31
-    groups += np.where(place < np.repeat(lengths - 1, lengths), 32, 0) + 48
-    return RleMask(size=size, counts=groups.astype(np.uint8).tobytes())
+    return RleMask(size=size, counts=write_runs(runs, np.array([runs.size]))[0])
 
 
 def _unpack(rle: RleMask) -> Int64[np.ndarray, " k"]:
     """Read and check the runs."""
-    codes = np.frombuffer(rle.counts, dtype=np.uint8).astype(np.int64) - 48
-    if codes.size == 0:
-        _check_runs(codes, rle.size)
-        return codes
-    if codes.min() < 0 or codes.max() > 63:
-        bad = int(np.flatnonzero((codes < 0) | (codes > 63))[0])
-        raise InputError(f"mask: byte {rle.counts[bad]:#04x} at {bad} is no part of a run")
-    ends = np.flatnonzero(codes < 32)
-    if ends.size == 0 or ends[-1] != codes.size - 1:
-        raise InputError("mask: the compressed runs are cut off within a number")
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends - starts + 1
-    if lengths.max() > _MAX_GROUPS + 1:
-        raise InputError(f"mask: a number of {lengths.max()} bytes is no length of a run")
-    shifts = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
-    values = np.add.reduceat((codes & 31) << shifts, starts)
-    runs = values - np.where(codes[ends] & 16, np.int64(1) << (5 * lengths), 0)
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
+    runs, _ = read_runs([rle.counts])
     _check_runs(runs, rle.size)
     return runs
 
@@ -386,9 +357,9 @@ def intersection_over_union(
         raise ShapeError(f"mask: {len(b)} true masks but {len(crowd)} crowd flags")
     if not a or not b:
         return np.zeros((len(a), len(b)))
-    height, _ = _common_size([*a, *b])
-    spans_a, spans_b = [_spans(rle) for rle in a], [_spans(rle) for rle in b]
-    shared = _shared(spans_a, spans_b, height=height)
+    height, width = _common_size([*a, *b])
+    spans_a, spans_b = _all_spans(a), _all_spans(b)
+    shared = shared_pixels(spans_a, spans_b, height=height, width=width)
     area_a, area_b = _areas(spans_a)[:, None], _areas(spans_b)[None, :]
     is_crowd = np.zeros(len(b), dtype=bool) if crowd is None else np.asarray(crowd, dtype=bool)
     whole = np.where(is_crowd[None, :], area_a, area_a + area_b - shared)
@@ -418,33 +389,21 @@ def _box(spans: _Spans, height: int) -> tuple[int, int, int, int]:
     return (left, int((starts % height).min()), right, int(((ends - 1) % height).max()) + 1)
 
 
-def _areas(spans: list[_Spans]) -> Float64[np.ndarray, " n"]:
-    return np.array([(end - start).sum() for start, end in spans], dtype=np.float64)
+def _all_spans(masks: Sequence[RleMask]) -> Spans:
+    """The pixels of masks of one size, read and checked at once."""
+    runs, counts = read_runs([rle.counts for rle in masks])
+    sums = np.diff(np.concatenate([[0], np.cumsum(runs)])[np.cumsum([0, *counts])])
+    height, width = masks[0].size
+    if (sums != int(height) * int(width)).any() or (runs < 0).any():
+        for rle in masks:
+            _unpack(rle)  # says which fault it is
+    return spans_of(runs, counts)
 
 
-def _shared(a: list[_Spans], b: list[_Spans], *, height: int) -> Float64[np.ndarray, "n m"]:
-    """Pixels that each of `a` shares with each of `b`.
-
-    How many pixels of a mask come before a place grows by 1 a pixel within its runs and not at
-    all between them. The difference over a run of another mask is what the two share there. Only
-    pairs whose boxes meet are looked at.
-    """
-    shared = np.zeros((len(a), len(b)))
-    boxes_a, boxes_b = (np.array([_box(spans, height) for spans in masks]) for masks in (a, b))
-    for row, (starts, ends) in enumerate(a):
-        low = np.maximum(boxes_a[row, :2], boxes_b[:, :2])
-        high = np.minimum(boxes_a[row, 2:], boxes_b[:, 2:])
-        near = np.flatnonzero((low < high).all(axis=1)).tolist()
-        if near:
-            places = np.stack([starts, ends], axis=1).ravel()
-            before = np.repeat(np.cumsum(ends - starts), 2)
-            before[0::2] -= ends - starts
-            first, last = (np.concatenate([b[column][k] for column in near]) for k in (0, 1))
-            # Exact: all places are whole and far below 2**53, all slopes are 0 or 1.
-            within = np.interp(last, places, before) - np.interp(first, places, before)
-            turns = np.cumsum([0, *(b[column][0].size for column in near[:-1])])
-            shared[row, near] = np.add.reduceat(within, turns)
-    return shared
+def _areas(spans: Spans) -> Float64[np.ndarray, " n"]:
+    sums = np.concatenate([[0], np.cumsum(spans.ends - spans.starts)])
+    areas: Float64[np.ndarray, " n"] = np.diff(sums[np.cumsum([0, *spans.counts])]).astype(float)
+    return areas
 
 
 def _common_size(masks: Sequence[RleMask]) -> tuple[int, int]:
