@@ -16,11 +16,33 @@ __all__ = ["dialect", "dialects"]
 # Module: its dialects, each with its other names.
 _FAMILIES: dict[str, dict[str, tuple[str, ...]]] = {
     "florence": {"florence-2": ("florence2", "florence"), "florence-2-ocr": ()},
-    "inline": {"shikra": ()},
+    "gemini": {
+        "gemini": (
+            *(f"gemini-{n}" for n in ("2.0", "2.5", "3", "3.0", "3.5", "3.6", "3.7")),
+            *(f"google-gemini-{n}" for n in ("2.0", "2.5", "3.5", "3.6", "3.7")),
+        )
+    },
+    "indices": {
+        "gpt-4o": ("gpt-4v", "set-of-mark", "som"),
+        "groma": (),
+        "rexseek": ("chatrex", "rex-seek"),
+        "spatialrgpt": (),
+    },
+    "inline": {
+        "cogvlm": ("cogagent", "cogvlm-grounding"),
+        "ferret": ("ferret-v1",),
+        "llava-1.5": ("llava", "llava1.5"),
+        "shikra": (),
+    },
     "kosmos": {"kosmos-2": ("kosmos2",)},
+    "points": {"molmo": (), "molmo2": ("molmo-2",)},
+    "providers": {"claude": ("claude-3",), "moondream": ("moondream2", "moondream3")},
     "paligemma": {"paligemma": ("paligemma-2", "paligemma2")},
     "qwen": {"qwen-vl": ("qwenvl", "qwen-vl-chat"), "qwen2-vl": ("qwen-2-vl",)},
-    "qwen_json": {"qwen2.5-vl": ("qwen2-5-vl", "qwen-2.5-vl")},
+    "qwen_json": {
+        "qwen2.5-vl": ("qwen2-5-vl", "qwen-2.5-vl", "qwen-2-5-vl"),
+        "qwen3-vl": ("qwen-3-vl",),
+    },
     "silent": {
         "bubogpt": (),
         "janus": ("janus-pro",),

@@ -7,12 +7,23 @@ coordinate can be are refused, so no payload can bring a value that is not finit
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from groundplane.core.locations import ProblemKind
 from groundplane.grounding.dialects.grammar import Reading, Shape
 
-__all__ = ["bracketed", "finite", "malformed", "number", "numbers", "shapes_of", "tagged"]
+__all__ = [
+    "any_object",
+    "bracketed",
+    "finite",
+    "label_of",
+    "malformed",
+    "number",
+    "numbers",
+    "shapes_of",
+    "tagged",
+]
 
 _DIGITS = "0123456789.-+"
 # No coordinate needs more characters.
@@ -143,3 +154,62 @@ def shapes_of(rows: Sequence[tuple[float, ...]], *, polygons: bool = False) -> R
         else:
             problems.append(malformed("a location that is no row of numbers"))
     return Reading(shapes=tuple(shapes), problems=tuple(problems))
+
+
+_BOX_KEYS = ("bbox_2d", "bbox", "box", "bounding_box", "boundingBox", "boxes", "coordinates")
+_POINT_KEYS = ("point_2d", "point")
+_CORNER_KEYS = (
+    ("x1", "y1", "x2", "y2"),
+    ("x0", "y0", "x1", "y1"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("left", "top", "right", "bottom"),
+)
+_LABEL_KEYS = ("label", "name", "class", "category", "object", "phrase", "description", "text")
+
+
+def label_of(value: Mapping[str, Any]) -> str | None:
+    """The phrase of a JSON object, under any of the names that models give it.
+
+    Examples:
+        >>> label_of({"label": "cat", "name": "Tom"}), label_of({"label": 3})
+        ('cat', None)
+    """
+    for key in _LABEL_KEYS:
+        if isinstance(value.get(key), str):
+            return str(value[key])
+    return None
+
+
+def any_object(value: Mapping[str, Any]) -> Reading | None:
+    """The corners of a JSON object, under any of the names that models give them; x before y.
+
+    Examples:
+        >>> any_object({"label": "cat", "bbox": [1, 2, 3, 4]}).shapes[0].numbers
+        (1.0, 2.0, 3.0, 4.0)
+        >>> any_object({"box": {"x1": 1, "y1": 2, "x2": 3, "y2": 4}}).shapes[0].numbers
+        (1.0, 2.0, 3.0, 4.0)
+        >>> any_object({"label": "cat"}) is None
+        True
+    """
+    named = _named_corners(value)
+    rows = [] if named is None else [named]
+    for key in (*_BOX_KEYS, *_POINT_KEYS):
+        inner = value.get(key)
+        if isinstance(inner, Mapping):
+            rows.append(_named_corners(inner) or ())
+        elif isinstance(inner, list) and inner and all(isinstance(row, list) for row in inner):
+            rows += [finite(row) or () for row in inner]
+        elif isinstance(inner, list):
+            rows.append(finite(inner) or ())
+    if not rows:
+        return None
+    reading = shapes_of(rows)
+    return Reading(shapes=reading.shapes, label=label_of(value), problems=reading.problems)
+
+
+def _named_corners(value: Mapping[str, Any]) -> tuple[float, ...] | None:
+    for keys in _CORNER_KEYS:
+        if all(key in value for key in keys):
+            return finite([value[key] for key in keys])
+    return None
