@@ -178,19 +178,23 @@ class TagLexer:
         return self._walk_attributes(at, kind) if kind.attributes else self._walk_payload(at, kind)
 
     def _walk_text(self, at: int) -> int:
-        buffer, end = self._buffer, len(self._buffer)
+        buffer, end, base = self._buffer, len(self._buffer), self._base
         look = at
         while (found := self._next(look)) < end:
             sign = self._sign(found)
-            if sign != "":
-                if found > at:
-                    self._sink.text(buffer[at:found], self._base + at)
-                if sign is None:
-                    return found
-                self._apply(sign, self._base + found)
-                return found + len(sign)
-            look = found + 1
-        self._sink.text(buffer[at:], self._base + at)
+            if sign == "":
+                look = found + 1
+                continue
+            if found > at:
+                self._sink.text(buffer[at:found], base + at)
+            if sign is None:
+                return found
+            at = look = found + len(sign)
+            self._apply(sign, base + found)
+            if self._kind is not None:
+                return at
+        if end > at:
+            self._sink.text(buffer[at:], base + at)
         return end
 
     def _walk_payload(self, at: int, kind: Enclosed) -> int:
@@ -276,6 +280,9 @@ class TagLexer:
     def _next(self, start: int) -> int:
         """The next character that may begin a sign; the buffer's end where there is none."""
         buffer, end = self._buffer, len(self._buffer)
+        if len(self.triggers) == 1:
+            found = buffer.find(self.triggers[0], start)
+            return found if found >= 0 else end
         nearest = end
         for k, char in enumerate(self.triggers):
             # Where each was found last is kept: finding the others again and again would take
@@ -345,11 +352,12 @@ class TagLexer:
 
     def _apply(self, sign: str, start: int) -> None:
         """Tell of a sign, or begin the payload that it opens."""
-        role, kind = self._tags.get(sign), self._openers.get(sign)
-        if kind is not None:
-            self._kind, self._payload, self._opened, self._quote = kind, "", start, ""
-        elif role is not None:
+        role = self._tags.get(sign)
+        if role is not None:
             self._sink.tag(role, sign, start)
+        elif sign in self._openers:
+            self._kind, self._payload = self._openers[sign], ""
+            self._opened, self._quote = start, ""
         elif numbered := self._number(sign):
             self._sink.number(*numbered, start)
         else:
