@@ -2,7 +2,10 @@
 
 import io
 import json
+import re
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,8 +180,6 @@ class TestFaultsOfTheCall:
 
 
 def test_half_a_surrogate_pair_is_still_json(tmp_path):
-    import subprocess
-
     text = '[{"bbox_2d": [1, 2, 3, 4], "label": "\\ud83d"}]'
     (tmp_path / "t.txt").write_text(text)
     command = [sys.executable, "-m", "groundplane", "parse", "--dialect", "qwen2.5-vl"]
@@ -187,3 +188,11 @@ def test_half_a_surrogate_pair_is_still_json(tmp_path):
         capture_output=True, check=True,
     )  # fmt: skip
     assert json.loads(done.stdout)["dialect"] == "qwen2.5-vl"
+
+
+def test_the_page_shows_what_is_printed(parse):
+    page = (Path(__file__).parents[2] / "docs" / "finding.md").read_text()
+    text, flags = re.search(r"^echo '(.*)' \| groundplane (parse .*)$", page, re.M).groups()
+    shown = re.search(r"```text\n(.*?)```", page, re.S)[1]
+    assert flags == "parse --dialect qwen-vl --size 640x480"
+    assert parse(text + "\n")[1] == shown
