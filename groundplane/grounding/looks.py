@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from groundplane.core.answer import Step
 from groundplane.core.capabilities import PromptKind
 from groundplane.core.detection import DetectRequest, DetectResult, Outcome
-from groundplane.core.errors import GroundplaneError
+from groundplane.core.errors import DetectorError, GroundplaneError
 from groundplane.core.regions import Regions
 from groundplane.core.segmentation import SegmentRequest
 from groundplane.grounding.experts import Expert
@@ -43,14 +43,21 @@ class Look:
         self.open = list(range(len(self.choices)))
 
     def assign(self, chooser: Chooser, make: Maker) -> dict[Expert, tuple[int, ...]]:
-        """Find the next expert for each open phrase; one that has none left is closed."""
+        """Find the next expert for each open phrase; one that has none left is closed.
+
+        If there is no time to make an expert, the request has failed.
+        """
         asked: dict[Expert, list[int]] = {}
         boxes = self.request.exemplars
         still = []
         for index in self.open if self.error is None else ():
             choice = self.choices[index]
             prompt: PromptKind = "exemplar" if boxes and boxes[index] is not None else "text"
-            chooser.go_on(choice, self.request.phrases[index], {prompt}, make=make)
+            try:
+                chooser.go_on(choice, self.request.phrases[index], {prompt}, make=make)
+            except DetectorError as late:
+                self.error = late
+                return {}
             if choice.expert is not None:
                 asked.setdefault(choice.expert, []).append(index)
                 still.append(index)

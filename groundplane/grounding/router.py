@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +62,7 @@ class Terms:
     batch: int = 64
 
     def __post_init__(self) -> None:
-        if self.deadline is not None and not self.deadline > 0:
+        if self.deadline is not None and not 0 < self.deadline <= threading.TIMEOUT_MAX:
             raise InputError(f"router: expected a deadline above 0 seconds, got {self.deadline}")
         if self.batch < 1:
             raise InputError(f"router: expected a batch of at least 1, got {self.batch}")
@@ -262,26 +263,39 @@ class Router:
         self, requests: Sequence[SegmentRequest], *, start: float
     ) -> list[tuple[str, Regions | GroundplaneError]]:
         """For each request who answered it, and the answer."""
-        ways: dict[frozenset[PromptKind], Choice] = {}
+        ways: dict[frozenset[PromptKind], Expert | DetectorError] = {}
         for request in requests:
             prompts = prompts_of(request)
             if prompts not in ways:
-                ways[prompts] = Choice()
-                make = partial(self._make, start=start)
-                self._segmenters.go_on(ways[prompts], None, prompts, make=make)
+                ways[prompts] = self._segmenter_for(prompts, start=start)
         chosen = [ways[prompts_of(request)] for request in requests]
         asks = [
-            (choice.expert, replace(request, image=read_only(request.image)))
-            for choice, request in zip(chosen, requests, strict=True)
-            if choice.expert is not None
+            (expert, replace(request, image=read_only(request.image)))
+            for expert, request in zip(chosen, requests, strict=True)
+            if isinstance(expert, Expert)
         ]
         answers = iter(self._ask(asks, segment, start=start))
         return [
-            (choice.expert.who, next(answers))
-            if choice.expert is not None
-            else ("nobody", _no_segmenter(choice, request))
-            for choice, request in zip(chosen, requests, strict=True)
+            (expert.who, next(answers)) if isinstance(expert, Expert) else ("nobody", expert)
+            for expert in chosen
         ]
+
+    def _segmenter_for(
+        self, prompts: frozenset[PromptKind], *, start: float
+    ) -> Expert | DetectorError:
+        choice = Choice()
+        try:
+            make = partial(self._make, start=start)
+            self._segmenters.go_on(choice, None, prompts, make=make)
+        except DetectorError as late:
+            return late
+        if choice.expert is not None:
+            return choice.expert
+        why = "; ".join(f"{passed.expert.name} {passed.why}" for passed in choice.passed)
+        return DetectorError(
+            f"no segmenter can make masks from a {listing(sorted(prompts))} prompt: "
+            f"{why or 'none is there'}"
+        )
 
     def _ask(
         self,
@@ -311,13 +325,19 @@ class Router:
         return [given[row] for row in range(len(asks))]
 
     def _make(self, expert: Expert, *, start: float) -> str:
-        """Make an expert if it is not made yet; why it cannot be, or nothing."""
+        """Make an expert if it is not made yet; why it cannot be, or nothing.
+
+        Raises:
+            DetectorError: If it takes longer than there is time.
+        """
         job = Job(who=expert.who, requests=(expert,), ask=_load)
         # Making may hang as well; what is made already is at hand.
         seconds = None if expert.made else self._terms.deadline
         [[made]] = run_all([job], pool=self._pool, start=start, seconds=seconds)
         if not isinstance(made, GroundplaneError):
             return ""
+        if not expert.made:
+            raise made  # the time is over: nobody else can be asked either
         return shortened(str(made).removeprefix(expert.who).lstrip(": "))
 
 
@@ -355,15 +375,6 @@ def _request_of(call: Call) -> DetectRequest | GroundplaneError:
             f"{len(images)}, counted from 0"
         )
     return DetectRequest(image=images[event.image], phrases=tuple(event.phrases))
-
-
-def _no_segmenter(choice: Choice, request: SegmentRequest) -> DetectorError:
-    wanted = listing(sorted(prompts_of(request)))
-    why = "; ".join(f"{passed.expert.name} {passed.why}" for passed in choice.passed)
-    return DetectorError(
-        f"no segmenter can make masks of {request.image.source.name!r} from a {wanted} prompt: "
-        f"{why or 'none is there'}"
-    )
 
 
 def _takes_boxes(expert: Expert) -> bool:

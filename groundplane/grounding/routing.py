@@ -15,8 +15,8 @@ __all__ = ["Choice", "Chooser", "Maker", "Passed", "cannot_find", "chosen_steps"
 
 Maker = Callable[[Expert], str]
 
-# Of a reason, in words for a reader: enough to know what to do.
-_MAX_REASON = 300
+# Of a reason or a step, in characters: enough to know what to do.
+_MAX_TEXT = 400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +88,8 @@ class Chooser:
             phrase: What to look for; None for prompts without words.
             prompts: The kinds of prompt that an expert must take, of which `text` stands for
                 words of any kind.
-            make: Makes an expert, and gives why it cannot be made, or nothing.
+            make: Makes an expert, and gives why it cannot be made, or nothing; what it raises
+                passes through.
         """
         wanted = frozenset(prompts)
         while choice.next < len(self.line):
@@ -148,7 +149,7 @@ def cannot_find(phrase: str, choice: Choice) -> str:
     rest = [passed.expert.name for passed in choice.passed if not passed.ready]
     reasons = f": {'; '.join(told)}" if told else ""
     unready = f"; not ready: {listing(rest, limit=3)} (the trace says why)" if rest else ""
-    return f"no expert can look for {phrase!r}{reasons}{unready}"
+    return f"no expert can look for {shortened(phrase)!r}{reasons}{unready}"
 
 
 def chosen_steps(ways: Sequence[tuple[str, Choice]]) -> tuple[Step, ...]:
@@ -166,20 +167,20 @@ def chosen_steps(ways: Sequence[tuple[str, Choice]]) -> tuple[Step, ...]:
             passed.setdefault((one.expert.who, one.why), []).append(phrase)
     return (
         *(
-            Step(name="passed over", detail=f"{who} for {_quoted(phrases)}: {why}")
+            Step(name="passed over", detail=shortened(f"{who} for {_quoted(phrases)}: {why}"))
             for (who, why), phrases in passed.items()
         ),
         *(
-            Step(name="route", detail=f"{_quoted(phrases)} to {who}")
+            Step(name="route", detail=shortened(f"{_quoted(phrases)} to {who}"))
             for who, phrases in asked.items()
         ),
     )
 
 
 def shortened(text: str) -> str:
-    """A reason in one line of bounded length."""
+    """A text in one line of bounded length."""
     line = " ".join(text.split())
-    return line if len(line) <= _MAX_REASON else f"{line[: _MAX_REASON - 1]}…"
+    return line if len(line) <= _MAX_TEXT else f"{line[: _MAX_TEXT - 1]}…"
 
 
 def _described(expert: Expert) -> str:
@@ -188,4 +189,4 @@ def _described(expert: Expert) -> str:
 
 
 def _quoted(phrases: Sequence[str]) -> str:
-    return listing([repr(phrase) for phrase in phrases], limit=6)
+    return listing([repr(shortened(phrase)) for phrase in phrases], limit=6)
