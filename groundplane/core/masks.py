@@ -358,7 +358,8 @@ def intersection_over_union(
     if not a or not b:
         return np.zeros((len(a), len(b)))
     height, width = _common_size([*a, *b])
-    spans_a, spans_b = _all_spans(a), _all_spans(b)
+    spans_a = _all_spans(a)
+    spans_b = spans_a if b is a else _all_spans(b)
     shared = shared_pixels(spans_a, spans_b, height=height, width=width)
     area_a, area_b = _areas(spans_a)[:, None], _areas(spans_b)[None, :]
     is_crowd = np.zeros(len(b), dtype=bool) if crowd is None else np.asarray(crowd, dtype=bool)

@@ -23,7 +23,7 @@ from torch.nn.functional import interpolate
 
 from groundplane.core.boxes import area, clip
 from groundplane.core.checkpoints import read_settings
-from groundplane.core.errors import InputError, WeightsError
+from groundplane.core.errors import DetectorError, InputError, WeightsError
 from groundplane.core.feature_cache import FeatureCache, image_key, shared_cache
 from groundplane.core.image import Image
 from groundplane.core.mask_tensors import EncodedMasks, encode_logits
@@ -202,6 +202,7 @@ class Prompting(Generic[Features]):
         """Answer each request, in order; see `Segmenter.segment`.
 
         Raises:
+            DetectorError: If the network's numbers are not finite.
             InputError: If a request has embeddings that the network does not take.
         """
         for request in requests:
@@ -229,11 +230,28 @@ class Prompting(Generic[Features]):
             key = (self._who, self._identity, image_key(image))
             features = self._cache.get_or_make(key, lambda: model.encode(image))
             for index in asked.alike(self._most):
-                prompts = asked.prompts(index, model=model)
-                logits, quality = _best(*model.decode(features, prompts))
-                found = encode_logits(logits, image.size, enlarge=partial(enlarge, rule=model.rule))
-                columns.put(index, found, quality, asked.boxes)
+                self._fill(columns, index, asked, features)
         return columns.regions(self._who)
+
+    def _fill(
+        self, columns: _Columns, index: Int[Tensor, " k"], asked: _Asked, features: Features
+    ) -> None:
+        """Answer some things that are alike; where the memory does not do, half at a time."""
+        model = self._model
+        try:
+            prompts = asked.prompts(index, model=model)
+            logits, quality = _best(*model.decode(features, prompts))
+            grown = partial(enlarge, rule=model.rule)
+            found = encode_logits(logits, asked.size, enlarge=grown)
+        except torch.OutOfMemoryError:
+            if len(index) == 1:
+                raise
+        else:
+            columns.put(index, found, quality, asked.boxes)
+            return
+        # Out of the handler, which would keep the tensors of the failed pass alive.
+        for half in torch.split(index, (len(index) + 1) // 2):
+            self._fill(columns, half, asked, features)
 
 
 def enlarge(
@@ -274,7 +292,7 @@ class _Asked:
 
     def __init__(self, request: SegmentRequest) -> None:
         size = request.image.size
-        self._size = size
+        self.size = size
         self._embeddings = request.embeddings
         self.boxes = None if request.boxes is None else clip(request.boxes.float().cpu(), size)
         self._points, self._labels = _real_points(request)
@@ -294,7 +312,7 @@ class _Asked:
 
     def prompts(self, index: Int[Tensor, " k"], *, model: MaskModel[Features]) -> Prompts:
         """The prompts of some things that are alike, as the model takes them."""
-        (width, height), (wide, high) = self._size, model.rule.content(self._size)
+        (width, height), (wide, high) = self.size, model.rule.content(self.size)
         factor = torch.tensor([wide / width, high / height])
         num_points = int((self._labels[index[0]] >= 0).sum())
         boxes = None if self.boxes is None else self.boxes[index] * factor.repeat(2)
@@ -358,6 +376,11 @@ class _Columns:
 
     def regions(self, who: str) -> Regions:
         num = len(self._masks)
+        if not bool(self._scores.isfinite().all()):
+            raise DetectorError(
+                f"segmenter {who!r} gave scores that are not finite; its weights or its number "
+                "type do not fit"
+            )
         return Regions(
             ids=tuple(f"{who}-{i}" for i in range(num)),
             boxes=self._boxes,

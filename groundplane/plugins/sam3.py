@@ -84,7 +84,7 @@ class Sam3DetectorOptions:
     threshold: float = 0.3
     floor: float = 0.05
     overlap: float = 1.0
-    phrases_a_pass: int = 8
+    phrases_a_pass: int = 4
 
     def __post_init__(self) -> None:
         limits = {"threshold": (0, 1), "floor": (0, 1), "overlap": (0, 1)}
@@ -246,17 +246,40 @@ class Sam3Detector:
         asked: Sequence[_Asked],
         found: _Found,
     ) -> None:
-        """Look for some phrases at once: all with an exemplar, or none."""
-        out = self._scored(image.size, vision, asked)
+        """Look for some phrases at once: all with an exemplar, or none.
+
+        Where the memory does not do, half of them at a time.
+        """
+        try:
+            rows = self._looked(image.size, vision, asked)
+        except torch.OutOfMemoryError:
+            if len(asked) == 1:
+                raise
+        else:
+            found.add(*rows, indices=[one.index for one in asked])
+            return
+        # Out of the handler, which would keep the tensors of the failed pass alive.
+        half = len(asked) // 2
+        self._pass(image, vision, asked[:half], found)
+        self._pass(image, vision, asked[half:], found)
+
+    def _looked(
+        self,
+        size: tuple[int, int],
+        vision: dict[str, tuple[Tensor, ...]],
+        asked: Sequence[_Asked],
+    ) -> tuple[Float[Tensor, "n 6"], tuple[RleMask, ...], Float[Tensor, " k"]]:
+        """Box, score and phrase of each candidate, its mask, and the presence of each phrase."""
+        out = self._scored(size, vision, asked)
         presence = out.presence_logits.float().sigmoid().reshape(len(asked))
         scores = out.pred_logits.float().sigmoid() * presence[:, None]
         # NaN is not below the floor either: it must be seen.
         rows, queries = torch.nonzero(~(scores < self._options.floor), as_tuple=True)
-        boxes = out.pred_boxes[rows, queries].float() * _edges(image.size).to(rows.device)
+        boxes = out.pred_boxes[rows, queries].float() * _edges(size).to(rows.device)
         chances = out.pred_masks[rows, queries].float().sigmoid()
-        masks = encode_logits(chances, image.size, threshold=0.5).masks
+        masks = encode_logits(chances, size, threshold=0.5).masks
         table = torch.cat([boxes, scores[rows, queries][:, None], rows[:, None].float()], dim=1)
-        found.add(table, masks, presence, indices=[one.index for one in asked])
+        return table, masks, presence
 
     def _scored(
         self,

@@ -232,6 +232,29 @@ def test_scores_that_are_no_number_are_an_error(folder, image, monkeypatch):
         detector.detect([DetectRequest(image=image, phrases=("cup",))])
 
 
+def test_where_memory_does_not_do_half_is_tried(folder, image, monkeypatch):
+    detector = Sam3Detector(Sam3DetectorOptions(weights=str(folder), phrases_a_pass=8))
+    request = DetectRequest(image=image, phrases=(*PHRASES, "cat", "car"))
+    whole = detector.detect([request])[0]
+    plain, asked = detector._scored, []
+
+    def scarce(size, vision, phrases):
+        asked.append(len(phrases))
+        if len(phrases) > 1:
+            raise torch.OutOfMemoryError("too many at once")
+        return plain(size, vision, phrases)
+
+    monkeypatch.setattr(detector, "_scored", scarce)
+    halved = detector.detect([request])[0]
+    assert asked == [5, 2, 1, 1, 3, 1, 2, 1, 1]
+    assert torch.allclose(halved.candidates.scores, whole.candidates.scores, rtol=0, atol=1e-5)
+    monkeypatch.setattr(
+        detector, "_scored", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none"))
+    )
+    with pytest.raises(torch.OutOfMemoryError):
+        detector.detect([request])
+
+
 def test_half_precision_gives_float32_regions(folder, image):
     options = Sam3DetectorOptions(weights=str(folder), floor=0.0)
     half = Sam3Detector(options, dtype=torch.bfloat16)
