@@ -86,7 +86,7 @@ def save_grounding_dino(
     _spread(model)
     tokenizer = library.BertTokenizer(vocab=vocabulary)
     pictures = library.GroundingDinoImageProcessor(
-        size={"shortest_edge": 64, "longest_edge": 107}, pad_size=None
+        size={"shortest_edge": 72, "longest_edge": 120}, pad_size=None
     )
     processor = library.GroundingDinoProcessor(image_processor=pictures, tokenizer=tokenizer)
     return save_checkpoint(folder, model, processor)
