@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -51,19 +52,21 @@ class Sentence:
         self._ledger = ledger
         self._used: set[int] = set()
         self._things: list[Thing] = []
-        self._relations = self._find_relations()
+        self._relations: Mapping[int, _Relation] = {}
 
     def read(self) -> None:
         """Read the sentence from its first clause to its last."""
+        self._ledger.begin_sentence()
         if why := self._refused():
             self._ledger.unread.append((self._span(0, len(self._words)), why))
             return
-        at, marked = 0, len(self._ledger.claims)
+        self._relations = self._find_relations()
+        at = 0
         while at < len(self._words):
             at = max(self._clause(at), at + 1)
         if any(self._word(i) in NEGATORS and i not in self._used for i in range(len(self._words))):
             why = "it denies something, and what is not clear"
-            self._ledger.take_back(marked, self._span(0, len(self._words)), why)
+            self._ledger.take_back(self._span(0, len(self._words)), why)
             return
         self._note_unread()
         if self._things:
@@ -73,19 +76,15 @@ class Sentence:
 
     def _find_relations(self) -> Mapping[int, _Relation]:
         """Where relations begin, by index of the word."""
-        if not self._words:
-            return {}
         start, end = self._words[0].start, self._words[-1].end
-        place = {token.start: i for i, token in enumerate(self._words)}
+        starts = [token.start for token in self._words]
+        place = {first: i for i, first in enumerate(starts)}
         found: dict[int, _Relation] = {}
         for told in self._ledger.find(self._text[start:end]):
             first, last = (edge + start for edge in told.span)
             if first in place:
-                after = next(
-                    (i for i, token in enumerate(self._words) if token.start >= last),
-                    len(self._words),
-                )
-                found[place[first]] = _Relation(replace(told, span=(first, last)), after)
+                words = replace(told, span=(first, last))
+                found[place[first]] = _Relation(words, bisect.bisect_left(starts, last))
         return found
 
     def _word(self, at: int) -> str:

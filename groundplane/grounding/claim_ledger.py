@@ -34,6 +34,21 @@ class Ledger:
     claims: list[Claim] = field(default_factory=list)
     unread: list[tuple[tuple[int, int], str]] = field(default_factory=list)
     spoken: tuple[Thing, ...] = ()
+    _settled: tuple[int, int] = (0, 0)
+    _known: set[tuple[str, Number | None]] = field(default_factory=set)
+
+    @property
+    def latest(self) -> list[Claim]:
+        """The claims of this sentence."""
+        return self.claims[self._settled[0] :]
+
+    def begin_sentence(self) -> None:
+        """What was claimed until now stays as it is."""
+        for claim in self.latest:
+            if claim.kind in ("exists", "count"):
+                noun = claim.subject.noun
+                self._known |= {(noun, None), (noun, claim.subject.number)}
+        self._settled = (len(self.claims), len(self.unread))
 
     def add_thing(self, thing: Thing, *, denied: bool = False) -> Thing:
         """Claim that a thing is there, so many of them, and what it is like.
@@ -102,7 +117,8 @@ class Ledger:
     def deny(self, things: Sequence[Thing]) -> None:
         """Take back that things are there, and claim the opposite."""
         spans = {thing.span for thing in things}
-        self.claims[:] = [claim for claim in self.claims if claim.subject.span not in spans]
+        kept = [claim for claim in self.latest if claim.subject.span not in spans]
+        self.claims[self._settled[0] :] = kept
         for thing in things:
             self.add_thing(thing, denied=True)
 
@@ -113,7 +129,8 @@ class Ledger:
         """
         if thing.definite or not thing.exact:
             return
-        for i, claim in enumerate(self.claims):
+        for i in range(self._settled[0], len(self.claims)):
+            claim = self.claims[i]
             if claim.span != thing.span or claim.kind not in ("exists", "count"):
                 continue
             if thing.number.least == 0:
@@ -129,10 +146,11 @@ class Ledger:
         if len(self.claims) < marked:
             self.unread.append((thing.span, "what is denied of it is not read"))
 
-    def take_back(self, marked: int, span: tuple[int, int], why: str) -> None:
-        """Take back what was claimed since `marked` claims: the span is unread."""
-        del self.claims[marked:]
-        self.unread[:] = [part for part in self.unread if part[0][0] < span[0]]
+    def take_back(self, span: tuple[int, int], why: str) -> None:
+        """Take back all that this sentence claims: it is unread."""
+        claims, unread = self._settled
+        del self.claims[claims:]
+        del self.unread[unread:]
         self.unread.append((span, why))
 
     def _add(self, claim: Claim) -> None:
@@ -158,9 +176,11 @@ class Ledger:
 
     def _is_known(self, thing: Thing) -> bool:
         """Whether the text has claimed already that there is one."""
+        if (thing.noun, None if thing.definite else thing.number) in self._known:
+            return True
         return any(
             claim.subject.noun == thing.noun and claim.kind in ("exists", "count")
-            for claim in self.claims
+            for claim in self.latest
             if thing.definite or claim.subject.number == thing.number
         )
 
