@@ -183,6 +183,8 @@ class Group:
         box = (min(columns), min(rows), max(columns), max(rows))
         if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0:
             faults.append((ProblemKind.OUT_OF_IMAGE, "an outline outside the image; dropped"))
+        elif box[0] == box[2] or box[1] == box[3]:
+            faults.append((ProblemKind.ZERO_AREA, "an outline without area; dropped"))
         else:
             self.spots.append(_Spot(box, shape.score, outlined(corners, size), corners))
         return faults

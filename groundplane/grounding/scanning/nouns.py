@@ -32,6 +32,8 @@ _ENDING = """
 """
 _DETERMINERS, _BREAKS = frozenset(_STARTING.split()), frozenset(_ENDING.split())
 _LINKS = frozenset({"of"})
+# `left of the plate` is a place beside the plate, and not a part of it.
+_SIDES = frozenset("left right front back top bottom side behind north south east west".split())
 # Between a phrase and its place where they are a sentence: `the dog is located at [..]`.
 _SITUATED = frozenset({"at", "in", "located", "found", "visible", "seen"})
 _COPULAS = frozenset({"is", "are", "was", "were", "be"})
@@ -62,7 +64,7 @@ def noun_span(text: str) -> tuple[int, int]:
     for back, word in enumerate(words):
         plain = word.lower()
         before = words[back + 1].lower() if back + 1 < len(words) else ""
-        if plain in _BREAKS:
+        if plain in _BREAKS or (plain in _LINKS and before in _SIDES):
             break
         taken.append(word)
         if plain in _DETERMINERS and before not in _LINKS:
