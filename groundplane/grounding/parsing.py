@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,8 @@ from groundplane.core.locations import Located, Problem, ProblemKind, Rung
 from groundplane.core.regions import Regions
 from groundplane.grounding.dialects import dialect as named
 from groundplane.grounding.dialects.grammar import Convention, Dialect
-from groundplane.grounding.dialects.ladder import STEPS
+from groundplane.grounding.dialects.ladder import ANY_NUMBERS, OBJECTS, STEPS
+from groundplane.grounding.dialects.ladder import Step as Rise
 from groundplane.grounding.scanner import Event, Scanner
 from groundplane.grounding.scanning.assembling import Assembler
 from groundplane.grounding.scanning.literals import read_value
@@ -22,6 +24,19 @@ from groundplane.grounding.scanning.literals import read_value
 __all__ = ["parse"]
 
 _Size = tuple[int, int]
+# An answer that begins with a JSON object or a list of them, in a fence or not.
+_OBJECT = re.compile(r"\s{0,64}(?:```\w{0,8}\s{0,64})?\[?\s{0,64}\{\s{0,64}[\"']")
+# Problems of locations that could be read.
+_READ = frozenset(
+    {
+        ProblemKind.ABSENT,
+        ProblemKind.INVERTED,
+        ProblemKind.NO_PHRASE,
+        ProblemKind.OUT_OF_IMAGE,
+        ProblemKind.OUT_OF_RANGE,
+        ProblemKind.ZERO_AREA,
+    }
+)
 
 
 def parse(
@@ -33,6 +48,7 @@ def parse(
     frame: Frame | None = None,
     classes: Sequence[str] | None = None,
     regions: Regions | None = None,
+    any_numbers: bool = False,
 ) -> GroundedText:
     """Read what a model's text says, and where.
 
@@ -47,6 +63,8 @@ def parse(
         classes: Mentions of a phrase that is none of these are dropped; exact, then without
             regard to capitals and outer blanks.
         regions: What indices pick from, in the order in which the model was given them.
+        any_numbers: Where nothing else is found, take any four numbers in a row for a box. This
+            turns "3 of the 4 chairs, 2 tables, 1 lamp" into one, so nobody does it unasked.
 
     Returns:
         The text as it is to be shown, one mention a phrase with its places (boxes `xyxy`, pixels
@@ -74,9 +92,14 @@ def parse(
     where = frame or language.default_frame(size, seen)
     if not isinstance(text, str):
         text = json.dumps(_plain(text), ensure_ascii=False)
-    scan = _processed(text, language, original, where) or _scan(text, language, where, regions)
-    if not scan.mentions and language.kind == "coordinates":
-        scan = _climb(text, language, where, scan)
+    scan = (
+        _processed(text, language, original, where)
+        or _as_json(text, language, where)
+        or _scan(text, language, where, regions)
+    )
+    if not scan.mentions and language.kind == "coordinates" and not _was_read(scan):
+        steps = (*STEPS, ANY_NUMBERS) if any_numbers else STEPS
+        scan = _climb(text, language, where, scan, steps)
     return _listed(scan, classes)
 
 
@@ -143,19 +166,34 @@ def _processed(text: str, language: Dialect, original: Frame, frame: Frame) -> _
     return _gathered(assembler.take(), f"what a processor of {language.name} made")
 
 
-def _climb(text: str, language: Dialect, frame: Frame, scan: _Scan) -> _Scan:
+def _as_json(text: str, language: Dialect, frame: Frame) -> _Scan | None:
+    """JSON from a model of brackets: its brackets would be read as the dialect's own."""
+    own = language.kind != "coordinates" or language.convention.phrase != "before"
+    if own or language.syntax.objects or not _OBJECT.match(text):
+        return None
+    nothing = _Scan(text=text, mentions=(), problems=(), steps=())
+    scan = _climb(text, language, frame, nothing, (OBJECTS,))
+    return scan if scan.mentions else None
+
+
+def _climb(
+    text: str, language: Dialect, frame: Frame, scan: _Scan, ladder: Sequence[Rise]
+) -> _Scan:
     """Try what else the text could be, where nothing was found in its own dialect."""
     whole = (0, len(text))
-    for step in STEPS:
-        attempt = step(text, language)
+    for rise in ladder:
+        attempt = rise(text, language)
         if attempt is None:
             continue
         again = _scan(attempt.text, attempt.dialect, frame, rung=attempt.rung)
         if any(_has_place(mention) for mention in again.mentions):
-            said = Problem(kind=attempt.kind, message=attempt.message, span=whole)
+            again = _moved(again, -attempt.added, len(text)) if attempt.added else again
+            problems = again.problems
+            if attempt.kind is not None:
+                said = Problem(kind=attempt.kind, message=attempt.message, span=whole)
+                problems = (said, *problems)
             tried = Step(name="parse", detail=f"nothing found; {attempt.message}")
-            steps = (*scan.steps, tried, *again.steps)
-            return replace(again, problems=(said, *again.problems), steps=steps)
+            return replace(again, problems=problems, steps=(*scan.steps, tried, *again.steps))
     if not scan.problems:
         what = f"no location in the language of {language.name}"
         if language.convention.tokens_are_special:
@@ -163,6 +201,31 @@ def _climb(text: str, language: Dialect, frame: Frame, scan: _Scan) -> _Scan:
         nothing = Problem(kind=ProblemKind.NOTHING, message=what, span=whole)
         return replace(scan, problems=(nothing,))
     return scan
+
+
+def _was_read(scan: _Scan) -> bool:
+    """Whether locations were read, though none is left."""
+    return any(problem.kind in _READ for problem in scan.problems)
+
+
+def _moved(scan: _Scan, by: int, length: int) -> _Scan:
+    """A scan of a text that had characters added, with places in the raw text as they were."""
+
+    def moved(span: tuple[int, int]) -> tuple[int, int]:
+        start, end = (min(max(place + by, 0), length) for place in span)
+        return start, end
+
+    blank = len(scan.text) - len(scan.text.removeprefix(" "))
+    text = scan.text[blank:].removesuffix(" ")
+    mentions = []
+    for mention in scan.mentions:
+        located = mention.located or Located()
+        phrase = located.phrase_source and moved(located.phrase_source)
+        located = replace(located, source=moved(located.source), phrase_source=phrase)
+        span = (max(mention.span[0] - blank, 0), max(mention.span[1] - blank, 0))
+        mentions.append(replace(mention, span=span, located=located))
+    problems = tuple(replace(problem, span=moved(problem.span)) for problem in scan.problems)
+    return replace(scan, text=text, mentions=tuple(mentions), problems=problems)
 
 
 def _has_place(mention: Mention) -> bool:

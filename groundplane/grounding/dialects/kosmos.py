@@ -17,7 +17,7 @@ from groundplane.grounding.dialects.grammar import (
     Shape,
     Syntax,
 )
-from groundplane.grounding.dialects.payloads import malformed
+from groundplane.grounding.dialects.payloads import malformed, numbers
 
 __all__ = ["DIALECTS"]
 
@@ -28,8 +28,11 @@ _DELIMITER = "</delimiter_of_multi_objects/>"
 
 def _read(payload: str) -> Reading:
     shapes, problems = [], []
-    for part in payload.split(_DELIMITER):
+    # A run of cells without the tags around it comes as its numbers.
+    bare = numbers(payload)
+    for part in payload.split(_DELIMITER) if bare is None else [""]:
         cells = [cell.rstrip(">") for cell in part.strip().split(_PREFIX)]
+        cells = cells if bare is None else ["", *(str(int(value)) for value in bare)]
         indices = [int(cell) for cell in cells[1:] if cell.isdigit() and cell.isascii()]
         broken = bool(cells[0]) or len(indices) != len(cells) - 1
         if broken or len(indices) != 2 or max(indices) >= _SIDE * _SIDE:

@@ -17,7 +17,7 @@ from groundplane.grounding.dialects.grammar import (
     Reading,
     Syntax,
 )
-from groundplane.grounding.dialects.payloads import bracketed, malformed, shapes_of, tagged
+from groundplane.grounding.dialects.payloads import bracketed, malformed, numbers, shapes_of, tagged
 from groundplane.grounding.dialects.rendering import whole
 
 __all__ = ["DIALECTS"]
@@ -50,7 +50,9 @@ def _read_internvl(payload: str) -> Reading | None:
 def _read_bins(payload: str) -> Reading:
     if payload.strip().lower() == "none":
         return Reading(absent=True)
-    rows = tagged(payload)
+    # A run of bins without the tags around it comes as its numbers.
+    bare = numbers(payload)
+    rows = tagged(payload) if bare is None else [bare]
     if rows is None:
         return Reading(problems=(malformed(f"a place without numbers, {payload[:40]!r}"),))
     return shapes_of(rows, polygons=True)
@@ -144,7 +146,7 @@ DIALECTS = (
     Dialect(
         name="deepseek-vl2",
         convention=Convention(
-            divisor=999, phrase="wrapped", phrase_need="said", tokens_are_special=True
+            divisor=999, phrase="wrapped", phrase_need="dropped", tokens_are_special=True
         ),
         syntax=Syntax(
             phrases=(("<|ref|>", "<|/ref|>"),),

@@ -15,7 +15,7 @@ _BOX = [64.0, 96.0, 192.0, 192.0]
 @pytest.mark.parametrize(
     ("dialect", "text", "phrase", "rung", "kind"),
     [
-        ("qwen3-vl", "[{'bbox_2d': [100, 200, 300, 400], 'label': 'cup',}]", "cup", "literal", None),
+        ("qwen3-vl", "{'bbox_2d': [100, 200, 300, 400], 'label': 'cup',}", "cup", "literal", None),
         ("qwen2-vl", '{"bbox_2d": [100, 200, 300, 400], "label": "cup"}', "cup", "json", _OTHER),
         ("ferret", '{"name": "cup", "box": [100, 200, 300, 400]}', "cup", "json", _OTHER),
         ("qwen3-vl", "a cup [100, 200, 300, 400]", "a cup", "brackets", None),
