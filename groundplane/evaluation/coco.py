@@ -233,6 +233,8 @@ def _annotation(
 ) -> dict[str, Any]:
     image = _known(row, "image_id", images)
     crowd = row.whole("iscrowd") if "iscrowd" in row else 0
+    if crowd not in (0, 1):
+        raise row.error("iscrowd", "0 or 1", crowd)
     entry = {
         # pycocotools takes a match with the id 0 for none.
         "id": number,
