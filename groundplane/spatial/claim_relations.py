@@ -195,15 +195,15 @@ class PlaneRelations:
     def _between(
         self, index: Int[Tensor, " n"], a: Int[Tensor, " a"], b: Int[Tensor, " b"]
     ) -> tuple[Bool[Tensor, "n a b"], Bool[Tensor, "n a b"]]:
-        """Between two things from left to right; surely not where it is beyond either."""
+        """Beside the line between two things; surely not where it lies beyond either end."""
         centers = flat.centers(self._boxes)
         sides = (self._boxes[index, 2:] - self._boxes[index, :2]).amax(dim=1)
         first, second = centers[a], centers[b]
         yes = between_points(centers[index], first, second, reach=sides / 2)
-        low = torch.minimum(first[:, None], second[None])[None]
-        high = torch.maximum(first[:, None], second[None])[None]
-        points = centers[index][:, None, None]
-        beyond = ((points < low) | (points > high)).all(dim=-1)
+        way = second[None] - first[:, None]
+        offset = centers[index][:, None, None] - first[None, :, None]
+        along, whole = (offset * way[None]).sum(dim=-1), (way**2).sum(dim=-1)[None]
+        beyond = (along < 0) | (along > whole)
         return yes, beyond & ~yes
 
 
