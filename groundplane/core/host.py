@@ -106,17 +106,19 @@ class PluginInfo:
         return f"{self.distribution} {self.version} ({self.value})"
 
 
-def available(kind: str | None = None) -> list[PluginInfo]:
+def available(kind: str | None = None, *, read: bool = True) -> list[PluginInfo]:
     """List the installed plugins without importing or running any of them.
 
     Args:
         kind: One of `KINDS`, or None for all, in that order.
+        read: Whether to read their files. Without it each is `ok` or `disabled`, and what it
+            needs is not told.
 
     Raises:
         InputError: If the kind is unknown.
     """
     entries = _scan(kind)
-    return [_judged(entry, among=entries) for entry in entries]
+    return [_judged(entry, among=entries) for entry in entries] if read else entries
 
 
 def load(

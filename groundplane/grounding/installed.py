@@ -47,7 +47,7 @@ def installed(
     """
     place = choose_device(device)
     if names is None:
-        found = [info.name for info in available(kind) if info.status != "disabled"]
+        found = [info.name for info in available(kind, read=False) if info.status != "disabled"]
         return [
             _expert(kind, name, options.get(name, {}), device=place, must=name in options)
             for name in dict.fromkeys(found)

@@ -105,7 +105,7 @@ def _names(given: str | None, kind: str) -> tuple[str, ...] | None:
 def _taking(kind: str, names: tuple[str, ...] | None) -> tuple[str, ...]:
     if names is not None:
         return names
-    return tuple(info.name for info in available(kind) if info.status != "disabled")
+    return tuple(info.name for info in available(kind, read=False) if info.status != "disabled")
 
 
 def _sorted_out(

@@ -15,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundplane.core.errors import InputError, PluginBrokenError, PluginNotFoundError
-from groundplane.core.host import DISABLE, KINDS, available, call_apart, check, load
+from groundplane.core.host import (
+    DISABLE,
+    KINDS,
+    available,
+    call_apart,
+    check,
+    load,
+    option_names,
+    prepare,
+)
 from groundplane.core.options import make_options
 
 GOOD = """
@@ -109,6 +118,36 @@ def test_listing_runs_no_plugin(site):
     assert not canary.exists()
     load("detectors", "canary", device="cpu")
     assert canary.exists()  # the canary sings when the plugin does run
+
+
+def test_a_listing_of_names_reads_no_file(site, monkeypatch):
+    site.add("gp-good", "good", GOOD)
+    site.add("gp-bad", "bad", "def (:")
+    site.add("gp-off", "off", GOOD)
+    monkeypatch.setenv(DISABLE, "off")
+    found = {info.name: info for info in available("detectors", read=False)}
+    assert (found["good"].status, found["bad"].status, found["off"].status) == (
+        "ok",
+        "ok",
+        "disabled",
+    )
+    assert set(found) == {info.name for info in available("detectors")}
+
+
+def test_options_are_named_without_making_the_plugin(site):
+    site.add("gp-good", "good", GOOD)
+    assert option_names("detectors", "good") == ("size", "words", "folder")
+    with pytest.raises(PluginNotFoundError):
+        option_names("detectors", "nobody")
+
+
+def test_a_plugin_is_prepared_with_checked_options_and_made_later(site):
+    site.add("gp-good", "good", GOOD)
+    prepared = prepare("detectors", "good", {})
+    assert prepared.info.name == "good"
+    assert type(prepared.make(device="cpu")) is prepared.plugin
+    with pytest.raises(InputError, match="has no option 'nonsense'"):
+        prepare("detectors", "good", {"nonsense": 1})
 
 
 def test_listing_loads_nothing_heavy():
