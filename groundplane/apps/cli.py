@@ -9,6 +9,7 @@ import typer
 
 from groundplane import __version__
 from groundplane.apps.cli_evaluating import evaluate_app
+from groundplane.apps.cli_weights import weights_app
 from groundplane.apps.ending import finish
 
 __all__ = ["app"]
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(weights_app, name="weights")
 
 
 _Noise = Annotated[

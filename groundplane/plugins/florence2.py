@@ -118,7 +118,8 @@ class Florence2Detector:
     """
 
     Options = Florence2Options
-    capabilities = Capabilities(prompts=frozenset({"text"}), cost=200.0, licence="MIT")
+    # Florence-2-base at 768 pixels, counted: its encoder, and an answer of 20 tokens.
+    capabilities = Capabilities(prompts=frozenset({"text"}), cost=450.0, licence="MIT")
 
     def __init__(
         self, options: Florence2Options, *, device: str = "cpu", dtype: torch.dtype | None = None
@@ -145,7 +146,7 @@ class Florence2Detector:
         self._key = ("florence2", weights_key(folder), str(self._device), str(self._dtype))
         if options.task == "segment":
             self.capabilities = Capabilities(
-                prompts=frozenset({"text"}), masks=True, cost=200.0, licence="MIT"
+                prompts=frozenset({"text"}), masks=True, cost=450.0, licence="MIT"
             )
 
     @property
