@@ -18,7 +18,7 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     ),
     "qwen-vl": (
         (
-            "<img>https://example.org/demo.jpeg</img>Generate the caption in English with grounding:"
+            "<img>https://example.org/demo.jpeg</img>Generate the caption in English:"
             "<ref> Woman</ref><box>(451,379),(731,806)</box> and<ref> her dog</ref>"
             "<box>(219,424),(576,896)</box> playing on the beach<|endoftext|>"
         ),
@@ -71,8 +71,9 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
             '"confidence":0.9}]}'
         ),
         (
-            '[{"box_2d": [100, 100, 200, 200], "mask": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg'
-            'AAAAoAAAAKCAAAAACoWZBhAAAADElEQVR4nGNgoCcAAABuAAFIXXpjAAAAAElFTkSuQmCC", "label": "c"}]'
+            '[{"box_2d": [100, 100, 200, 200], "mask": "data:image/png;base64,iVBORw0KGgoAAAANS'
+            'UhEUgAAAAoAAAAKCAAAAACoWZBhAAAADElEQVR4nGNgoCcAAABuAAFIXXpjAAAAAElFTkSuQmCC", '
+            '"label": "c"}]'
         ),
     ),
     "claude": (
