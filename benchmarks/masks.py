@@ -1,8 +1,9 @@
-"""20 masks at 1920 by 1080: run lengths, and the overlap of each with each, against pycocotools.
+"""20 masks at 1920 by 1080: enlarging, run lengths, overlaps of each with each; pycocotools.
 
 The peer is what a script does with a network's masks: it brings them to the host (nothing on a
 CPU), puts each in Fortran order, as pycocotools wants it, and encodes it; then it asks for the
 overlaps. Ours encodes the batch where it is, and measures the overlaps of the run-length masks.
+It is timed from the masks, and from a network's logits of 256 by 256.
 Both have one thread. The results are compared first: the bytes and the overlaps must be the same.
 With `--device cuda` the masks lie on the card at the start.
 
@@ -19,21 +20,22 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from pycocotools import mask as peer
+from torch.nn.functional import interpolate
 
-from groundplane.core.mask_tensors import encode_batch
+from groundplane.core.mask_tensors import encode_batch, encode_logits
 from groundplane.core.masks import RleMask, intersection_over_union
 
 
 def blobs(num: int, size: tuple[int, int], *, seed: int = 0) -> torch.Tensor:
-    """Ellipses of the size of things in photos."""
+    """Ellipses of the size of things in photos, above 0."""
     width, height = size
     draw = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
-    masks = np.empty((num, height, width), dtype=bool)
+    masks = np.empty((num, height, width), dtype=np.float32)
     for mask in masks:
         middle = draw.uniform(0, 1, 2) * size
         radius = draw.uniform(0.03, 0.2, 2) * size
-        mask[:] = ((x - middle[0]) / radius[0]) ** 2 + ((y - middle[1]) / radius[1]) ** 2 < 1
+        mask[:] = 1 - ((x - middle[0]) / radius[0]) ** 2 - ((y - middle[1]) / radius[1]) ** 2
     return torch.from_numpy(masks)
 
 
@@ -41,6 +43,11 @@ def peer_encode(masks: torch.Tensor) -> list[dict[str, object]]:
     """The peer's way from masks to run lengths."""
     whole = masks.cpu().numpy().view(np.uint8)
     return [peer.encode(np.asfortranarray(mask)) for mask in whole]
+
+
+def peer_enlarge(logits: torch.Tensor, size: tuple[int, int]) -> list[dict[str, object]]:
+    """The peer's way from logits to run lengths."""
+    return peer_encode(interpolate(logits[None], size[::-1], mode="bilinear")[0] > 0)
 
 
 def check(ours: list[RleMask], theirs: list[dict[str, object]]) -> None:
@@ -70,11 +77,16 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    masks = blobs(options.masks, tuple(options.size)).to(options.device)
+    size = (options.size[0], options.size[1])
+    masks = (blobs(options.masks, size) > 0).to(options.device)
+    logits = blobs(options.masks, (256, 256), seed=1).to(options.device)
     ours, theirs = list(encode_batch(masks).masks), peer_encode(masks)
+    check(list(encode_logits(logits, size).masks), peer_enlarge(logits, size))
     check(ours, theirs)
     none = [0] * len(theirs)
     work: dict[str, Callable[[], object]] = {
+        "logits, ours": lambda: encode_logits(logits, size),
+        "logits, peer": lambda: peer_enlarge(logits, size),
         "encode, ours": lambda: encode_batch(masks),
         "encode, peer": lambda: peer_encode(masks),
         "overlaps, ours": lambda: intersection_over_union(ours, ours),
@@ -85,10 +97,10 @@ def main() -> None:
         for name, run in work.items():
             times[name].append(seconds(run, masks.device))
     median = {name: statistics.median(each) * 1e3 for name, each in times.items()}
-    width, height = options.size
-    print(f"{options.masks} masks of {width} by {height} on {options.device}: equal")
+    print(f"{options.masks} masks of {size[0]} by {size[1]} on {options.device}: equal")
     for name, milliseconds in median.items():
         print(f"{name}: {milliseconds:.2f} ms")
+    print(f"logits: ratio = {median['logits, peer'] / median['logits, ours']:.2f}")
     print(f"overlaps: ratio = {median['overlaps, peer'] / median['overlaps, ours']:.2f}")
     print(f"encode: ratio = {median['encode, peer'] / median['encode, ours']:.2f}")
 

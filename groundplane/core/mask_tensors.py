@@ -24,8 +24,10 @@ from groundplane.core.masks import RleMask
 
 __all__ = ["EncodedMasks", "encode_batch", "encode_logits"]
 
-# Enlarged masks that are held at once, bytes: eight of 1080p in float32.
-_CHUNK_BYTES = 2**26
+# Enlarged masks that are held at once, bytes: four of 1080p in float32, and 32 on a card, which
+# waits for the host once a chunk.
+_CHUNK_BYTES = 2**25
+_CHUNK_BYTES_CUDA = 2**28
 # Changes that a CPU looks for at once, bytes: two masks of 1080p.
 _CACHE_BYTES = 2**22
 
@@ -84,7 +86,7 @@ def encode_logits(
     *,
     threshold: float = 0.0,
     enlarge: Callable[[Tensor, tuple[int, int]], Tensor] | None = None,
-    chunk_bytes: int = _CHUNK_BYTES,
+    chunk_bytes: int | None = None,
 ) -> EncodedMasks:
     """Enlarge masks that a model gives at low resolution, threshold and compress them.
 
@@ -94,7 +96,8 @@ def encode_logits(
         threshold: A pixel above it belongs to the mask.
         enlarge: Brings logits (k, h, w) to (k, height, width), given the width and height; None:
             bilinear, pixel centres aligned, as SAM 2 and SAM 3 do.
-        chunk_bytes: About how much memory the enlarged masks may take at once.
+        chunk_bytes: About how much memory the enlarged masks may take at once; None: 32 MB, and
+            256 MB on CUDA.
 
     Raises:
         InputError: If the image has no pixel or `chunk_bytes` is not positive.
@@ -110,10 +113,12 @@ def encode_logits(
     if logits.dim() != 3:
         raise ShapeError(f"mask logits: expected (n, h, w), got {tuple(logits.shape)}")
     width, height = size
-    if min(width, height, chunk_bytes) < 1:
+    usual = _CHUNK_BYTES_CUDA if logits.is_cuda else _CHUNK_BYTES
+    room = usual if chunk_bytes is None else chunk_bytes
+    if min(width, height, room) < 1:
         raise InputError(f"mask logits: expected pixels to fill, got {size} and {chunk_bytes=}")
     RleMask(size=(height, width), counts=b"")
-    step = max(1, chunk_bytes // (4 * width * height))
+    step = max(1, room // (4 * width * height))
     bring = enlarge or _bilinear
     turns = []
     for start in range(0, len(logits), step):

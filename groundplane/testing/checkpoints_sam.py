@@ -164,6 +164,7 @@ def _save_published(
         memory_encoder_hidden_size=_WIDTH,
         memory_encoder_output_channels=16,
         mask_downsampler_embed_dim=_WIDTH,
+        mask_downsampler_total_stride=4,
         memory_fuser_embed_dim=_WIDTH,
         memory_fuser_intermediate_dim=_WIDTH,
         image_size=56,

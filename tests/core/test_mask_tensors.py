@@ -182,6 +182,12 @@ def test_an_image_without_a_pixel_is_refused(size):
         encode_logits(torch.zeros(1, 2, 2), size)
 
 
+@pytest.mark.parametrize("room", [0, -5])
+def test_no_memory_at_all_is_refused(room):
+    with pytest.raises(InputError, match="chunk_bytes"):
+        encode_logits(torch.zeros(1, 2, 2), (4, 4), chunk_bytes=room)
+
+
 def test_an_image_that_is_too_large_is_refused_before_it_is_filled():
     with pytest.raises(ShapeError, match="at most"):
         encode_logits(torch.zeros(1, 2, 2), (2**15, 2**14))

@@ -201,24 +201,25 @@ def test_both_namings_of_the_weights_give_one_network(shared, own_names, image):
     assert torch.equal(one.scores, two.scores)
 
 
-def test_the_published_shape_is_read_from_the_weights():
-    from segment_anything.build_sam import _build_sam
-
-    built = _build_sam(
-        encoder_embed_dim=96,
-        encoder_depth=3,
-        encoder_num_heads=4,
-        encoder_global_attn_indexes=[1],
-    )
-    shape = sam._shape(built.state_dict())
-    assert (shape.width, shape.depth, shape.heads, shape.window) == (96, 3, 4, 14)
-    assert (shape.grid, shape.patch, shape.whole_blocks) == (64, 16, (1,))
-    assert (shape.prompt_width, shape.decoder_mlp, shape.guesses) == (256, 2048, 3)
+@pytest.mark.parametrize(
+    ("published", "width", "depth", "heads"),
+    [("vit_b", 768, 12, 12), ("vit_l", 1024, 24, 16), ("vit_h", 1280, 32, 16)],
+)
+def test_the_published_shapes_are_read_from_the_weights(published, width, depth, heads):
     import segment_anything.modeling as library
+    from segment_anything import sam_model_registry
 
-    assert {n: t.shape for n, t in sam._made(library, shape).state_dict().items()} == {
-        n: t.shape for n, t in built.state_dict().items()
+    with torch.device("meta"):  # shapes without the gigabytes
+        built = sam_model_registry[published]()
+        shape = sam._shape(built.state_dict())
+        made = sam._made(library, shape)
+    assert (shape.width, shape.depth, shape.heads, shape.window) == (width, depth, heads, 14)
+    assert (shape.grid, shape.patch, len(shape.whole_blocks)) == (64, 16, 4)
+    assert {name: tensor.shape for name, tensor in made.state_dict().items()} == {
+        name: tensor.shape for name, tensor in built.state_dict().items()
     }
+    windows = [block.window_size for block in built.image_encoder.blocks]
+    assert [block.window_size for block in made.image_encoder.blocks] == windows
 
 
 # Embeddings --------------------------------------------------------------------------------------
