@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from groundplane.apps.given import check_picture, expert_options
-from groundplane.apps.told import dump
+from groundplane.apps.told import dump, quiet, quietly
 from groundplane.apps.what_if import tell_flips
 from groundplane.asking import Asker
 from groundplane.core.answer import Status
@@ -65,10 +65,11 @@ def run(job: Job) -> int:
     options = expert_options(job.options)
     if folder and job.what_if:
         raise InputError(f"{job.source}: --what-if needs a scene of boxes; photos have none")
-    asker = Asker(
-        job.source, detector=job.detector, options=options, device=job.device, noise=job.noise,
-        caution=Caution(too_close=job.too_close),
-    )  # fmt: skip
+    with quiet():
+        asker = Asker(
+            job.source, detector=job.detector, options=options, device=job.device, noise=job.noise,
+            caution=Caution(too_close=job.too_close),
+        )  # fmt: skip
     if job.picture is not None and not folder and asker.scene is None and asker.image is None:
         raise InputError("--map: a story has no coordinates to draw; leave it out")
     if job.questions is not None:
@@ -87,7 +88,8 @@ def _check_picture(picture: Path, *, single: bool) -> None:
 
 
 def _one(asker: Asker, question: str, job: Job) -> int:
-    reply = asker.ask(question, what_if=job.what_if)
+    with quiet():
+        reply = asker.ask(question, what_if=job.what_if)
     if job.picture is not None and not reply.failed:
         _draw(asker, reply, job.picture)
     if job.as_json:
@@ -117,7 +119,7 @@ def _told(reply: Reply) -> str:
 
 def _many(asker: Asker, path: Path, *, what_if: bool) -> int:
     failed = total = 0
-    for reply in asker.ask_many(_lines(path), what_if=what_if):
+    for reply in quietly(asker.ask_many(_lines(path), what_if=what_if)):
         total += 1
         failed += reply.failed
         sys.stdout.write(dump(reply.record()) + "\n")
@@ -149,7 +151,7 @@ def _folder(asker: Asker, question: str, job: Job) -> int:
     """One answer a photo; a photo that cannot be read is an error record."""
     bad = total = 0
     counted: list[float] = []
-    for outcome in asker.ask_all(question):
+    for outcome in quietly(asker.ask_all(question)):
         total += 1
         if isinstance(outcome, Reply):
             bad += outcome.failed

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from groundplane.apps.given import check_picture, expert_options
-from groundplane.apps.told import dump, one_line
+from groundplane.apps.told import dump, one_line, quiet
 from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import InputError, did_you_mean
 from groundplane.core.image import Image
@@ -62,15 +62,16 @@ def run(job: FindJob) -> int:
     if job.out is not None:
         check_picture("--out", job.out)
     image = read_image(job.photo)
-    router = make_router(
-        job.detector,
-        segmenter=job.segmenter,
-        options=expert_options(job.options),
-        device=job.device,
-        terms=Terms(masks=job.segmenter is not None),
-    )
     request = DetectRequest(image=image, phrases=phrases, thresholds=least)
-    (result,) = router.detect([request])
+    with quiet():
+        router = make_router(
+            job.detector,
+            segmenter=job.segmenter,
+            options=expert_options(job.options),
+            device=job.device,
+            terms=Terms(masks=job.segmenter is not None),
+        )
+        (result,) = router.detect([request])
     if job.out is not None:
         from groundplane.apps.marking import draw_marks, marks_of
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, redirect_stdout
+from typing import TypeVar
 
-__all__ = ["dump", "one_line"]
+__all__ = ["dump", "one_line", "quiet", "quietly"]
+
+T = TypeVar("T")
 
 # JSON lets these stand in a text, but many readers part lines at them.
 _LINE_ENDS = {mark: f"\\u{mark:04x}" for mark in (0x85, 0x2028, 0x2029)}
@@ -29,3 +34,31 @@ def one_line(text: str, most: int = 200) -> str:
     """
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def quiet() -> AbstractContextManager[object]:
+    """What an expert's library prints meanwhile goes to stderr: stdout is for results alone."""
+    return redirect_stdout(sys.stderr)
+
+
+def quietly(items: Iterable[T]) -> Iterator[T]:
+    """The same items; what is printed while one is made goes to stderr.
+
+    Examples:
+        >>> list(quietly(print("said to stderr") for _ in range(2)))
+        [None, None]
+    """
+    remaining = iter(items)
+    while True:
+        with quiet():
+            item = next(remaining, _END)
+        if isinstance(item, _End):
+            return
+        yield item
+
+
+class _End:
+    """No item: the end of what is iterated over."""
+
+
+_END = _End()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundplane.apps.given import check_picture, expert_options
-from groundplane.apps.told import dump, one_line
+from groundplane.apps.told import dump, one_line, quiet
 from groundplane.core.errors import InputError
 from groundplane.core.image import Image
 from groundplane.core.media import is_picture_name, read_image
@@ -47,13 +47,14 @@ def run(job: VerifyJob) -> int:
         source = CognitiveMap.load(job.source)
         if job.out is not None:
             raise InputError("--out draws a photo; leave it out for a scene")
-    checked = verify(
-        source,
-        job.text,
-        detector=job.detector,
-        options=expert_options(job.options) or None,
-        device=job.device,
-    )
+    with quiet():
+        checked = verify(
+            source,
+            job.text,
+            detector=job.detector,
+            options=expert_options(job.options) or None,
+            device=job.device,
+        )
     if job.out is not None and isinstance(source, Image) and checked.regions is not None:
         from groundplane.apps.marking import draw_marks, marks_of
 
