@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from groundplane.core.errors import PluginBrokenError
 from groundplane.grounding.deformable import deformable_attention
@@ -168,16 +168,19 @@ class _Deformable(nn.Module):
             value = value.masked_fill(~attention_mask[..., None], 0.0)
         value = value.view(batch, value.shape[1], self.heads, -1)
         each = (batch, queries, self.heads, self.levels, self.points)
-        offsets = self.sampling_offsets(hidden_states).view(*each, 2)
+        offsets = self.sampling_offsets(hidden_states)
         shares = self.attention_weights(hidden_states).view(*each[:3], -1).softmax(3).view(each)
         # b q h l p 2: a reference has a place on each level, or a place and a size.
         places = reference_points[:, :, None, :, None]
         if reference_points.shape[-1] == 2:
-            sizes = [(width, height) for height, width in spatial_shapes_list]
-            cells = torch.tensor(sizes, dtype=places.dtype, device=places.device)
-            locations = places + offsets / cells[:, None]
+            # Offsets are in cells. One long row of factors is many times as fast as many pairs.
+            sizes = [(1 / width, 1 / height) for height, width in spatial_shapes_list]
+            factors = torch.tensor(sizes, dtype=places.dtype, device=places.device)
+            factors = factors[None, :, None].expand(self.heads, -1, self.points, -1)
+            locations = places + (offsets * factors.flatten()).view(*each, 2)
         else:
-            locations = places[..., :2] + offsets * (places[..., 2:] * (0.5 / self.points))
+            sides = places[..., 2:] * (0.5 / self.points)
+            locations = places[..., :2] + offsets.view(*each, 2) * sides
         out = deformable_attention(value, spatial_shapes_list, locations, shares)
         return self.output_proj(out), shares
 
@@ -220,6 +223,41 @@ class _Fusion(nn.Module):
         return (image, None), (text, None)
 
 
+class _Attention(nn.Module):
+    """Attention of some tokens to others with the projections of another module."""
+
+    def __init__(self, old: Any) -> None:
+        super().__init__()
+        self.heads, self.channels = old.num_attention_heads, old.attention_head_size
+        self.query, self.key, self.value, self.out_proj = (
+            old.query,
+            old.key,
+            old.value,
+            old.out_proj,
+        )
+
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        attention_mask: Tensor | None = None,
+        output_attentions: bool | None = False,
+    ) -> tuple[Tensor | None, ...]:
+        """As the module that it replaces, but without the attention's weights."""
+        q, k, v = (
+            projected.view(len(projected), -1, self.heads, self.channels).transpose(1, 2)
+            for projected in (self.query(queries), self.key(keys), self.value(values))
+        )
+        if attention_mask is not None:
+            # The least number of one type may be minus infinity in another.
+            least = torch.finfo(q.dtype).min
+            attention_mask = attention_mask.clamp(min=least).to(q.dtype)
+        out = scaled_dot_product_attention(q, k, v, attn_mask=attention_mask)
+        out = self.out_proj(out.transpose(1, 2).flatten(2))
+        return (out, None) if output_attentions else (out,)
+
+
 def _projection(layer: Any) -> tuple[Tensor, Tensor]:
     return layer.weight, layer.bias
 
@@ -233,6 +271,10 @@ _PARTS = {
     _Fusion: (
         *("vision_proj", "text_proj", "values_vision_proj", "values_text_proj"),
         *("out_vision_proj", "out_text_proj", "num_heads"),
+    ),
+    _Attention: (
+        *("query", "key", "value", "out_proj"),
+        *("num_attention_heads", "attention_head_size"),
     ),
 }
 
@@ -254,6 +296,9 @@ def accelerate(model: nn.Module) -> int:
     """
     replaced = 0
     for holder in list(model.modules()):
+        if isinstance(holder, nn.ReLU):
+            # Of a feed-forward layer: what goes in is not used again, and is large.
+            holder.inplace = True
         for name, child in list(holder.named_children()):
             for faster, parts in _PARTS.items():
                 names = list(inspect.signature(faster.forward).parameters)[1:]
