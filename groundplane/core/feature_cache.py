@@ -161,7 +161,54 @@ class FeatureCache:
             with self._lock:
                 if self._making.get(key) is making:
                     del self._making[key]
-        return self._make(key, making, make, size or bytes_of)
+        mine = {key: (0, making)}
+        return self._make_batch(mine, lambda at: [make()], size or bytes_of)[key]
+
+    def get_or_make_all(
+        self,
+        keys: Sequence[Hashable],
+        make: Callable[[list[int]], Sequence[T]],
+        size: Callable[[T], int] | None = None,
+    ) -> list[T]:
+        """Give the values of keys; those that are missing are made together, as one batch.
+
+        Args:
+            keys: One a value; alike keys are made once.
+            make: Makes the values at some places of `keys`, in that order. What another thread
+                is just making is not among them; it is waited for.
+            size: See `get_or_make`.
+
+        Raises:
+            InputError: If `make` gives another number of values. What it raises passes through.
+
+        Examples:
+            >>> cache = FeatureCache(10_000)
+            >>> cache.get_or_make_all(["a", "b", "a"], lambda at: [f"made at {i}" for i in at])
+            ['made at 0', 'made at 1', 'made at 0']
+            >>> cache.get_or_make_all([], lambda at: [])
+            []
+        """
+        values: dict[Hashable, T] = {}
+        mine: dict[Hashable, tuple[int, _Making]] = {}
+        others: dict[Hashable, int] = {}
+        with self._lock:
+            for place, key in enumerate(keys):
+                if key in values or key in mine or key in others:
+                    continue
+                if (entry := self._fresh(key)) is not None:
+                    self._hits += 1
+                    values[key] = cast(T, entry.value)
+                elif key in self._making and self._making[key].owner != threading.get_ident():
+                    others[key] = place
+                else:
+                    self._misses += 1
+                    self._making[key] = _Making(owner=threading.get_ident())
+                    mine[key] = place, self._making[key]
+        if mine:
+            values |= self._make_batch(mine, make, size or bytes_of)
+        for key, place in others.items():
+            values[key] = self.get_or_make(key, lambda place=place: make([place])[0], size)  # type: ignore[misc]
+        return [values[key] for key in keys]
 
     def resize(self, budget_bytes: int) -> None:
         """Change the budget; what no longer fits is dropped."""
@@ -178,23 +225,34 @@ class FeatureCache:
             self._bytes = 0
         del dropped  # freeing may take long and needs no lock
 
-    def _make(
-        self, key: Hashable, making: _Making, make: Callable[[], T], size: Callable[[T], int]
-    ) -> T:
+    def _make_batch(
+        self,
+        mine: Mapping[Hashable, tuple[int, _Making]],
+        make: Callable[[list[int]], Sequence[T]],
+        size: Callable[[T], int],
+    ) -> dict[Hashable, T]:
         dropped: list[_Entry] = []
         try:
-            value = make()
-            entry = _entry(value, size(value))
-            making.value, making.made = value, True
+            made = make([place for place, _ in mine.values()])
+            if len(made) != len(mine):
+                raise InputError(
+                    f"feature cache: expected {len(mine)} values from the maker, got {len(made)}"
+                )
+            values = dict(zip(mine, made, strict=True))
+            entries = {key: _entry(value, size(value)) for key, value in values.items()}
             with self._lock:
-                dropped = self._keep(key, entry)
+                for key, (_, making) in mine.items():
+                    making.value, making.made = values[key], True
+                    dropped += self._keep(key, entries[key])
         finally:
             with self._lock:
-                if self._making.get(key) is making:
-                    del self._making[key]
-            making.done.set()
+                for key, (_, making) in mine.items():
+                    if self._making.get(key) is making:
+                        del self._making[key]
+            for _, making in mine.values():
+                making.done.set()
         del dropped
-        return value
+        return values
 
     def _fresh(self, key: Hashable) -> _Entry | None:
         """The entry of a key that nobody has written into, now the last to go."""

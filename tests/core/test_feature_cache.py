@@ -242,6 +242,75 @@ class TestThreads:
         assert cache.stats.bytes == 0
 
 
+class TestBatches:
+    def test_only_the_missing_are_made_each_once_and_together(self):
+        cache, asked = FeatureCache(1000), []
+
+        def make(places):
+            asked.append(places)
+            return [10 + place for place in places]
+
+        cache.get_or_make("b", lambda: 1)
+        assert cache.get_or_make_all(["a", "b", "c", "a"], make) == [10, 1, 12, 10]
+        assert cache.get_or_make_all(["c", "a"], make) == [12, 10]
+        assert asked == [[0, 2]]
+        assert (cache.stats.hits, cache.stats.misses) == (3, 3)
+
+    def test_a_batch_larger_than_the_budget_is_given_all_the_same(self):
+        cache = FeatureCache(2)
+        assert cache.get_or_make_all("abcd", lambda at: at, unit) == [0, 1, 2, 3]
+        assert cache.stats.entries == 2
+
+    @pytest.mark.parametrize("count", [0, 1, 3])
+    def test_another_number_of_values_is_refused_and_nothing_is_kept(self, count):
+        cache = FeatureCache(1000)
+        with pytest.raises(InputError, match=f"expected 2 values from the maker, got {count}"):
+            cache.get_or_make_all("ab", lambda at: [0] * count)
+        assert cache.get_or_make_all("ab", lambda at: at) == [0, 1]
+
+    def test_what_the_maker_raises_passes_through_and_nothing_hangs(self):
+        cache = FeatureCache(1000)
+        with pytest.raises(ZeroDivisionError):
+            cache.get_or_make_all("ab", lambda at: [1 // 0])
+        assert cache.get_or_make("a", lambda: "made") == "made"
+
+    def test_batches_that_overlap_make_each_value_once(self):
+        cache, made = FeatureCache(10_000), []
+
+        def make(keys):
+            def batch(places):
+                time.sleep(0.02)
+                made.extend(keys[place] for place in places)
+                return [keys[place] for place in places]
+
+            return batch
+
+        def ask(i):
+            keys = [(i + step) % 12 for step in range(8)]
+            return cache.get_or_make_all(keys, make(keys)) == keys
+
+        assert all(in_threads(6, ask))
+        assert sorted(made) == sorted(set(made))
+
+    def test_where_another_s_batch_fails_the_value_is_made_alone(self):
+        cache, begun = FeatureCache(1000), threading.Event()
+
+        def fail(places):
+            begun.set()
+            time.sleep(0.05)
+            raise RuntimeError("no luck")
+
+        def ask(i):
+            if i == 0:
+                with pytest.raises(RuntimeError):
+                    cache.get_or_make_all("ab", fail)
+                return []
+            begun.wait()
+            return cache.get_or_make_all("bc", lambda at: ["bc"[place] for place in at])
+
+        assert in_threads(2, ask)[1] == ["b", "c"]
+
+
 class TestWritingToWhatWasGiven:
     def test_a_tensor_that_was_written_to_is_made_anew(self, caplog):
         cache = FeatureCache(1000)
