@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 
 import groundplane
-from groundplane.core.errors import InputError, WeightsError
+from groundplane.core import hub
+from groundplane.core.errors import InputError, PluginBrokenError, WeightsError
 from groundplane.core.feature_cache import shared_cache
 from groundplane.core.masks import area, decode
 from groundplane.core.pixels import prepare_pixels
@@ -331,6 +335,32 @@ def test_two_tables_of_places_that_differ_are_refused(folder, tmp_path):
     save_file(state, tmp_path / "twins.safetensors")
     with pytest.raises(WeightsError, match="differs"):
         SamSegmenter(SamOptions(weights=str(tmp_path / "twins.safetensors")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "library"),
+    [
+        ("segmenters", "sam", "segment_anything"),
+        ("segmenters", "sam", "torchvision"),
+        ("segmenters", "sam2", "transformers"),
+        ("segmenters", "sam3", "torchvision"),
+        ("detectors", "sam3", "transformers"),
+    ],
+)
+def test_a_missing_library_is_named_with_what_installs_it(monkeypatch, kind, name, library):
+    monkeypatch.setattr(hub, "is_installed", lambda top: top != library)
+    with pytest.raises(PluginBrokenError, match=rf"'{library}'.*groundplane\[{name}\]"):
+        groundplane.load(kind, name, weights="anywhere")
+
+
+def test_the_plugins_are_light_to_import():
+    code = (
+        "import sys, groundplane.plugins.sam, groundplane.plugins.sam2, groundplane.plugins.sam3\n"
+        "heavy = {'segment_anything', 'torchvision', 'transformers'} & sys.modules.keys()\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("value", [0, -1, 10**6])
