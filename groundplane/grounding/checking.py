@@ -20,7 +20,8 @@ __all__ = ["MAX_CANDIDATES", "MAX_REGIONS", "BreachError", "check_masks", "check
 MAX_REGIONS = 10_000
 # A detector of 900 queries that scores 80 phrases keeps 72,000 at most.
 MAX_CANDIDATES = 100_000
-_MAX_NOTE = 10_000
+# A reason for each of some hundreds of phrases fits.
+_MAX_NOTE = 100_000
 # Half-open pixel edges are rounded in many ways; more than a pixel outside is another frame.
 _EDGE = 1.0
 
