@@ -7,18 +7,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from groundplane.apps.evaluating import check_out
 from groundplane.apps.given import expert_options
+from groundplane.apps.told import one_line, quiet
 from groundplane.core.detection import Detector
 from groundplane.core.errors import InputError, listing
 from groundplane.core.files import write_whole
 from groundplane.grounding.setup import make_router
 
 __all__ = ["LookingJob", "run_chair", "run_coco", "run_pope", "run_refcoco"]
-
-T = TypeVar("T", bound=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,8 @@ class LookingJob:
         if self.detector is None or self.images is None:
             raise InputError("--images FOLDER and --detector NAME belong together; one is missing")
         options = expert_options(self.options)
-        router = make_router(self.detector, options=options, device=self.device)
+        with quiet():
+            router = make_router(self.detector, options=options, device=self.device)
         return router, self.detector, self.images
 
 
@@ -80,7 +80,8 @@ def run_coco(job: LookingJob, annotations: Path, *, iou_type: str, out: Path | N
     detections: Any = job.results
     if expert is not None:
         made, name, images = expert
-        detections = detect_coco(truth, images, made, name=name, masks=kind == "segm")
+        with quiet():
+            detections = detect_coco(truth, images, made, name=name, masks=kind == "segm")
     result = evaluate_coco(truth, detections, iou_type=kind)
     _write(out, result.record())
     lines = [f"{name:<7}{value:>10.6f}" for name, value in result.stats.items()]
@@ -111,7 +112,8 @@ def run_pope(job: LookingJob, questions: Path, *, out: Path | None, misses: int)
     asked = read_pope(questions)
     if expert is not None:
         made, name, images = expert
-        result = detect_pope(asked, images, made, name=name)
+        with quiet():
+            result = detect_pope(asked, images, made, name=name)
     else:
         result = evaluate_pope(asked, read_answers(job.results or questions, asked))
     _write(out, result.record())
@@ -128,7 +130,7 @@ def run_pope(job: LookingJob, questions: Path, *, out: Path | None, misses: int)
     wrong = [item for item in result.items if not item.right]
     told = [
         f"{item.question.id} ({item.question.image}): {item.question.text} "
-        f"{item.question.label}, answered {item.verdict}: {_short(item.said)}"
+        f"{item.question.label}, answered {item.verdict}: {one_line(item.said, 120)}"
         for item in wrong[:misses]
     ]
     sys.stdout.write("\n".join(lines) + "\n" + _list_misses(told, len(wrong)))
@@ -158,7 +160,7 @@ def run_chair(
     told = [
         f"{item.caption.image}: "
         + ", ".join(f"{m.words!r} ({m.category})" for m in item.hallucinated)
-        + f": {_short(item.caption.text)}"
+        + f": {one_line(item.caption.text, 120)}"
         for item in wrong[:misses]
     ]
     sys.stdout.write("\n".join(lines) + "\n" + _list_misses(told, len(wrong)))
@@ -189,20 +191,21 @@ def run_refcoco(
     asked = refcoco.read_expressions(expressions, form=meant)
     if expert is not None:
         made, name, images = expert
-        boxes = refcoco.detect_expressions(asked, images, made, name=name)
+        with quiet():
+            boxes = refcoco.detect_expressions(asked, images, made, name=name)
     else:
         boxes = refcoco.read_boxes(job.results or expressions, asked, form=given)
     result = refcoco.evaluate_expressions(asked, boxes)
     _write(out, result.record())
     lines = [f"{'':<20}{'n':>7}{'acc@0.5':>9}{'mean IoU':>10}{'no box':>8}"]
     lines += [
-        f"{_short(group, 18):<20}{row['n']:>7}{row['accuracy']:>9.4f}{row['mean_iou']:>10.4f}"
+        f"{one_line(group, 18):<20}{row['n']:>7}{row['accuracy']:>9.4f}{row['mean_iou']:>10.4f}"
         f"{row['without_box']:>8}"
         for group, row in result.groups().items()
     ]
     wrong = [i for i, overlap in enumerate(result.overlaps) if overlap < 0.5]
     told = [
-        f"{asked[i].id} ({asked[i].image}): {_short(asked[i].text)!r}: overlap "
+        f"{asked[i].id} ({asked[i].image}): {one_line(asked[i].text, 120)!r}: overlap "
         f"{result.overlaps[i]:.2f}" + ("" if boxes[i] is not None else ", no box")
         for i in wrong[:misses]
     ]
@@ -245,9 +248,3 @@ def _list_misses(told: Sequence[str], total: int) -> str:
 
 def _shown(value: float | None) -> str:
     return "       -" if value is None else f"{value:>8.4f}"
-
-
-def _short(text: str, most: int = 120) -> str:
-    """A text of somebody else on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 3]}..."

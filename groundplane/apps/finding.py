@@ -109,6 +109,13 @@ def find_record(image: Image, result: DetectResult) -> dict[str, Any]:
     }
 
 
+def _passed_over(result: DetectResult) -> list[str]:
+    """Why each expert could not look for the first phrase that nobody could look for."""
+    phrase = result.regions.phrases[result.outcomes.index(Outcome.CANNOT)]
+    steps = [step.detail for step in result.steps if step.name == "passed over"]
+    return [detail for detail in steps if repr(phrase) in detail]
+
+
 def _hopeless(result: DetectResult) -> bool:
     """Whether no expert could look for any of the phrases."""
     return set(result.outcomes) == {Outcome.CANNOT}
@@ -148,6 +155,8 @@ def _table(result: DetectResult) -> Iterable[str]:
             yield f"{name:<{wide}}  {row['score']:.2f}  {box}  {one_line(row['source'], 40)}{mask}"
         if not mine:
             yield f"{name:<{wide}}  {_WITHOUT[outcome]}"
+    if Outcome.CANNOT in result.outcomes:
+        yield from (f"  {one_line(reason, 300)}" for reason in _passed_over(result))
     if result.note and not _hopeless(result):
         yield f"note: {one_line(result.note, 2000)}"
 

@@ -159,3 +159,11 @@ def test_a_weights_expert_without_weights_says_what_to_give(run, scene):
     code, _, err = run("find", scene[0], "cup", "--detector", "owlv2")
     assert code == 2
     assert "weights" in err
+
+
+def test_why_nobody_can_look_is_said_expert_for_expert(run, scene):
+    code, out, err = run("find", scene[0], "griffin")
+    assert code == 2
+    assert "  detector 'opencv' for 'griffin': knows: face, eye" in out.splitlines()
+    assert "'owlv2' for 'griffin': needs the option 'weights'" in out
+    assert err.startswith("groundplane: no expert can look for 'griffin'")
