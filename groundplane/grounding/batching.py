@@ -7,14 +7,13 @@ together, and nothing is padded to the size of a neighbour.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from groundplane.core.errors import DetectorError, InputError
-from groundplane.core.feature_cache import FeatureCache
 
-__all__ = ["buckets", "cached_batch", "in_halves"]
+__all__ = ["buckets", "in_halves"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -87,45 +86,3 @@ def in_halves(
     middle = len(items) // 2
     first = in_halves(run, items[:middle], who=who)
     return first + in_halves(run, items[middle:], who=who)
-
-
-def cached_batch(
-    cache: FeatureCache, keys: Sequence[Hashable], make: Callable[[Sequence[int]], Sequence[R]]
-) -> list[R]:
-    """Values by key; those that the cache does not hold are made together.
-
-    Args:
-        cache: Where they are kept; a value that does not fit its budget is given all the same.
-        keys: One a value; alike keys are made once.
-        make: Gives the values at some places of `keys`.
-
-    Examples:
-        >>> cache = FeatureCache(10_000)
-        >>> cached_batch(cache, ["a", "b", "a"], lambda at: [f"made {i}" for i in at])
-        ['made 0', 'made 1', 'made 0']
-        >>> cached_batch(cache, ["b", "c"], lambda at: [f"later {i}" for i in at])
-        ['made 1', 'later 1']
-        >>> cached_batch(cache, [], lambda at: [])
-        []
-    """
-    values: dict[Hashable, R] = {}
-    missing: dict[Hashable, int] = {}
-    for place, key in enumerate(keys):
-        if key in values or key in missing:
-            continue
-        try:
-            values[key] = cache.get_or_make(key, _absent)
-        except _AbsentError:
-            missing[key] = place
-    made = make(list(missing.values())) if missing else []
-    for key, value in zip(missing, made, strict=True):
-        values[key] = cache.get_or_make(key, lambda value=value: value)  # type: ignore[misc]
-    return [values[key] for key in keys]
-
-
-class _AbsentError(Exception):
-    """A key that the cache does not hold."""
-
-
-def _absent() -> Any:
-    raise _AbsentError

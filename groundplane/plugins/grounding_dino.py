@@ -36,7 +36,7 @@ from groundplane.core.weights import (
     need_library,
     weights_key,
 )
-from groundplane.grounding.batching import buckets, cached_batch, in_halves
+from groundplane.grounding.batching import buckets, in_halves
 from groundplane.grounding.candidates import Scored, result_of, to_device
 from groundplane.grounding.dino_network import DinoNetwork
 from groundplane.grounding.packing import Encoded, PackedPrompts, Prompt, pack_phrases
@@ -299,7 +299,7 @@ class _Expert:
             return [tuple(level[i : i + 1].clone() for level in maps) for i in range(len(places))]
 
         keys = [(*self._key, one.rule, image_key(one.request.image)) for one in batch]
-        return cached_batch(shared_cache(), keys, make)
+        return shared_cache().get_or_make_all(keys, make)
 
     def _result(self, asked: _Asked, found: Sequence[tuple[Prompt, PhraseScores]]) -> DetectResult:
         request = asked.request

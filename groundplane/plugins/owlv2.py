@@ -12,9 +12,9 @@ Detection with Vision Transformers, 2022, section 4.4 and their code).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +42,6 @@ from groundplane.grounding.candidates import Scored, result_of, to_device
 
 __all__ = ["Owlv2Detector", "Owlv2Encoding", "Owlv2Options"]
 
-T = TypeVar("T")
 
 _WHO = "detector 'owlv2'"
 # Of CLIP, in shares of full brightness, red, green, blue; used where a checkpoint says nothing.
@@ -176,7 +175,7 @@ class Owlv2Detector:
             parts = (missing[i : i + step] for i in range(0, len(missing), step))
             return [one for part in parts for one in self._encoded([images[i] for i in part])]
 
-        return _cached(keys, make)
+        return shared_cache().get_or_make_all(keys, make)
 
     @torch.inference_mode()
     def _answer(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
@@ -296,7 +295,9 @@ class Owlv2Detector:
         ]
         good = [i for i, fault in enumerate(faults) if not fault]
         keys = [(*self._key, "text", sentences[i]) for i in good]
-        made = _cached(keys, lambda missing: self._read([ids[good[i]] for i in missing]))
+        made = shared_cache().get_or_make_all(
+            keys, lambda missing: self._read([ids[good[i]] for i in missing])
+        )
         queries = dict(zip(good, made, strict=True))
         return [faults[i] or queries[i] for i in range(len(phrases))]
 
@@ -328,32 +329,6 @@ class _Look:
     @property
     def rows(self) -> int:
         return sum(map(len, self.tables))
-
-
-class _AbsentError(Exception):
-    """A key that the cache does not hold."""
-
-
-def _absent() -> Any:
-    raise _AbsentError
-
-
-def _cached(keys: Sequence[Hashable], make: Callable[[Sequence[int]], Sequence[T]]) -> list[T]:
-    """Values by key from the shared cache; the missing ones are made together, by their place."""
-    cache = shared_cache()
-    values: dict[Hashable, T] = {}
-    missing: dict[Hashable, int] = {}
-    for place, key in enumerate(keys):
-        if key in values or key in missing:
-            continue
-        try:
-            values[key] = cache.get_or_make(key, _absent)
-        except _AbsentError:
-            missing[key] = place
-    made = make(list(missing.values())) if missing else []
-    for key, value in zip(missing, made, strict=True):
-        values[key] = cache.get_or_make(key, lambda value=value: value)  # type: ignore[misc]
-    return [values[key] for key in keys]
 
 
 def _exemplar_fault(box: tuple[float, float, float, float], size: tuple[int, int]) -> str:

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundplane.core.errors import DetectorError, InputError
-from groundplane.core.feature_cache import FeatureCache
-from groundplane.grounding.batching import buckets, cached_batch, in_halves
+from groundplane.grounding.batching import buckets, in_halves
 
 
 @given(keys=st.lists(st.integers(0, 5)), limit=st.integers(1, 4))
@@ -55,19 +54,3 @@ def test_other_errors_pass_through():
 
     with pytest.raises(ValueError, match="no"):
         in_halves(run, [1, 2], who="test")
-
-
-def test_what_is_kept_is_not_made_again():
-    cache, made = FeatureCache(10_000), []
-
-    def make(places):
-        made.append(list(places))
-        return [str(place) for place in places]
-
-    assert cached_batch(cache, ["a", "b", "a"], make) == ["0", "1", "0"]
-    assert cached_batch(cache, ["b", "c"], make) == ["1", "1"]
-    assert made == [[0, 1], [1]]
-
-
-def test_a_cache_without_room_gives_all_values():
-    assert cached_batch(FeatureCache(0), ["a", "b"], list) == [0, 1]
