@@ -10,11 +10,12 @@ Source: Kirillov et al., Segment Anything, 2023, section 3 (prompts, ambiguity, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -136,34 +137,51 @@ class StretchedModel(Generic[Features]):
         return self.decoder(features, prompts)
 
 
-def stretched(folder: Path, *, size: int, colours: Colours, who: str) -> PixelRule:
+def stretched(folder: Path, *, size: int | Sequence[int], colours: Colours, who: str) -> PixelRule:
     """The rule of a checkpoint whose pictures are stretched over a square.
 
     Args:
         folder: Holds the checkpoint; what its processor states of colours is kept to.
-        size: Side of the square that the network takes, pixels.
+        size: Side of the square that the network takes, pixels, or both sides.
         colours: Mean and deviation where nothing is stated, in shares of full brightness.
         who: Whose checkpoint it is, for messages.
 
     Raises:
-        WeightsError: If colours are stated that are not three numbers, or a deviation is not
-            above 0.
+        WeightsError: If colours are stated that are not three numbers, a deviation is not above
+            0, or the canvas is no square.
+
+    Examples:
+        >>> grey = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        >>> stretched(Path("/nowhere"), size=64, colours=grey, who="segmenter 'x'").canvas((9, 4))
+        (64, 64)
     """
-    stated: dict[str, Any] = {}
+    stated: object = {}
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():
             settings = read_settings(folder / name, who=who)
             stated = settings.get("image_processor") or settings
             break
+    sides = {size} if isinstance(size, int) else set(size)
+    if len(sides) != 1:
+        raise WeightsError(f"{who}: {folder}: expected pictures on a square, got {size}")
+    given = stated if isinstance(stated, dict) else {}
     mean, std = (
-        tuple(stated.get(name) or usual)
+        _colour(given.get(name, usual), name=name, where=f"{who}: {folder}")
         for name, usual in zip(("image_mean", "image_std"), colours, strict=True)
     )
-    for name, values in (("image_mean", mean), ("image_std", std)):
-        proper = len(values) == 3 and all(isinstance(v, int | float) for v in values)
-        if not proper or (name == "image_std" and not all(v > 0 for v in values)):
-            raise WeightsError(f"{who}: {folder}: {name}: expected three numbers, got {values}")
-    return PixelRule(fit="stretch", size=size, mean=mean, std=std)
+    return PixelRule(fit="stretch", size=sides.pop(), mean=mean, std=std)
+
+
+def _colour(stated: object, *, name: str, where: str) -> tuple[float, float, float]:
+    values = list(stated) if isinstance(stated, Sequence) else []
+    numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+    if len(values) != 3 or len(numbers) != 3 or (name == "image_std" and min(numbers) <= 0):
+        raise WeightsError(
+            f"{where}: {name}: expected three numbers{' above 0' * (name == 'image_std')}, "
+            f"got {stated!r}"
+        )
+    red, green, blue = numbers
+    return red, green, blue
 
 
 class Prompting(Generic[Features]):

@@ -200,9 +200,26 @@ def test_without_a_statement_the_usual_colours_are_taken(tmp_path):
 
 @pytest.mark.parametrize(
     "stated",
-    [{"image_mean": [0.1, 0.2]}, {"image_std": [0.1, 0.0, 0.1]}, {"image_mean": ["a", "b", "c"]}],
+    [
+        {"image_mean": [0.1, 0.2]},
+        {"image_std": [0.1, 0.0, 0.1]},
+        {"image_mean": ["a", "b", "c"]},
+        {"image_mean": 0.5},
+        {"image_std": [0.1, float("nan"), 0.1]},
+    ],
 )
 def test_colours_that_are_none_are_refused(tmp_path, stated):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(stated))
     with pytest.raises(WeightsError, match="three numbers"):
         stretched(tmp_path, size=64, colours=sam2._COLOURS, who="test")
+
+
+def test_a_processor_that_states_nothing_of_pictures_is_passed_over(tmp_path):
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": "none"}))
+    rule = stretched(tmp_path, size=[64, 64], colours=sam2._COLOURS, who="test")
+    assert (rule.mean, rule.size) == (sam2._COLOURS[0], 64)
+
+
+def test_a_canvas_that_is_no_square_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="square"):
+        stretched(tmp_path, size=[64, 32], colours=sam2._COLOURS, who="test")
