@@ -93,6 +93,7 @@ class Enclosed:
             text. Empty: any character but a tag of the dialect.
         attributes: The payload is the attributes of a tag; signs in quotes do not count.
         phrase_after: The text after it, up to a closing phrase tag, is its phrase.
+        undivided: Of a payload that is cut short nothing can be read.
         limit: Longest payload, characters.
     """
 
@@ -102,6 +103,7 @@ class Enclosed:
     chars: str = ""
     attributes: bool = False
     phrase_after: bool = False
+    undivided: bool = False
     limit: int = PAYLOAD_LIMIT
 
     def __post_init__(self) -> None:

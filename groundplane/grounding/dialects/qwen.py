@@ -58,7 +58,7 @@ DIALECTS = (
             phrases=(_QWEN_VL[0],),
             enclosed=(
                 Enclosed(open="<box>", close="</box>"),
-                Enclosed(open="<quad>", close="</quad>"),
+                Enclosed(open="<quad>", close="</quad>", undivided=True),
                 Enclosed(open="<img>", close="</img>", role="nothing"),
             ),
             ignored=_CONTROL,
@@ -73,7 +73,7 @@ DIALECTS = (
             phrases=(_QWEN2_VL[0],),
             enclosed=(
                 Enclosed(open="<|box_start|>", close="<|box_end|>"),
-                Enclosed(open="<|quad_start|>", close="<|quad_end|>"),
+                Enclosed(open="<|quad_start|>", close="<|quad_end|>", undivided=True),
             ),
             ignored=(*_CONTROL, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"),
         ),

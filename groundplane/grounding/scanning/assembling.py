@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from groundplane.core.answer import Mention
 from groundplane.core.frames import Frame
 from groundplane.core.locations import Problem, ProblemKind, Rung
@@ -25,6 +27,8 @@ Event = str | Mention | Problem
 
 # Problems of one text at most: a hostile text must not make a million of them.
 PROBLEMS_LIMIT = 1000
+# What a payload ends in where its last number is whole.
+_ENDINGS = frozenset(")]>}\"';")
 # As many commas or brackets make a payload look like a location, even where it is broken.
 _MARKS = 2
 
@@ -173,7 +177,7 @@ class Assembler:
             self._no_location(kind, payload, span, closed=closed)
             return
         if not closed:
-            reading = self._cut_short(kind, reading, span)
+            reading = self._cut_short(kind, payload, reading, span)
         self._located(reading, span)
         if kind.phrase_after:
             self._open_phrase(span, keep=True)
@@ -347,25 +351,38 @@ class Assembler:
         if self._convention.phrase == "after":
             self._open_phrase(span, keep=True)
 
-    def _cut_short(self, kind: Enclosed, reading: Reading, span: tuple[int, int]) -> Reading:
-        """A payload that another tag or the end of the text cut short."""
-        if reading.shapes or reading.indices or reading.absent:
-            broken = bool(reading.problems)
-            what = f"{kind.open!r} without {kind.close!r}"
-            if broken:
-                what += "; the broken location was dropped"
-            kinds = ProblemKind.TRUNCATED if broken else ProblemKind.UNTERMINATED
-            self.problem(kinds, what, span)
-            return Reading(shapes=reading.shapes, indices=reading.indices, absent=reading.absent)
-        self.problem(ProblemKind.TRUNCATED, f"cut off after {kind.open!r}; dropped", span)
-        return Reading()
+    def _cut_short(
+        self, kind: Enclosed, payload: str, reading: Reading, span: tuple[int, int]
+    ) -> Reading:
+        """A payload that another tag or the end of the text cut short: what is whole of it."""
+        shapes, indices = reading.shapes, reading.indices
+        broken = bool(reading.problems)
+        if kind.undivided:
+            shapes, broken = (), True
+        if payload.rstrip()[-1:] not in _ENDINGS:
+            # The last number may have lost digits.
+            shapes, indices, broken = shapes[:-1], indices[:-1], True
+        if not kind.attributes and shapes and shapes[-1].kind == "point":
+            # Two numbers may be the first half of a box.
+            shapes, broken = shapes[:-1], True
+        whole = bool(shapes or indices or reading.boxes_3d or reading.absent)
+        what = f"{kind.open!r} without {kind.close!r}"
+        if whole and not broken:
+            self.problem(ProblemKind.UNTERMINATED, what, span)
+        else:
+            self.problem(ProblemKind.TRUNCATED, f"{what}; what was cut off is dropped", span)
+        return replace(reading, shapes=shapes, indices=indices, problems=())
 
     def _no_location(
         self, kind: Enclosed, payload: str, span: tuple[int, int], *, closed: bool
     ) -> None:
         """A payload that is no location at all."""
         if kind.chars and closed:
-            self.text(kind.open + payload + kind.close, span[0])
+            written = kind.open + payload + kind.close
+            if payload.count(",") >= _MARKS:
+                what = f"what looks like a location, {written[:40]!r}, is none; shown as text"
+                self.problem(ProblemKind.MALFORMED, what, span)
+            self.text(written, span[0])
         elif kind.chars and not any(char.isdigit() for char in payload):
             self.text(kind.open + payload, span[0])
         elif kind.chars or not closed:

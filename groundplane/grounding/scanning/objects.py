@@ -183,8 +183,10 @@ class ObjectLexer:
         if char in "[{":
             ahead = self._buffer[at + 1 : at + 1 + _LOOK].lstrip()
             if not ahead:
-                short = len(self._buffer) - at <= _LOOK and not final
-                return None if short else at
+                short = len(self._buffer) - at <= _LOOK
+                if short and final and char == "[" and self._fence is not None:
+                    return at + 1
+                return None if short and not final else at
             opens = "{[]" if char == "[" else "\"'}"
             if ahead[0] not in opens:
                 return at
@@ -209,7 +211,9 @@ class ObjectLexer:
         word = ahead[: len(ahead) - len(ahead.lstrip("abcdefghijklmnopqrstuvwxyzJSON5"))]
         if len(word) == len(ahead) and len(ahead) < TAG_LIMIT and not final:
             return None
-        if self._code or (self._fence is None and word.lower() not in _FENCES):
+        # At the end of the text the word may be cut off.
+        known = word.lower() in _FENCES or (final and any(f.startswith(word) for f in _FENCES))
+        if self._code or (self._fence is None and not known):
             # Code of another language is shown as it is, its fences with it.
             self._code = not self._code
             return -(at + 3)
