@@ -166,6 +166,9 @@ def refcoco(  # noqa: PLR0913, PLR0917 - one a flag
     predictions: Annotated[
         Path | None, typer.Option(help="A model's boxes: JSON or JSON lines, in the same order.")
     ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="COCO instances file, where --expressions names regions.")
+    ] = None,
     box_form: Annotated[
         str | None,
         typer.Option(help="How a 'bbox' of --expressions is meant, 'xyxy' or 'xywh'."),
@@ -187,11 +190,8 @@ def refcoco(  # noqa: PLR0913, PLR0917 - one a flag
         results=predictions, flag="--predictions", images=images, detector=detector,
         options=tuple(option or ()), device=device,
     )  # fmt: skip
-    raise typer.Exit(
-        finish(
-            lambda: run.run_refcoco(
-                job, expressions, form=box_form, predicted_form=predicted_form, out=out,
-                misses=misses,
-            )
-        )
+    files = run.ExpressionFiles(
+        expressions=expressions, annotations=annotations, form=box_form,
+        predicted_form=predicted_form,
     )  # fmt: skip
+    raise typer.Exit(finish(lambda: run.run_refcoco(job, files, out=out, misses=misses)))

@@ -17,7 +17,7 @@ from groundplane.core.errors import InputError, listing
 from groundplane.core.files import write_whole
 from groundplane.grounding.setup import make_router
 
-__all__ = ["LookingJob", "run_chair", "run_coco", "run_pope", "run_refcoco"]
+__all__ = ["ExpressionFiles", "LookingJob", "run_chair", "run_coco", "run_pope", "run_refcoco"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,23 @@ class LookingJob:
         with quiet():
             router = make_router(self.detector, options=options, device=self.device)
         return router, self.detector, self.images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpressionFiles:
+    """Expressions, and how the boxes of files are meant.
+
+    Attributes:
+        expressions: The file.
+        annotations: COCO instances file, where the expressions name regions by id; or None.
+        form: How a `bbox` of the expressions is meant; None where the file says it.
+        predicted_form: How a `bbox` of the predictions is meant.
+    """
+
+    expressions: Path
+    annotations: Path | None
+    form: str | None
+    predicted_form: str
 
 
 def run_coco(job: LookingJob, annotations: Path, *, iou_type: str, out: Path | None) -> int:
@@ -167,15 +184,7 @@ def run_chair(
     return 0
 
 
-def run_refcoco(
-    job: LookingJob,
-    expressions: Path,
-    *,
-    form: str | None,
-    predicted_form: str,
-    out: Path | None,
-    misses: int,
-) -> int:
+def run_refcoco(job: LookingJob, files: ExpressionFiles, *, out: Path | None, misses: int) -> int:
     """Score boxes of expressions, print accuracy and mean overlap.
 
     Raises:
@@ -184,17 +193,17 @@ def run_refcoco(
     from groundplane.evaluation import refcoco
 
     forms = ("xyxy", "xywh")
-    meant: Any = None if form is None else _one_of("--box-form", form, forms)
-    given: Any = _one_of("--predicted-form", predicted_form, forms)
+    meant: Any = None if files.form is None else _one_of("--box-form", files.form, forms)
+    given: Any = _one_of("--predicted-form", files.predicted_form, forms)
     _check(out)
     expert = job.expert()
-    asked = refcoco.read_expressions(expressions, form=meant)
+    asked = refcoco.read_expressions(files.expressions, form=meant, annotations=files.annotations)
     if expert is not None:
         made, name, images = expert
         with quiet():
             boxes = refcoco.detect_expressions(asked, images, made, name=name)
     else:
-        boxes = refcoco.read_boxes(job.results or expressions, asked, form=given)
+        boxes = refcoco.read_boxes(job.results or files.expressions, asked, form=given)
     result = refcoco.evaluate_expressions(asked, boxes)
     _write(out, result.record())
     lines = [f"{'':<20}{'n':>7}{'acc@0.5':>9}{'mean IoU':>10}{'no box':>8}"]

@@ -103,6 +103,17 @@ class Row:
         a, b, c, d = map(float, value)
         return a, b, c, d
 
+    def rows(self, key: str) -> list[Row]:
+        """A field that must be a list of objects.
+
+        Raises:
+            InputError: If it is not.
+        """
+        value = self.values.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+            raise self.error(key, "a list of objects", value)
+        return [Row(values=v, place=f"{self.place}.{key}[{i}]") for i, v in enumerate(value)]
+
     def error(self, key: str, expected: str, got: object) -> InputError:
         """An error about one field."""
         if key not in self.values:

@@ -55,7 +55,8 @@ class Expression:
         text: The expression.
         image: Name of the picture.
         box: The true box, `xyxy`, pixels.
-        group: What its score is told for as well: the file's `dataset_name`, or nothing.
+        group: What its score is told for as well: the file's `dataset_name`, the original's
+            `split`, or nothing.
         size: Width and height of the picture, pixels, or None where the file does not say.
     """
 
@@ -125,15 +126,19 @@ class RefcocoResult:
         }
 
 
-def read_expressions(path: str | Path, *, form: BoxForm | None = None) -> tuple[Expression, ...]:
+def read_expressions(
+    path: str | Path, *, form: BoxForm | None = None, annotations: str | Path | None = None
+) -> tuple[Expression, ...]:
     """Read expressions with their boxes.
 
     Args:
         path: A COCO-like file whose pictures carry a `caption`, or a list or JSON lines of
             objects with the text (`expression`, `sent`, `caption` or `sentence`), the picture
             (`file_name`, `image` or `image_id`) and the box (`bbox_xyxy`, `bbox_xywh` or `bbox`).
+            The content of the original `refs(unc).p` as JSON is read with `annotations`.
         form: How a `bbox` is meant, `xyxy` or `xywh`. Not needed where it is known: COCO-like
             files have `xywh`, and lines with `sent`, `width` and `height` (Qwen-VL's) `xyxy`.
+        annotations: The COCO instances file that the original's `ann_id` refer to.
 
     Raises:
         InputError: If the file is malformed, or it cannot be told how boxes are meant.
@@ -143,7 +148,10 @@ def read_expressions(path: str | Path, *, form: BoxForm | None = None) -> tuple[
         found = _coco_like(document, path)
     else:
         rows = rows_of(document, path=path, what="expressions")
-        found = [_expression(row, place, form) for place, row in enumerate(rows, start=1)]
+        if rows and "sentences" in rows[0] and "ann_id" in rows[0]:
+            found = _originals(rows, annotations)
+        else:
+            found = [_expression(row, place, form) for place, row in enumerate(rows, start=1)]
     if not found:
         raise InputError(f"expressions {Path(path).name!r}: there are none in it")
     return tuple(found)
@@ -268,6 +276,44 @@ def _coco_like(document: Mapping[str, Any], path: str | Path) -> list[Expression
                 size=_size(row),
             )
         )
+    return found
+
+
+def _originals(rows: Sequence[Row], annotations: str | Path | None) -> list[Expression]:
+    """The original's form: a region's id with several sentences; its box is in COCO's file."""
+    if annotations is None:
+        raise InputError(
+            f"{rows[0].place}: names regions by 'ann_id', whose boxes are in the instances.json "
+            "beside the original file. Try: --annotations instances.json"
+        )
+    document = read_json(annotations, what="annotations")
+    entries, pictures = (
+        {
+            row.whole("id"): row
+            for row in rows_of(document, path=annotations, what="annotations", key=key)
+        }
+        for key in ("annotations", "images")
+    )
+    found = []
+    for row in rows:
+        entry = entries.get(row.whole("ann_id"))
+        if entry is None:
+            raise row.error("ann_id", "the id of an annotation", row.values["ann_id"])
+        picture = pictures.get(entry.whole("image_id"))
+        if picture is None:
+            raise entry.error("image_id", "the id of a picture", entry.values["image_id"])
+        found += [
+            Expression(
+                id=sentence.name("sent_id"),
+                text=sentence.text("sent"),
+                # The original's own file_name ends in the number of the region.
+                image=picture.text("file_name"),
+                box=_box(entry, "bbox", "xywh"),
+                group=row.text("split") if "split" in row else "",
+                size=_size(picture),
+            )
+            for sentence in row.rows("sentences")
+        ]
     return found
 
 

@@ -127,6 +127,36 @@ class TestForms:
         with pytest.raises(InputError, match="--box-form xyxy or --box-form xywh"):
             read_expressions(write("e.json", [row]))
 
+    def test_the_original_as_json(self, write):
+        refs = [
+            {
+                "ref_id": 9, "ann_id": 5, "image_id": 3, "split": "testA",
+                "file_name": "COCO_train2014_3_5.jpg",
+                "sentences": [
+                    {"sent_id": 70, "sent": "left cup", "raw": "Left cup.", "tokens": []},
+                    {"sent_id": 71, "sent": "cup", "raw": "cup", "tokens": []},
+                ],
+            }
+        ]  # fmt: skip
+        instances = {
+            "images": [{"id": 3, "file_name": "COCO_train2014_3.jpg", "width": 64, "height": 48}],
+            "annotations": [{"id": 5, "image_id": 3, "bbox": [1, 2, 3, 4]}],
+        }
+        refs_path, instances_path = write("refs.json", refs), write("instances.json", instances)
+        got = read_expressions(refs_path, annotations=instances_path)
+        assert [(e.id, e.text) for e in got] == [("70", "left cup"), ("71", "cup")]
+        assert {e.image for e in got} == {"COCO_train2014_3.jpg"}
+        assert {e.box for e in got} == {(1, 2, 4, 6)}
+        assert evaluate_expressions(got, [None] * 2).groups()["testA"]["n"] == 2
+        with pytest.raises(InputError, match=r"Try: --annotations instances\.json"):
+            read_expressions(refs_path)
+        strange = write("refs.json", [refs[0] | {"ann_id": 6}])
+        with pytest.raises(InputError, match=r"\[0\]\.ann_id: expected the id of an annotation"):
+            read_expressions(strange, annotations=instances_path)
+        empty = write("refs.json", [refs[0] | {"sentences": [4]}])
+        with pytest.raises(InputError, match=r"\[0\]\.sentences: expected a list of objects"):
+            read_expressions(empty, annotations=instances_path)
+
     @pytest.mark.parametrize("name", ["refs(unc).p", "refs.json"])
     @pytest.mark.parametrize("protocol", [0, 2, 5])
     def test_a_pickle_is_refused_and_not_opened(self, tmp_path, name, protocol):
