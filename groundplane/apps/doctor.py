@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from groundplane.apps.plugins import table
 from groundplane.core import host
-from groundplane.core.errors import PluginBrokenError
+from groundplane.core.errors import PluginBrokenError, listing
+from groundplane.core.plugin_source import pip_name
 
 __all__ = ["Check", "examine", "run"]
 
@@ -32,16 +33,31 @@ _REINSTALL_VISION = (
     "install the torchvision that matches torch: pip install --upgrade torch torchvision (both "
     "at once), or without CUDA: uv pip install --torch-backend=cpu torch torchvision"
 )
-# Distribution, module, and what it is for.
+# Distribution, module, what it is for, and what installs it.
 _OPTIONAL = (
-    ("torchvision", "torchvision", "detectors and encoders written with it"),
-    ("timm", "timm", "image encoders"),
-    ("transformers", "transformers", "open language models, detectors and encoders"),
-    ("segment-anything", "segment_anything", "masks from boxes and points"),
-    ("groundingdino-py", "groundingdino", "detection of any phrase"),
-    ("supervision", "supervision", "exchange and drawing of detections"),
-    ("ray", "ray", "batches on several machines"),
-    ("mcp", "mcp", "serving groundplane as tools to an assistant"),
+    ("torchvision", "torchvision", "detectors and encoders written with it", "torchvision"),
+    ("timm", "timm", "image encoders", "timm"),
+    (
+        "transformers",
+        "transformers",
+        "open language models, and most experts",
+        "'groundplane[owlv2]', or the extra of another of them",
+    ),
+    ("safetensors", "safetensors", "weights of experts", "safetensors"),
+    ("huggingface-hub", "huggingface_hub", "weights fetched from a hub", "huggingface-hub"),
+    ("segment-anything", "segment_anything", "masks from boxes and points", "'groundplane[sam]'"),
+    (
+        "groundingdino-py",
+        "groundingdino",
+        "detection of any phrase",
+        # Its own requirements would put another OpenCV over the one that is needed.
+        "--no-deps groundingdino-py, and pip install addict yapf timm transformers",
+    ),
+    ("httpx", "httpx", "experts on a server", "'groundplane[remote]'"),
+    ("pycocotools", "pycocotools", "scores as COCO counts them", "'groundplane[evaluate]'"),
+    ("supervision", "supervision", "exchange and drawing of detections", "supervision"),
+    ("ray", "ray", "batches on several machines", "'groundplane[ray]'"),
+    ("mcp", "mcp", "serving groundplane as tools to an assistant", "'groundplane[serve]'"),
 )
 
 
@@ -137,10 +153,10 @@ def _required(distribution: str) -> Check:
     return Check(name=distribution, state="ok", found=facts["version"])
 
 
-def _optional(distribution: str, module: str, purpose: str) -> Check:
+def _optional(distribution: str, module: str, purpose: str, source: str) -> Check:
     look = partial(Check, name=distribution)
     if util.find_spec(module) is None:
-        text = f"not installed; optional, for {purpose}: pip install {distribution}"
+        text = f"not installed; optional, for {purpose}: pip install {source}"
         return look(state="ok", found=text)
     facts = _facts(module)
     clash = _torch_clash() if module == "torchvision" else ""
@@ -168,7 +184,22 @@ def _plugin(info: host.PluginInfo) -> Check:
     if info.status == "duplicate":
         fix = f"uninstall one of them, or load it as {info.qualified}"
         return look(state="warning", found=info.reason, fix=fix)
+    absent = [need.library for need in info.needs if not need.present]
+    if absent:
+        # A plugin asks for it when it is made; most of ours have an extra of their name.
+        extra = info.distribution == "groundplane" and info.name in _extras()
+        source = f"'groundplane[{info.name}]'" if extra else " ".join(map(pip_name, absent))
+        found = f"loads, but cannot be used without {listing(absent)}: pip install {source}"
+        return look(state="ok", found=found)
     return look(state="ok", found=f"loads, from {info.origin}")
+
+
+def _extras() -> set[str]:
+    """The extras of the installed groundplane."""
+    try:
+        return set(metadata.metadata("groundplane").get_all("Provides-Extra") or ())
+    except metadata.PackageNotFoundError:
+        return set()
 
 
 def _fix(reason: str, otherwise: str) -> str:

@@ -158,6 +158,7 @@ class _Source:
                 names = list(declared)
             case ast.Call(func=func):
                 called = ast.unparse(func)
+                libraries = _needed(node) if called.endswith("need_library") else []
                 ends = called in ("sys.exit", "os._exit", "os.abort", "exit", "quit")
                 # Names made at run time cannot be told from the text.
                 names = ["*"] if called in ("globals", "exec", "vars", "setattr") else []
@@ -170,6 +171,14 @@ class _Source:
         tops = [top for n in libraries if (top := n.partition(".")[0]) not in self._known]
         self.imports.update(tops)
         self.sure += tops if sure else []
+
+
+def _needed(call: ast.Call) -> list[str]:
+    """The library that `core.hub.need_library` is asked to import."""
+    match call.args:
+        case [ast.Constant(value=str(library)), *_]:
+            return [library]
+    return []
 
 
 def _nodes(

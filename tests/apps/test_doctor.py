@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -85,7 +86,7 @@ def test_an_absent_library_is_no_problem_and_says_what_it_is_for(monkeypatch):
     found = optional("segment-anything")
     assert found.state == "ok"
     assert "not installed" in found.found
-    assert "pip install segment-anything" in found.found
+    assert "pip install 'groundplane[sam]'" in found.found
 
 
 @pytest.mark.parametrize(
@@ -149,6 +150,45 @@ def test_a_broken_torch_is_a_problem(monkeypatch):
 def test_an_old_python_is_a_problem(monkeypatch):
     monkeypatch.setattr(doctor, "sys", SimpleNamespace(version_info=(3, 10, 1), executable="py"))
     assert doctor._python().state == "problem"
+
+
+@pytest.mark.parametrize(
+    ("distribution", "name", "source"),
+    [
+        ("groundplane", "owlv2", "'groundplane[owlv2]'"),
+        ("groundplane", "unlisted", "transformers no-such"),
+        ("vendor", "owlv2", "transformers no-such"),
+    ],
+)
+def test_a_plugin_without_its_library_says_what_to_install(monkeypatch, distribution, name, source):
+    needs = tuple(
+        host.Need(library=library, present=library == "torch")
+        for library in ("torch", "transformers", "no_such")
+    )
+    info = host.PluginInfo(
+        kind="detectors",
+        name=name,
+        value="a:B",
+        distribution=distribution,
+        version="1",
+        needs=needs,
+    )
+    monkeypatch.setattr(host, "check", lambda _: None)
+    found = doctor._plugin(info)
+    assert found.state == "ok"
+    told = f"cannot be used without transformers, no_such: pip install {source}"
+    assert found.found.endswith(told)
+
+
+def test_every_extra_that_the_doctor_tells_of_is_there():
+    """What the doctor tells to install is an extra that there is."""
+    from importlib import metadata
+
+    extras = set(metadata.metadata("groundplane").get_all("Provides-Extra"))
+    told = {
+        word for row in doctor._OPTIONAL for word in re.findall(r"groundplane\[([\w-]+)", row[3])
+    }
+    assert told <= extras
 
 
 def test_a_groundplane_that_is_not_installed_is_a_problem(monkeypatch):

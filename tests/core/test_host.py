@@ -332,6 +332,19 @@ def test_libraries_are_told_apart_by_when_they_are_imported(site):
     assert needs == {"lazy_lib": False, "maybe_there": False, "numpy": True}
 
 
+def test_a_library_that_is_asked_for_by_name_is_needed_too(site):
+    text = (
+        "from groundplane.core.weights import need_library\n"
+        "class Reads:\n"
+        "    def __init__(self, name):\n"
+        "        need_library('lazy_lib.sub', who='x')\n"
+        "        need_library(name, who='x')\n"
+    )
+    site.add("gp-asks", "asks", text + GOOD)
+    assert {need.library for need in one("asks").needs} == {"lazy_lib"}
+    assert one("asks").status == "ok"
+
+
 @pytest.mark.parametrize(
     "text",
     [
