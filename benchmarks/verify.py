@@ -7,9 +7,10 @@ Statements are made from the annotations of the COCO photos in the folder (`inst
 annotations themselves as the expert, and with an expert that errs: it misses 20 % of the boxes,
 makes up 10 %, and moves every edge by 5 % of the box's side. Each table tells, of the verdict
 `contradicted` and of `supported`, how often it is right (precision) and how many of the statements
-that deserve it get it (recall), and how many statements are told at all. The ratio, printed last,
-is the claims that are verified a second over those that an expert of 20 looks a second could
-serve, one look a claim.
+that deserve it get it (recall), and how many statements are told at all. A statement counts as
+contradicted if one of its claims is. Minimal changes are hard: a count that is off by one cannot be
+told from one miss. The ratio, printed last, is the time of one call a statement, with the
+annotations as the expert, over that of one call for all.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ from tests.support.coco_statements import Photo, Statement, photos_of, statement
 from tests.support.degraded import DegradedDetector  # noqa: E402
 
 Tally = dict[str, Counter[tuple[bool, Verdict]]]
-_LOOKS = 20
 
 
 def verdict_of(result: Verification) -> Verdict:
@@ -70,6 +70,16 @@ def tallied(
             tally[statement.kind][statement.true, verdict_of(result)] += 1
             claims += len(result.findings)
     return tally, seconds, claims
+
+
+def singly(folder: Path, made: Sequence[Statement], expert: Detector) -> float:
+    """Seconds a statement where each is verified in a call of its own."""
+    judge = verifier(expert, device="cpu")
+    images = {name: read_image(folder / "images" / name) for name in {s.photo for s in made}}
+    start = time.perf_counter()
+    for statement in made:
+        verify_many(judge, [images[statement.photo]], [[statement.text]])
+    return (time.perf_counter() - start) / len(made)
 
 
 def share(part: int, whole: int) -> str:
@@ -131,14 +141,12 @@ def main() -> None:
         ("an expert that errs, scores from 0.2 to 0.55 left open", Trust(low=0.2, high=0.55)),
         ("an expert that errs, its recall of 0.8 and precision of 0.9 stated",
          Trust(recall=0.8, precision=0.9, confidence=0.8)),
-        ("the same, and a verdict only where it is right with a probability of 0.9",
-         Trust(recall=0.8, precision=0.9)),
     ):  # fmt: skip
         show(title, _summed(folder, photos, made, trust, seeds=arguments.seeds))
     show_vsr(arguments.data / "vsr" / "zeroshot_dev.jsonl")
-    rate = claims / seconds
-    print(f"\nclaims a second, one look a photo, reading and checking: {rate:.0f}")
-    print(f"ratio = {rate / _LOOKS:.1f}")
+    print(f"\nclaims a second, one call for all, reading and checking: {claims / seconds:.0f}")
+    alone = singly(folder, made[:: len(made) // 200], truth) * len(made)
+    print(f"ratio = {alone / seconds:.1f}")
 
 
 def _summed(
