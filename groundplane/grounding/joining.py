@@ -127,6 +127,7 @@ def pick(result: DetectResult, places: Sequence[int]) -> DetectResult:
         outcomes=tuple(result.outcomes[i] for i in places),
         candidates=None if result.candidates is None else _pick(result.candidates, places),
         presence=None if result.presence is None else tuple(result.presence[i] for i in places),
+        uncounted=tuple(new for new, old in enumerate(places) if old in result.uncounted),
     )
 
 
@@ -159,6 +160,7 @@ def combine(request: DetectRequest, parts: Sequence[Part], *, note: str) -> Dete
         note="; ".join(filter(None, [*dict.fromkeys(named), note])),
         candidates=None if scored is None else _best_first(scored),
         presence=_presence(parts, len(outcomes)),
+        uncounted=tuple(sorted(p.phrases[i] for p in parts for i in p.result.uncounted)),
     )
 
 

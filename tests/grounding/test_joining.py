@@ -227,3 +227,11 @@ def test_other_number_types_are_kept(dtype):
     result = answer(("cup", "hat"), [0, 1, 0])
     regions = replace(result.regions, boxes=result.regions.boxes.to(dtype))
     assert pick(replace(result, regions=regions), (1,)).regions.boxes.dtype is dtype
+
+
+def test_a_crowd_is_told_of_the_phrase_in_its_new_place():
+    whole = answer(("a", "b"), [0, 1], uncounted=(1,))
+    assert pick(whole, [1, 0, 1]).uncounted == (0, 2)
+    request = DetectRequest(image=IMAGES[0], phrases=("x", "a", "b"))
+    parts = [Part(name="one", result=whole, phrases=(1, 2))]
+    assert combine(request, parts, note="").uncounted == (2,)
