@@ -100,7 +100,7 @@ def load_model(
         )
     wrong = {
         "missing": sorted(map(str, told.get("missing_keys") or ())),
-        "unexpected": sorted(map(str, told.get("unexpected_keys") or ())),
+        "unexpected": sorted(set(map(str, told.get("unexpected_keys") or ())) - _computed(model)),
         "of another shape": sorted(str(k[0]) for k in told.get("mismatched_keys") or ()),
     }
     _check_keys(wrong, what=f"{who}: the weights in {folder} do not fit {model_class.__name__}")
@@ -172,6 +172,8 @@ def load_strict(
         False
     """
     own = module.state_dict()
+    computed = _computed(module)
+    state = {name: tensor for name, tensor in state.items() if name not in computed}
     wrong = {
         "missing": sorted(own.keys() - state.keys()),
         "unexpected": sorted(state.keys() - own.keys()),
@@ -211,6 +213,11 @@ def _check_keys(wrong: Mapping[str, Sequence[str]], *, what: str) -> None:
     faults = [f"{how}: {listing(names, limit=8)}" for how, names in wrong.items() if names]
     if faults:
         raise WeightsError(f"{what}: {'; '.join(faults)}")
+
+
+def _computed(model: nn.Module) -> set[str]:
+    """Buffers that a model computes itself, such as positions; old checkpoints hold them too."""
+    return {name for name, _ in model.named_buffers()} - model.state_dict().keys()
 
 
 def _ready(model: Any, *, who: str, device: str | torch.device) -> Any:

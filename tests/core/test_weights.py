@@ -186,6 +186,11 @@ class TestModel:
         with pytest.raises(WeightsError, match=r"unexpected: extra$"):
             load(copy)
 
+    def test_positions_that_old_checkpoints_hold_are_no_weights(self, copy):
+        names = ("owlv2.text_model.embeddings.position_ids", "box_bias")
+        change_tensors(copy, lambda state: state.update({n: torch.arange(3) for n in names}))
+        assert load(copy).box_bias.shape == (36, 4)
+
     def test_a_key_of_another_shape_is_named(self, copy):
         change_tensors(copy, lambda state: state.update({"layer_norm.bias": torch.ones(5)}))
         with pytest.raises(WeightsError, match=r"of another shape: layer_norm.bias$"):
@@ -288,6 +293,12 @@ class TestState:
         layer = load_strict(nn.Linear(3, 2), state, who=WHO, dtype=torch.float64)
         assert layer.weight.dtype == torch.float64
         assert not layer.weight.requires_grad
+
+    def test_a_module_computes_its_own_constants(self):
+        layer = nn.Linear(1, 1)
+        layer.register_buffer("steps", torch.arange(3), persistent=False)
+        state = {"weight": torch.ones(1, 1), "bias": torch.ones(1), "steps": torch.zeros(9)}
+        assert load_strict(layer, state, who=WHO).steps.tolist() == [0, 1, 2]
 
     @pytest.mark.parametrize(
         ("change", "said"),
