@@ -27,8 +27,7 @@ Event = str | Mention | Problem
 
 # Problems of one text at most: a hostile text must not make a million of them.
 PROBLEMS_LIMIT = 1000
-# What a payload ends in where its last number is whole.
-_ENDINGS = frozenset(")]>}\"';")
+_NUMERIC = "0123456789.-+"
 # As many commas or brackets make a payload look like a location, even where it is broken.
 _MARKS = 2
 
@@ -172,12 +171,14 @@ class Assembler:
             self.shown.take_out()
             return
         read = self._dialect.read
-        reading = read(payload) if read is not None else None
+        # A number that the text is cut off in may have lost digits: it is left out.
+        whole = payload if closed else payload.rstrip(_NUMERIC)
+        reading = read(whole) if read is not None else None
         if reading is None:
             self._no_location(kind, payload, span, closed=closed)
             return
         if not closed:
-            reading = self._cut_short(kind, payload, reading, span)
+            reading = self._cut_short(kind, reading, span)
         self._located(reading, span)
         if kind.phrase_after:
             self._open_phrase(span, keep=True)
@@ -351,27 +352,21 @@ class Assembler:
         if self._convention.phrase == "after":
             self._open_phrase(span, keep=True)
 
-    def _cut_short(
-        self, kind: Enclosed, payload: str, reading: Reading, span: tuple[int, int]
-    ) -> Reading:
+    def _cut_short(self, kind: Enclosed, reading: Reading, span: tuple[int, int]) -> Reading:
         """A payload that another tag or the end of the text cut short: what is whole of it."""
-        shapes, indices = reading.shapes, reading.indices
-        broken = bool(reading.problems)
+        shapes, broken = reading.shapes, bool(reading.problems)
         if kind.undivided:
             shapes, broken = (), True
-        if payload.rstrip()[-1:] not in _ENDINGS:
-            # The last number may have lost digits.
-            shapes, indices, broken = shapes[:-1], indices[:-1], True
-        if not kind.attributes and shapes and shapes[-1].kind == "point":
-            # Two numbers may be the first half of a box.
-            shapes, broken = shapes[:-1], True
-        whole = bool(shapes or indices or reading.boxes_3d or reading.absent)
+        # Two numbers may be the first half of a box.
+        sure = tuple(s for s in shapes if kind.attributes or s.kind != "point")
+        broken |= len(sure) < len(shapes)
+        whole = bool(sure or reading.indices or reading.boxes_3d or reading.absent)
         what = f"{kind.open!r} without {kind.close!r}"
         if whole and not broken:
             self.problem(ProblemKind.UNTERMINATED, what, span)
         else:
             self.problem(ProblemKind.TRUNCATED, f"{what}; what was cut off is dropped", span)
-        return replace(reading, shapes=shapes, indices=indices, problems=())
+        return replace(reading, shapes=sure, problems=())
 
     def _no_location(
         self, kind: Enclosed, payload: str, span: tuple[int, int], *, closed: bool

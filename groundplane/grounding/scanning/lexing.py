@@ -161,7 +161,10 @@ class TagLexer:
         if not held:
             return
         if self._kind is not None:
-            self._payload += held if self._spelled else held.replace("<", _FORGED)
+            if not self._spelled:
+                self._payload += held.replace("<", _FORGED)
+            elif not self._may_become_tag(held):
+                self._payload += held
         elif len(held) > 1 and self._spelled and self._may_become_tag(held):
             what = f"half a tag, {held!r}; dropped"
             self._sink.problem(ProblemKind.TRUNCATED, what, (start, self._base))

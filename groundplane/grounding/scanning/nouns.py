@@ -33,7 +33,8 @@ _ENDING = """
 _DETERMINERS, _BREAKS = frozenset(_STARTING.split()), frozenset(_ENDING.split())
 _LINKS = frozenset({"of"})
 # `left of the plate` is a place beside the plate, and not a part of it.
-_SIDES = frozenset("left right front back top bottom side behind north south east west".split())
+_BESIDE = "left right front back top bottom side behind north south east west"
+_SIDES = frozenset(_BESIDE.split())
 # Between a phrase and its place where they are a sentence: `the dog is located at [..]`.
 _SITUATED = frozenset({"at", "in", "located", "found", "visible", "seen"})
 _COPULAS = frozenset({"is", "are", "was", "were", "be"})
