@@ -24,6 +24,8 @@ class Capabilities:
         masks: Whether its regions carry masks.
         cost: Work of one image at the usual size, in billions of floating-point operations,
             about; 0 for one that computes nothing. The router asks the cheapest that can.
+        joint: Whether what it finds for a phrase depends on the phrases that are asked along, as
+            where text and image are fused. The router then joins no requests of unlike phrases.
         licence: Of the weights, as their publisher names it; empty where there are none.
 
     Raises:
@@ -33,6 +35,7 @@ class Capabilities:
     prompts: frozenset[PromptKind]
     masks: bool = False
     cost: float = 0.0
+    joint: bool = False
     licence: str = ""
 
     def __post_init__(self) -> None:

@@ -105,6 +105,7 @@ class Ensemble:
             prompts=frozenset(prompt for each in stated for prompt in each.prompts),
             masks=all(each.masks for each in stated) and self._merging.method != "fuse",
             cost=sum(each.cost for each in stated),
+            joint=any(each.joint for each in stated),
             licence=", ".join(licences),
         )
 

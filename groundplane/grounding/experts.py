@@ -15,7 +15,7 @@ from groundplane.core.regions import Regions
 from groundplane.core.segmentation import Segmenter, SegmentRequest
 from groundplane.grounding.careful import Attempt, ask_once, halve, in_halves
 from groundplane.grounding.checking import check_masks, check_result
-from groundplane.grounding.joining import join, pick
+from groundplane.grounding.joining import Joined, join, pick
 from groundplane.grounding.vocabulary import known_words, look_up
 
 __all__ = ["Expert", "detect", "lacks", "segment", "vocabulary"]
@@ -108,18 +108,20 @@ class Expert:
                 raise self._fault
             if self._instance is None:
                 try:
-                    self._instance = self._make()
+                    instance = self._make()
+                    self._stated = self._found_out(instance)
                 except GroundplaneError as error:
                     self._fault = error
                     raise
-            if self._stated is None:
-                self._stated = self._found_out(self._instance)
+                self._instance = instance
             return self._instance
 
     def _found_out(self, instance: Any) -> Capabilities:
         told = getattr(instance, "capabilities", None)
         if isinstance(told, Capabilities):
-            return told
+            return told  # what it says with its options counts, not what its class says
+        if self._stated is not None:
+            return self._stated
         if self.kind == "segmenter":
             return Capabilities(prompts=frozenset({"box"}), masks=True, cost=math.inf)
         free = _words_of(instance, who=self.who) is None
@@ -167,8 +169,11 @@ def detect(
     """
     ask = expert.load().detect
 
+    able = expert.capabilities
+    joint = able is not None and able.joint
+
     def attempt(batch: Sequence[DetectRequest]) -> Attempt[DetectResult]:
-        return _attempt(batch, ask, who=expert.who)
+        return _attempt(batch, join(batch, alike=joint), ask, who=expert.who)
 
     return in_halves(requests, attempt, who=expert.who, end=end)
 
@@ -190,9 +195,12 @@ def segment(
 
 
 def _attempt(
-    requests: Sequence[DetectRequest], ask: Callable[[list[DetectRequest]], object], *, who: str
+    requests: Sequence[DetectRequest],
+    joined: Joined,
+    ask: Callable[[list[DetectRequest]], object],
+    *,
+    who: str,
 ) -> Attempt[DetectResult]:
-    joined = join(requests)
     # Those who ask the very same of the same picture stand and fall together.
     same: dict[tuple[int, frozenset[int]], list[int]] = {}
     for row, (index, places) in enumerate(joined.places):

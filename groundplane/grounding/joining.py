@@ -65,10 +65,14 @@ class _Group:
         )
 
 
-def join(requests: Sequence[DetectRequest]) -> Joined:
+def join(requests: Sequence[DetectRequest], *, alike: bool = False) -> Joined:
     """Join the requests about one picture; each phrase is asked once a threshold and exemplar.
 
     Requests with thresholds are kept apart from those that leave them to the expert.
+
+    Args:
+        requests: The requests.
+        alike: Join only requests that ask the very same.
     """
     groups: list[_Group] = []
     near: dict[tuple[object, ...], list[int]] = {}
@@ -76,7 +80,8 @@ def join(requests: Sequence[DetectRequest]) -> Joined:
     for request in requests:
         image = request.image
         own = request.thresholds is None or not request.phrases
-        key = (image.source.content_hash, image.source.name, image.size, own)
+        same = tuple(dict.fromkeys(_asks(request))) if alike else ()
+        key = (image.source.content_hash, image.source.name, image.size, own, same)
         known = near.setdefault(key, [])
         index = next((i for i in known if _alike(groups[i].image, image)), -1)
         if index < 0:

@@ -323,6 +323,7 @@ def write_info(info: Info) -> bytes:
             "prompts": sorted(can.prompts),
             "masks": can.masks,
             "cost": can.cost if math.isfinite(can.cost) else None,
+            "joint": can.joint,
             "licence": can.licence,
         }
     return json.dumps(document, allow_nan=False).encode()
@@ -344,8 +345,9 @@ def read_info(data: bytes) -> Info:
         fields = _Fields(document.values["capabilities"], "capabilities")
         cost = fields.numbers("cost", many=False)[0] if fields.has("cost") else math.inf
         masks = fields.values.get("masks", False)
-        if not isinstance(masks, bool):
-            raise BreachError("capabilities: expected masks as true or false")
+        joint = fields.values.get("joint", False)
+        if not isinstance(masks, bool) or not isinstance(joint, bool):
+            raise BreachError("capabilities: expected masks and joint as true or false")
         prompts = set(fields.words("prompts"))
         if not prompts or not prompts <= set(get_args(PromptKind)) or cost < 0:
             raise BreachError(
@@ -356,6 +358,7 @@ def read_info(data: bytes) -> Info:
             prompts=frozenset(cast(set[PromptKind], prompts)),
             masks=masks,
             cost=cost,
+            joint=joint,
             licence=printable(fields.text("licence")) if fields.has("licence") else "",
         )
     return Info(name=printable(document.text("name")), vocabulary=words, capabilities=can)

@@ -186,7 +186,7 @@ class Router:
         line, words = self._detectors.line, dict[str, None]()
         for expert in line:
             able = expert.capabilities
-            if able is not None and "text" in able.prompts:
+            if able is not None and able.prompts & {"text", "vocabulary"} == {"text"}:
                 return None
             try:
                 known = vocabulary(expert)

@@ -124,7 +124,9 @@ class GroundingDinoDetector:
 
     Options = GroundingDinoOptions
     # Grounding DINO-T at 800 by 1333 pixels with 20 tokens, counted.
-    capabilities = Capabilities(prompts=frozenset({"text"}), cost=820.0, licence="Apache-2.0")
+    capabilities = Capabilities(
+        prompts=frozenset({"text"}), cost=820.0, joint=True, licence="Apache-2.0"
+    )
 
     def __init__(
         self,

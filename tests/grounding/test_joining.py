@@ -111,6 +111,14 @@ class TestJoin:
         asked = [DetectRequest(image=i, phrases=("a",)) for i in (one, lookalike, turned, again)]
         assert [index for index, _ in join(asked).places] == [0, 1, 2, 0]
 
+    def test_unlike_requests_are_kept_apart_where_only_alike_ones_may_be_joined(self):
+        phrases = [("cup",), ("cup", "hat"), ("hat", "cup"), ("cup",), ("cup", "cup")]
+        asked = [DetectRequest(image=IMAGES[0], phrases=p) for p in phrases]
+        joined = join(asked, alike=True)
+        assert [index for index, _ in joined.places] == [0, 1, 2, 0, 0]
+        assert [r.phrases for r in joined.requests] == [("cup",), ("cup", "hat"), ("hat", "cup")]
+        assert joined.places[-1] == (0, (0, 0))
+
     def test_exemplars_stay_with_their_phrases(self):
         box = (0.0, 0.0, 5.0, 5.0)
         plain = DetectRequest(image=IMAGES[0], phrases=("cup", "hat"))

@@ -298,6 +298,15 @@ class TestFewCalls:
         assert [len(batch) for batch in fake.asked] == [4, 4, 2]
         assert all(phrases == ("a", "b") for batch in fake.asked for phrases in batch)
 
+    def test_an_expert_that_looks_for_phrases_jointly_is_asked_unlike_requests_apart(self):
+        joint = Fake()
+        joint.capabilities = replace(joint.capabilities, joint=True)
+        phrases = [("cup",), ("cup", "hat"), ("hat", "cup"), ("cup",), ("cup", "hat")]
+        requests = [DetectRequest(image=IMAGE, phrases=asked) for asked in phrases]
+        results = router(a=joint, b=Fake("eye", cost=9)).detect(requests)
+        assert joint.asked == [[("cup",), ("cup", "hat"), ("hat", "cup")]]
+        assert [result.regions.phrases for result in results] == phrases
+
     def test_together_gives_what_one_by_one_gives(self):
         def made():
             return router(faces=Fake("face"), things=Fake("cup", cost=2), rest=Fake(cost=9))
@@ -360,6 +369,9 @@ class TestSeveralAnswers:
         note = ask(one, "cup", "face").note
         assert note == "rest: this expert guesses; faces: this expert sees faces"
         assert ask(one, "cup").note == "this expert guesses"
+
+
+NO_MASKS = "gives no masks, and there is no segmenter to make them"
 
 
 class Cutter:
@@ -425,7 +437,7 @@ class TestMasks:
     def test_where_nobody_makes_masks_nobody_can(self):
         result = ask(router(a=Fake(), b=Fake(), terms=self.TERMS), "cup")
         assert result.outcomes == ("cannot",)
-        assert "a gives no masks, and there is no segmenter to make them" in result.note
+        assert f"a {NO_MASKS}" in result.note
 
     def test_a_segmenter_that_is_not_ready_is_passed_over(self):
         able = Capabilities(prompts=frozenset({"box"}), masks=True, cost=1)
@@ -508,6 +520,15 @@ class TestMaking:
         # No time is left for the next in line, and that is not "no expert can".
         assert isinstance(answer, DetectorError)
         assert str(answer) == "detector 'a': no result within 1 s"
+
+    def test_what_an_expert_says_with_its_options_counts(self):
+        """Its class can give masks; this one, as it was made, does not."""
+        able = Capabilities(prompts=frozenset({"text"}), masks=True)
+        lazy = Expert("a", lambda: Fake(masks=False), capabilities=able)
+        result = ask(router(a=lazy, b=Fake(masks=True, cost=9), terms=Terms(masks=True)), "cup")
+        assert result.regions.masks is not None
+        assert result.regions.sources in ((), ("b",))
+        assert ("passed over", "detector 'a' for 'cup': " + NO_MASKS) in steps(result)
 
     def test_several_threads_make_an_expert_once(self):
         made, given = [], []
