@@ -68,14 +68,16 @@ def check(processors: dict[str, Any]) -> None:
             print(f"photo {seed}, {name}: largest difference {off:.3f} grey levels")
 
 
-def by_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+def by_turns(
+    works: Sequence[Callable[[], object]], rounds: int, clock: Callable[[], float]
+) -> list[float]:
     """Median seconds of each, timed one after the other again and again."""
     spent: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
         for times, work in zip(spent, works, strict=True):
-            start = time.perf_counter()
+            start = clock()
             work()
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
     return [statistics.median(times) for times in spent]
 
 
@@ -83,15 +85,16 @@ def main() -> None:
     """Check, then time all by turns."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=31, help="how often each side is timed")
-    parser.add_argument("--threads", type=int, default=2, help="1 where other work runs too")
+    parser.add_argument("--busy", action="store_true", help="other work runs too: time of one core")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1 if options.busy else 2)
+    clock = time.process_time if options.busy else time.perf_counter
     processors = peers()
     check(processors)
     picture = photo(0)
     works = [lambda: prepare_pixels([picture], RULE)]
     works += [lambda p=p: theirs(p, picture) for p in processors.values()]
-    ours, *others = by_turns(works, options.rounds)
+    ours, *others = by_turns(works, options.rounds, clock)
     print(f"ours: {ours * 1e3:.2f} ms")
     # The stated peer last.
     for name, spent in reversed(list(zip(processors, others, strict=True))):

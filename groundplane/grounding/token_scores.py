@@ -27,11 +27,11 @@ __all__ = ["PhraseScores", "phrase_logits", "phrases_above"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PhraseScores:
-    """What is above a floor in one image, on the host, best first.
+    """What is above a floor in one image, on the host, by query, then phrase.
 
     Attributes:
         boxes: `xyxy`, pixels of the image; they may leave it.
-        scores: In [0, 1]; NaN where the network gave that, first of all.
+        scores: In [0, 1]; NaN where the network gave that.
         phrase_ids: Column of the phrase that each answers.
     """
 
@@ -113,49 +113,75 @@ def phrases_above(
     """
     if len(sizes) != len(logits):
         raise ShapeError(f"phrases above a floor: {len(logits)} images but {len(sizes)} sizes")
-    if not tokens:
-        logits, boxes = logits[:, :0], boxes[:, :0]
-    num_queries = logits.shape[1]
-    row, best, place = _above(logits.flatten(0, 1), boxes.flatten(0, 1), tokens, floor)
-    # Not below the floor: so NaN passes.
-    scores = best.sigmoid_()
-    at, phrase = torch.nonzero(~(scores < floor)).unbind(1)
-    image, score = row[at] // max(num_queries, 1), scores[at, phrase]
-    corners = from_cxcywh(place[at])
+    _check_tokens(tokens, num_tokens=logits.shape[2])
+    num_queries = logits.shape[1] if tokens else 0
+    above = _above_on_host if logits.device.type == "cpu" else _above_on_device
+    # A little below the floor, so that rounding loses none; the scores themselves decide.
+    least = -math.inf if floor < 1e-6 else math.log(floor / max(1 - floor, 1e-7)) - 1e-4
+    row, phrase, best, place = above(
+        logits[:, :num_queries].flatten(0, 1), boxes[:, :num_queries].flatten(0, 1), tokens, least
+    )
+    score = best.sigmoid()
+    kept = torch.nonzero(~(score < floor)).flatten()
+    row, phrase, score, place = row[kept], phrase[kept], score[kept], place[kept]
+    image = row // max(num_queries, 1)
     scale = torch.tensor([(w, h, w, h) for w, h in sizes], dtype=torch.float32).reshape(-1, 4)
-    corners *= scale[image]
-    # Best first within each image; alike ones by query, then phrase, as `nonzero` lists them.
-    ranked = torch.argsort(score, descending=True, stable=True)
-    ranked = ranked[torch.argsort(image[ranked], stable=True)]
+    corners = from_cxcywh(place) * scale[image]
     parts = torch.bincount(image, minlength=len(sizes)).tolist()
-    columns = (corners[ranked], score[ranked], phrase[ranked])
-    cut = (torch.split(column, parts) for column in columns)
+    cut = (torch.split(column, parts) for column in (corners, score, phrase))
     return [PhraseScores(boxes=b, scores=s, phrase_ids=p) for b, s, p in zip(*cut, strict=True)]
 
 
-def _above(
-    logits: Float[Tensor, "n t"],
-    boxes: Float[Tensor, "n 4"],
+_Above = tuple[
+    Int[Tensor, " n"], Int[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, "n 4"]
+]  # row, phrase, logit and box; by row, then phrase
+
+
+def _above_on_device(
+    logits: Float[Tensor, "m t"],
+    boxes: Float[Tensor, "m 4"],
     tokens: Sequence[Sequence[int]],
-    floor: float,
-) -> tuple[Int[Tensor, " m"], Float[Tensor, "m p"], Float[Tensor, "m 4"]]:
-    """Rows that may reach the floor, the logits of their phrases, and their boxes, on the host."""
-    # A little below the floor, so that rounding loses none; the scores themselves decide.
-    least = -math.inf if floor < 1e-6 else math.log(floor / max(1 - floor, 1e-7)) - 1e-4
-    # Most queries answer nothing. On the host they are left out before anything else is done; a
-    # card does all of them sooner than it could say how many there are.
-    on_host = logits.device.type == "cpu"
-    row = torch.arange(len(logits))
-    if on_host:
-        row = torch.nonzero(~(logits.amax(1) < least)).flatten()
-        logits, boxes = logits[row], boxes[row]
+    least: float,
+) -> _Above:
+    """Work on all rows: a card does them sooner than it could say how many matter."""
     best = phrase_logits(logits[None], tokens)[0]
     # Boxes ride along, so that the host waits once.
     table = torch.cat([best.float(), boxes.float()], dim=1).cpu()
-    if not on_host and len(tokens):
-        row = torch.nonzero(~(table[:, : len(tokens)].amax(1) < least)).flatten()
-        table = table[row]
-    return row, table[:, : len(tokens)], table[:, len(tokens) :]
+    row, phrase = torch.nonzero(~(table[:, : len(tokens)] < least)).unbind(1)
+    return row, phrase, table[row, phrase], table[row, len(tokens) :]
+
+
+def _above_on_host(
+    logits: Float[Tensor, "m t"],
+    boxes: Float[Tensor, "m 4"],
+    tokens: Sequence[Sequence[int]],
+    least: float,
+) -> _Above:
+    """Most rows answer nothing, and of the others most tokens: look only at what is above."""
+    begin, end = min(map(min, tokens), default=0), max(map(max, tokens), default=-1) + 1
+    part = logits[:, begin:end]
+    if not part.numel():
+        return _above_on_device(logits, boxes, tokens, least)
+    rows = torch.nonzero(~(part.amax(1) < least)).flatten()
+    part = logits.index_select(0, rows)[:, begin:end].float()
+    at, token = torch.nonzero(~(part < least)).unbind(1)
+    # A token belongs to no phrase (a mark), to one, or to several that read alike.
+    owners: list[list[int]] = [[] for _ in range(begin, end)]
+    for phrase, places in enumerate(tokens):
+        for place in places:
+            owners[place - begin].append(phrase)
+    counts = torch.tensor([len(of) for of in owners])
+    owner = torch.tensor([phrase for of in owners for phrase in of])
+    times = counts[token]
+    hit = torch.repeat_interleave(times)
+    nth = torch.arange(len(hit)) - (times.cumsum(0) - times)[hit]
+    phrase_of = owner[(counts.cumsum(0) - counts)[token[hit]] + nth]
+    # The best token of each row and phrase.
+    key, group = torch.unique(at[hit] * len(tokens) + phrase_of, return_inverse=True)
+    best = torch.full((len(key),), -torch.inf)
+    best.scatter_reduce_(0, group, part[at, token][hit], "amax")
+    row = rows[key // len(tokens)]
+    return row, key % len(tokens), best, boxes[row].float()
 
 
 def _check_tokens(tokens: Sequence[Sequence[int]], *, num_tokens: int) -> None:
