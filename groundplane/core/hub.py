@@ -143,10 +143,12 @@ def _from_hub(weights: str, revision: str, *, offline: bool, who: str) -> Path:
         try:
             return Path(hub.snapshot_download(**wanted, local_files_only=True))
         except (OSError, ValueError) as error:
+            patterns = " ".join(f"--include '{name}'" for name in _WANTED)
             raise WeightsError(
                 f"{who}: {asked} is not on this machine and fetching is off. On a machine with "
-                f"a network: hf download {weights} --revision {revision} --include '*.json' "
-                "'*.txt' '*.model' '*.safetensors' --local-dir FOLDER; then --option weights=FOLDER"
+                f"a network: hf download {weights} --revision {revision} "
+                f"{patterns} --local-dir FOLDER; then "
+                "--option weights=FOLDER"
             ) from error
     try:
         with _no_bars():

@@ -91,7 +91,7 @@ def test_without_a_network_it_says_what_to_fetch_and_how(find, monkeypatch):
         assert find(address) == said
         assert not asked
     assert "REFUSED detector 'x': maker/model at" in said
-    assert f"hf download maker/model --revision {COMMIT} --include '*.json'" in said
+    assert f"hf download maker/model --revision {COMMIT} --include '*.json' --include" in said
     assert "--option weights=FOLDER" in said
 
 
