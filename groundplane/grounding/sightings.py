@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import torch
 
+from groundplane.core import boxes as box_ops
+from groundplane.core.attributes import meaning_of
 from groundplane.core.claims import Sighting
 from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.lexicon import match_phrase, normalise
@@ -33,6 +35,12 @@ _KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )  # fmt: skip
 
+_COLORS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "brown", "pink")
+# Boxes that share so much are looks at one thing in two colours.
+_SAME_THING = 0.7
+# Scores of two colours that differ by less than a tenth are even.
+_EVEN = 1.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookPlan:
@@ -42,14 +50,19 @@ class LookPlan:
         asked: The phrases to look for, each once.
         parts: For a phrase that is not asked itself: what it is told by, and whether those may be
             something else (`fewer`) or not all of it (`more`).
+        rivals: For a phrase that names a colour: the same thing in other colours, asked along.
     """
 
     asked: tuple[str, ...]
     parts: Mapping[str, tuple[tuple[str, ...], bool]]
+    rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def plan_look(phrases: Sequence[str], vocabulary: Sequence[str] | None) -> LookPlan:
     """Choose what to ask an expert.
+
+    An expert of any text finds cars where it is asked for a red one, whatever their colour. So it
+    is asked for other colours too, and a car is red where red fits it best.
 
     Args:
         phrases: What claims speak of.
@@ -61,6 +74,8 @@ def plan_look(phrases: Sequence[str], vocabulary: Sequence[str] | None) -> LookP
         (('person', 'dog'), (('person',), False))
         >>> plan_look(["man"], None).asked
         ('man',)
+        >>> plan_look(["red car"], None).rivals["red car"][:2]
+        ('black car', 'white car')
     """
     asked: dict[str, None] = {}
     parts: dict[str, tuple[tuple[str, ...], bool]] = {}
@@ -69,7 +84,21 @@ def plan_look(phrases: Sequence[str], vocabulary: Sequence[str] | None) -> LookP
         if told is not None:
             parts[phrase] = told
         asked.update(dict.fromkeys(told[0] if told else (phrase,)))
-    return LookPlan(asked=tuple(asked), parts=parts)
+    rivals = {} if vocabulary is not None else {
+        phrase: others for phrase in phrases if (others := _rivals_of(phrase))
+    }  # fmt: skip
+    for others in rivals.values():
+        asked.update(dict.fromkeys(others))
+    return LookPlan(asked=tuple(asked), parts=parts, rivals=rivals)
+
+
+def _rivals_of(phrase: str) -> tuple[str, ...]:
+    """The same thing in other colours; none where no colour is named."""
+    word, _, noun = phrase.partition(" ")
+    meaning = meaning_of(word)
+    if meaning is None or meaning[1] not in _COLORS or not noun:
+        return ()
+    return tuple(f"{color} {noun}" for color in _COLORS if color != meaning[1])
 
 
 def _parts_of(phrase: str, vocabulary: Sequence[str]) -> tuple[tuple[str, ...], bool] | None:
@@ -115,7 +144,39 @@ def sightings_of(
         )
         for i, phrase in enumerate(result.regions.phrases)
     }
+    for phrase, rivals in plan.rivals.items():
+        others = [name for rival in rivals for name in _names(sightings[rival])]
+        sightings[phrase] = _contrasted(sightings[phrase], others, regions)
     return with_parts(sightings, plan), regions
+
+
+def _contrasted(seen: Sighting, others: Sequence[str], regions: Regions) -> Sighting:
+    """A sighting without the finds that another colour fits better; where it is even, open."""
+    names = _names(seen)
+    if not names or not others:
+        return seen
+    place = {name: i for i, name in enumerate(regions.ids)}
+    rows, rows_of_others = [place[name] for name in names], [place[name] for name in others]
+    same = box_ops.iou(regions.boxes[rows], regions.boxes[rows_of_others]) >= _SAME_THING
+    scores = regions.scores[rows_of_others].expand_as(same)
+    best = torch.where(same, scores, 0.0).amax(dim=1)
+    own = regions.scores[rows]
+    fits = dict(zip(names, (own >= best * _EVEN).tolist(), strict=True))
+    lost = dict(zip(names, (own * _EVEN < best).tolist(), strict=True))
+    if all(fits.values()):
+        return seen
+    return replace(
+        seen,
+        ids=tuple(name for name in seen.ids if fits[name]),
+        possible=tuple(
+            name for name in names if not lost[name] and not (fits[name] and name in seen.ids)
+        ),
+        note="other colours fit as well or better",
+    )
+
+
+def _names(seen: Sighting) -> tuple[str, ...]:
+    return (*seen.ids, *seen.possible)
 
 
 def with_parts(sightings: Mapping[str, Sighting], plan: LookPlan) -> Mapping[str, Sighting]:

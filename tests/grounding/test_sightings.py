@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
 from groundplane.core.detection import DetectResult, Outcome
@@ -99,3 +102,47 @@ def test_a_dog_is_an_animal_and_no_dog_leaves_other_animals() -> None:
 def test_an_expert_of_any_text_is_asked_as_it_is_said() -> None:
     assert plan_look(["man", "animal"], None).asked == ("man", "animal")
     assert plan_look([], COCO).asked == ()
+
+
+def colored(red: float, white: float, *, apart: bool = False) -> DetectResult:
+    """One car, looked for in all colours; red and white have a score."""
+    asked = plan_look(["red car"], None).asked
+    whole = regions(
+        ("r", asked.index("red car"), red), ("w", asked.index("white car"), white), phrases=asked
+    )
+    if apart:
+        boxes = torch.tensor([[0.0, 0, 5, 5], [6, 6, 9, 9]])
+        whole = replace(whole, boxes=boxes)
+    outcomes = tuple(Outcome.NONE for _ in asked)
+    least = [0.3] * len(asked)
+    return DetectResult(regions=whole, outcomes=outcomes, candidates=whole).at(least)
+
+
+@pytest.mark.parametrize(
+    ("red", "white", "ids", "possible"),
+    [
+        (0.9, 0.5, ("r",), ()),
+        (0.9, 0.88, (), ("r",)),
+        (0.8, 0.82, (), ("r",)),
+        (0.5, 0.9, (), ()),
+        (0.25, 0.05, (), ("r",)),
+    ],
+)
+def test_a_car_is_red_where_red_fits_it_best(
+    red: float, white: float, ids: tuple[str, ...], possible: tuple[str, ...]
+) -> None:
+    plan = plan_look(["red car"], None)
+    seen, _ = sightings_of(colored(red, white), plan, trust=Trust())
+    assert (seen["red car"].ids, seen["red car"].possible) == (ids, possible)
+
+
+def test_a_white_car_elsewhere_takes_nothing_from_a_red_one() -> None:
+    plan = plan_look(["red car"], None)
+    seen, _ = sightings_of(colored(0.5, 0.9, apart=True), plan, trust=Trust())
+    assert seen["red car"].ids == ("r",)
+
+
+@pytest.mark.parametrize("phrase", ["car", "wooden car", "red", "dark car", "orange"])
+def test_what_names_no_color_of_a_thing_has_no_rivals(phrase: str) -> None:
+    assert plan_look([phrase], None).asked == (phrase,)
+    assert plan_look(["red car"], ["car"]).rivals == {}
