@@ -198,11 +198,11 @@ def merge_regions(
     )
     keeps = won == np.arange(len(order))
     place = np.cumsum(keeps) - 1
-    device = regions.boxes.device
+    # Indices stay on the host, where the regions' words are; torch takes them there.
     return Merged(
-        regions=regions.select(torch.from_numpy(order[keeps]).to(device)),
-        alternates=regions.select(torch.from_numpy(order[~keeps]).to(device)),
-        winners=torch.from_numpy(place[won[~keeps]]).to(device),
+        regions=regions.select(torch.from_numpy(order[keeps])),
+        alternates=regions.select(torch.from_numpy(order[~keeps])),
+        winners=torch.from_numpy(place[won[~keeps]]).to(regions.boxes.device),
     )
 
 
