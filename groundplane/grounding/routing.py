@@ -185,7 +185,9 @@ def shortened(text: str) -> str:
 
 def _described(expert: Expert) -> str:
     cost = expert.cost
-    return expert.who if math.isinf(cost) else f"{expert.who} ({cost:g} billion operations a look)"
+    if math.isinf(cost):
+        return expert.who
+    return f"{expert.who} (about {cost:g} billion operations a look)"
 
 
 def _quoted(phrases: Sequence[str]) -> str:

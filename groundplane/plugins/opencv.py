@@ -110,7 +110,8 @@ class OpenCVDetector:
     """
 
     Options = OpenCVOptions
-    # Twelve looks of a cascade at a few proposals; counted roughly, as cascades stop early.
+    # The order of magnitude, from its time on one core: how early cascades stop depends on the
+    # picture.
     capabilities = Capabilities(prompts=frozenset({"vocabulary"}), cost=1.0)
 
     def __init__(

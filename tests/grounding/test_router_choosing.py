@@ -125,7 +125,7 @@ class TestCost:
         result = ask(router(cheap=Fake("cup"), dear=dear), "cup")
         assert not dear.made
         assert steps(result) == [
-            ("route", "'cup' to detector 'cheap' (1 billion operations a look)")
+            ("route", "'cup' to detector 'cheap' (about 1 billion operations a look)")
         ]
 
 

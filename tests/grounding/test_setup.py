@@ -84,7 +84,7 @@ class TestInstalled:
         result = ask(make_router(device="cpu"), "face", "sofa")
         assert result.outcomes == ("none", "cannot")
         assert told(result)[-2] == (
-            "route: 'face' to detector 'opencv' (1 billion operations a look)"
+            "route: 'face' to detector 'opencv' (about 1 billion operations a look)"
         )
         assert "no expert can look for 'sofa': opencv knows: face, eye; not ready: " in result.note
 
@@ -102,7 +102,7 @@ class TestInstalled:
         assert result.outcomes == ("none", "none")
         assert plugins.MADE == [("Words", "here", 7, "cpu")]
         assert told(result)[-1] == (
-            "route: 'sofa' to detector 'words' (50 billion operations a look)"
+            "route: 'sofa' to detector 'words' (about 50 billion operations a look)"
         )
 
     def test_the_cheapest_with_weights_is_asked_and_only_it_is_made(self, plugins):
