@@ -150,8 +150,8 @@ def test_boxes_are_suppressed_alike_on_the_card():
     boxes = torch.cat([corner, corner + 5 + 60 * torch.rand(500, 2, generator=generator)], dim=1)
     scores = torch.rand(500, generator=generator)
     groups = torch.randint(0, 3, (500,), generator=generator)
-    here = suppress(boxes, scores, groups, iou=0.5)
-    there = suppress(boxes.cuda(), scores.cuda(), groups.cuda(), iou=0.5)
+    here = suppress(boxes, scores, groups=groups, iou=0.5)
+    there = suppress(boxes.cuda(), scores.cuda(), groups=groups.cuda(), iou=0.5)
     assert there.is_cuda
     assert there.cpu().tolist() == here.tolist()
 
