@@ -245,3 +245,37 @@ class TestMemory:
 
         answers = Router.of(Holding()).answer(self.requests(2))
         assert all(isinstance(answer, DetectResult) for answer in answers)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_batch_shrinks_until_it_fits_a_real_device():
+    """A limit of a quarter of the memory; each picture takes a sixth of that."""
+    total = torch.cuda.get_device_properties(0).total_memory
+    room = total // 4
+    each = room // 6
+
+    class Hungry:
+        vocabulary = None
+
+        def __init__(self):
+            self.served = []
+
+        def detect(self, requests):
+            held = [torch.empty(each, dtype=torch.uint8, device="cuda") for _ in requests]
+            self.served.append(len(held))
+            return [well_behaved(request) for request in requests]
+
+    expert = Hungry()
+    requests = [DetectRequest(image=picture(f"p{i}", i), phrases=("chair",)) for i in range(100)]
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
+    torch.cuda.set_per_process_memory_fraction(0.25)
+    try:
+        answers = Router.of(expert).answer(requests)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert all(isinstance(answer, DetectResult) for answer in answers)
+    assert sum(expert.served) == 100
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() <= before
