@@ -160,6 +160,9 @@ def _draw(image: Image, found: GroundedText, path: Path) -> None:
         if mention.located is not None
     ]
     draw_marks(image, marks, path)
+    spatial = sum(len(m.located.boxes_3d) for m in found.mentions if m.located is not None)
+    if spatial:
+        sys.stderr.write(f"groundplane: {spatial} 3-D boxes are not drawn: that needs a camera\n")
 
 
 def _text(source: str) -> str:

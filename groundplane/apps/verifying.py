@@ -58,7 +58,7 @@ def run(job: VerifyJob) -> int:
     if job.out is not None and isinstance(source, Image) and checked.regions is not None:
         from groundplane.apps.marking import draw_marks, marks_of
 
-        draw_marks(source, marks_of(checked.regions), job.out)
+        draw_marks(source, marks_of(checked.regions), job.out, title=checked.summary)
     if job.as_json:
         sys.stdout.write(dump(checked.record(), indent=2) + "\n")
     else:

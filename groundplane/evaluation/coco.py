@@ -45,6 +45,7 @@ _NAMES = (
 )  # fmt: skip
 _PARTS = ("coco", "cocoeval", "mask")
 _MAX_SIDE = 100_000
+_MOST_COUNTED = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +182,8 @@ def detect_coco(
         masks: Whether its masks are wanted.
 
     Returns:
-        All that it scored, the low ones too, in COCO's results format.
+        What it scored, the low ones too, in COCO's results format: of each picture and category
+        the best 100, which is what COCO counts.
 
     Raises:
         InputError: If a picture is missing or has another size than the annotations say.
@@ -402,12 +404,18 @@ def _entries(
     boxes = frame.boxes(regions.boxes.double().cpu().numpy())
     sizes = boxes[:, 2:] - boxes[:, :2]
     xywh = np.concatenate([boxes[:, :2], sizes], axis=1).tolist()
+    scores: list[float] = regions.scores.tolist()
+    phrases: list[int] = regions.phrase_ids.tolist()
     entries = []
-    columns = zip(xywh, regions.scores.tolist(), regions.phrase_ids.tolist(), strict=True)
-    for place, (box, score, phrase) in enumerate(columns):
-        if phrase < 0:
+    given: Counter[int] = Counter()
+    for place in sorted(range(len(regions)), key=lambda i: -scores[i]):
+        phrase = phrases[place]
+        given[phrase] += 1
+        # More of one category in one picture are never counted, and many pictures have many.
+        if phrase < 0 or given[phrase] > _MOST_COUNTED:
             continue
-        entry = {"image_id": key, "category_id": ids[phrase], "bbox": box, "score": score}
+        entry = {"image_id": key, "category_id": ids[phrase], "bbox": xywh[place]}
+        entry["score"] = scores[place]
         if masks and regions.masks is not None:
             mask = regions.masks[place]
             runs = {"size": list(mask.size), "counts": mask.counts.decode("ascii")}

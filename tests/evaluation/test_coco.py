@@ -311,6 +311,24 @@ class TestLooking:
         assert every[0] | {"score": 0.5} == found(1, 7, [10.0, 10.0, 20.0, 20.0], 0.5)
         assert stats(known, every)["AP"] > stats(known, strong)["AP"]
 
+    def test_of_a_category_as_many_are_kept_as_are_counted(self, truth, pictures):
+        class Flood(Finder):
+            def _answer(self, request):
+                n = 130
+                every = Regions(
+                    ids=tuple(map(str, range(n))),
+                    boxes=torch.tensor([[10.0, 10, 30, 30]]).expand(n, 4),
+                    scores=torch.linspace(0.1, 0.9, n),
+                    phrases=request.phrases,
+                    phrase_ids=torch.zeros(n, dtype=torch.long),
+                    image_size=request.image.size,
+                )
+                return DetectResult(regions=every, outcomes=(Outcome.FOUND, Outcome.NONE))
+
+        rows = detect_coco(truth(), pictures, Flood(), name="flood")
+        assert len(rows) == 200
+        assert min(row["score"] for row in rows) > 0.25
+
     def test_a_score_that_is_no_number_fails_by_name(self, truth, pictures):
         with pytest.raises(DetectorError, match=r"'finder'.*score"):
             detect_coco(truth(), pictures, Finder(score=float("nan")), name="finder")
