@@ -293,12 +293,15 @@ class ClaimChecker:
 
     def _relation_words(self, claim: Claim, rows: _Rows, verdict: Verdict, reason: str) -> str:
         assert claim.relation is not None
-        count, whole = int(rows.true.sum()), len(rows.names)
+        certain = int((rows.true & rows.sure).sum()) if verdict is _TELL else int(rows.true.sum())
         deny = "not " if claim.negated != claim.relation.negated else ""
         names = " and ".join(claim.relation.names).replace("_", " ")
         what = f"{deny}{names} {' and '.join(_definite(thing) for thing in claim.anchors)}"
-        told = f"{count} of {_count(whole, claim.subject.noun)} {_be(count)} {what}"
-        return reason or f"{told} for certain" if verdict is _TELL else told
+        told = f"{certain} of {_count(len(rows.names), claim.subject.noun)} {_be(certain)} {what}"
+        if verdict is not _TELL:
+            return told
+        open_ = int((rows.true | ~rows.known).sum()) - certain
+        return reason or f"{told} for certain, and {open_} may be"
 
     def _open_words(self, claim: Claim) -> str:
         assert claim.relation is not None
