@@ -14,6 +14,7 @@ Source: Xiao et al., Florence-2: Advancing a Unified Representation for a Variet
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -219,7 +220,10 @@ class Florence2Detector:
             return "an empty phrase names nothing"
         if _TOKEN.search(phrase):
             return f"{phrase[:80]!r} holds a word in angle brackets, as the model's own tokens are"
-        limit = self._model.config.text_config.max_position_embeddings // 2
+        # A picture takes a place for each patch, and one for the whole.
+        stride = math.prod(self._model.config.vision_config.patch_stride)
+        patches = (-(-self._rule.size // stride)) ** 2 + 1
+        limit = self._model.config.text_config.max_position_embeddings - patches
         count = len(self._ids(_TASKS[self._options.task].format(phrase.strip())))
         if count > limit:
             return f"{phrase[:80]!r} has {count} tokens with its sentence; florence2 reads {limit}"
@@ -233,6 +237,8 @@ class Florence2Detector:
     def _ask(self, questions: Sequence[_Question]) -> list[_Said]:
         """What the model writes in answer to each question."""
         said: list[_Said] = []
+        room = self._model.config.text_config.max_position_embeddings - 1
+        most = min(self._options.tokens, room)
         for start in range(0, len(questions), self._options.batch):
             part = questions[start : start + self._options.batch]
             hidden, mask = self._read(part)
@@ -241,7 +247,7 @@ class Florence2Detector:
                 encoder_outputs=self._encoded_as(last_hidden_state=hidden),
                 attention_mask=mask,
                 do_sample=False,
-                max_new_tokens=self._options.tokens,
+                max_new_tokens=most,
                 num_beams=self._options.beams,
             )
             chances = self._chances(hidden, mask, written)

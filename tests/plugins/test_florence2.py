@@ -206,7 +206,18 @@ class TestReading:
     def test_a_phrase_that_is_too_long_is_said_to_be(self, shared):
         result = one(shared, noise(100, 80), "zyxwv " * 200)
         assert result.outcomes == (Outcome.CANNOT,)
-        assert "florence2 reads 128" in result.note
+        assert "florence2 reads 251" in result.note
+
+    def test_the_longest_phrase_that_is_read_is_answered(self, shared):
+        phrase = "z"
+        while not shared._fault(phrase + "z", None, 0):
+            phrase += "z"
+        assert len(shared._ids(florence2._TASKS["detect"].format(phrase))) == 251
+        assert one(shared, noise(100, 80), phrase).outcomes[0] is not Outcome.CANNOT
+
+    def test_an_answer_is_no_longer_than_the_model_can_write(self, folder):
+        detector = Florence2Detector(Florence2Options(weights=str(folder)))
+        assert one(detector, noise(100, 80), "cup").regions.phrases == ("cup",)
 
     def test_an_exemplar_is_said_not_to_be_taken(self, shared):
         result = one(shared, noise(100, 80), "it", exemplars=((1.0, 1.0, 9.0, 9.0),))
