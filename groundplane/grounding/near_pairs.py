@@ -22,6 +22,8 @@ _BLOCK = 4096
 _MAX_STRIPS = 1024
 # Boxes of one class differ in their longer side by this factor at most.
 _FACTOR = 4.0
+# Below this, whatever touches is looked at: the bound that follows from it would be as wide.
+_TOUCHING = 1e-6
 
 _Boxes = Float64[np.ndarray, "_ 4"]
 _Whole = Int64[np.ndarray, " _"]
@@ -181,7 +183,7 @@ class _Class:
         sides, corner, place = sides[asked], boxes[asked, :2], place[asked]
         # An interval that shares more than `least` of the union with one of length w begins at
         # most (1 - least) w after it and (1 - least) / least w before it.
-        reach = sides * ((1 - least) / least) if least > 0 else self.largest
+        reach = sides * ((1 - least) / least) if least > _TOUCHING else self.largest
         before = np.minimum(self.largest, reach)
         slack = 1e-9 * (1 + np.abs(corner))
         low, high = corner - before - slack, corner + (1 - least) * sides + slack

@@ -41,7 +41,7 @@ def found(index, boxes, groups, least):
     st.integers(0, 10**6),
     st.sampled_from([0.5, 30.0, 3000.0, 1e9]),
     st.sampled_from([0.0, 10.0, 500.0, 1e7]),
-    st.sampled_from([0.0, 0.05, 0.5, 0.9, 1.0]),
+    st.sampled_from([0.0, 5e-324, 1e-5, 0.05, 0.5, 0.9, 1.0]),
 )
 def test_no_pair_is_missing_and_none_comes_twice(n, m, seed, side, spread, least):
     a = scattered(n, seed=seed, side=side, spread=spread)
