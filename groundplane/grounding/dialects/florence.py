@@ -140,6 +140,7 @@ _CONVENTION = Convention(
 _SYNTAX = Syntax(
     enclosed=(Enclosed(open="<poly>", close="</poly>"),),
     numbered=(Numbered(prefix=_PREFIX),),
+    within=("<sep>",),
     ignored=("<s>", "</s>", "<pad>", *_TASKS),
 )
 

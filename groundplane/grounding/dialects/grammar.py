@@ -138,6 +138,7 @@ class Syntax:
         enclosed: Payloads between two signs.
         numbered: Tags with a number; outside a payload a run of them is one.
         states: Tags whose hidden state locates the phrase.
+        within: Tags that stand only within a payload.
         joins: Tags between two places of one phrase.
         ignored: Control tokens, which are not shown.
         ends: Characters that end a phrase which stands after its place.
@@ -150,6 +151,7 @@ class Syntax:
     enclosed: tuple[Enclosed, ...] = ()
     numbered: tuple[Numbered, ...] = ()
     states: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     ends: str = ""
@@ -159,7 +161,7 @@ class Syntax:
 
     def __post_init__(self) -> None:
         tags = [tag for pair in self.phrases for tag in pair]
-        for tag in [*tags, *self.states, *self.joins, *self.ignored]:
+        for tag in [*tags, *self.states, *self.within, *self.joins, *self.ignored]:
             closer = _CLOSERS.get(tag[:1])
             if closer is None or tag.find(closer) != len(tag) - 1 or len(tag) > TAG_LIMIT:
                 raise InputError(f"dialect: {tag!r} is no tag that a scanner can find")

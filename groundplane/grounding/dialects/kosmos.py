@@ -75,6 +75,7 @@ DIALECTS = (
                 Enclosed(open="<image>", close="</image>", role="nothing"),
             ),
             numbered=(Numbered(prefix=_PREFIX),),
+            within=(_DELIMITER,),
             ignored=("<grounding>", "<s>", "</s>", "<pad>"),
         ),
         read=_read,

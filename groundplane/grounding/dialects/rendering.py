@@ -99,7 +99,7 @@ def _check_phrase(dialect: Dialect, phrase: str | None) -> None:
     syntax = dialect.syntax
     signs = [tag for pair in syntax.phrases for tag in pair]
     signs += [sign for kind in syntax.enclosed for sign in (kind.open, kind.close)]
-    signs += [*syntax.states, *syntax.joins, *syntax.ignored, *syntax.ends]
+    signs += [*syntax.states, *syntax.within, *syntax.joins, *syntax.ignored, *syntax.ends]
     signs += [kind.prefix for kind in syntax.numbered]
     for sign in signs:
         if phrase is not None and not syntax.objects and sign in phrase:

@@ -179,6 +179,9 @@ class Assembler:
             return
         if not closed:
             reading = self._cut_short(kind, reading, span)
+        if kind.phrase_after and self._group is not None and self._group.phrase.text:
+            # The places before have their phrase already; these get one of their own.
+            self._end_group()
         self._located(reading, span)
         if kind.phrase_after:
             self._open_phrase(span, keep=True)

@@ -76,6 +76,7 @@ class TagLexer:
         "_spelled",
         "_tags",
         "_wide",
+        "_within",
         "cut",
         "triggers",
     )
@@ -86,6 +87,7 @@ class TagLexer:
         self._kind: Enclosed | None = None
         self._payload, self._opened, self._quote = "", 0, ""
         self._spelled, self._ends, self._numbered = spelled, syntax.ends, syntax.numbered
+        self._within = frozenset(syntax.within)
         self._tags = _roles(syntax)
         self._openers = {kind.open: kind for kind in syntax.enclosed}
         self._wide = tuple(kind.open for kind in syntax.enclosed if kind.attributes)
@@ -131,7 +133,7 @@ class TagLexer:
         numbered = self._number(tag)
         if kind is not None and kind.chars:
             self._spill()
-        elif kind is not None and numbered:
+        elif kind is not None and (numbered or tag in self._within):
             self._payload += tag
             if len(self._payload) >= kind.limit:
                 self._too_long()
