@@ -13,6 +13,7 @@ from groundplane.grounding.ensembles import Ensemble
 from groundplane.grounding.experts import Expert
 from groundplane.grounding.result_merging import Merging
 from groundplane.testing.detectors import DetectorContract, make_image
+from groundplane.testing.misbehaving import MISBEHAVIOURS, MisbehavingDetector
 
 FOUND, NONE, CANNOT = Outcome.FOUND, Outcome.NONE, Outcome.CANNOT
 
@@ -165,6 +166,26 @@ class TestFailures:
                 return super().detect(requests)
 
         assert ask(ensemble(a=Meeting("cup"), b=Meeting("cup")), "cup").note == ""
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("way", MISBEHAVIOURS, ids=str)
+def test_whatever_a_member_does_the_others_answer(way):
+    bad = MisbehavingDetector(way, when=lambda request: "dog" in request.phrases)
+    deadline = 1.0 if way.name == "hangs" else 30.0
+    both = ensemble(good=Fixed("cup", "dog"), bad=bad, deadline=deadline)
+    requests = [DetectRequest(image=image(), phrases=(word,)) for word in ("cup", "dog")]
+    started = time.monotonic()
+    try:
+        near, hit = both.detect(requests)
+    finally:
+        bad.released.set()
+    assert time.monotonic() - started < deadline + 1
+    assert near.outcomes == hit.outcomes == (FOUND,)
+    assert "good/r0" in [*near.regions.ids, *hit.regions.ids]
+    assert near.note == ""
+    assert hit.note == "" if not way.says else way.says in hit.note
+    assert not way.says or "detector 'bad'" in hit.note
 
 
 class TestAbilities:
