@@ -21,6 +21,9 @@ __all__ = ["Attempt", "ask_once", "halve", "in_halves"]
 
 _log = logging.getLogger(__name__)
 
+# Of errors that led to an error, so many are looked at.
+_MAX_CHAIN = 10
+
 
 class Asked(Protocol):
     """A request to an expert: it is about an image."""
@@ -180,11 +183,15 @@ def _late(image: Image, cause: object, *, who: str) -> DetectorError:
 
 
 def _free_memory(error: BaseException) -> None:
-    """Make room where memory ran out: what the error's frames hold, and what is cached."""
+    """Let go of what a failed call held, and where memory ran out of what is cached too."""
+    # An error lives as long as its result does, and its frames would keep their tensors alive.
+    link: BaseException | None = error
+    for _ in range(_MAX_CHAIN):
+        if link is not None:
+            traceback.clear_frames(link.__traceback__)
+            link = link.__cause__ or link.__context__
     typed = isinstance(error, torch.OutOfMemoryError | MemoryError)
     # The CPU's allocator has no type of its own.
-    if not typed and "allocate memory" not in str(error):
-        return
-    traceback.clear_frames(error.__traceback__)
-    shared_cache().clear()
-    torch.cuda.empty_cache()
+    if typed or "allocate memory" in str(error):
+        shared_cache().clear()
+        torch.cuda.empty_cache()

@@ -227,7 +227,8 @@ class TestMemory:
         Router.of(self.Small(0)).answer(self.requests(1))
         assert shared_cache().stats.entries == 0
 
-    def test_what_the_failed_call_held_is_let_go(self):
+    @pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), ValueError("no luck")])
+    def test_what_the_failed_call_held_is_let_go(self, error):
         import weakref
 
         held = []
@@ -239,7 +240,7 @@ class TestMemory:
                 features = torch.zeros(1000)
                 held.append(weakref.ref(features))
                 if len(requests) > 1:
-                    raise torch.OutOfMemoryError("CUDA out of memory")
+                    raise error
                 assert held[0]() is None, "the memory of the failed batch is still held"
                 return [well_behaved(request) for request in requests]
 
