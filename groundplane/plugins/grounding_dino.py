@@ -13,21 +13,17 @@ Sources: Liu et al., Grounding DINO, 2023; Zhao et al., MM-Grounding-DINO, 2024.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 
-from groundplane.core.answer import Step
 from groundplane.core.capabilities import Capabilities
 from groundplane.core.checkpoints import read_settings
 from groundplane.core.detection import DetectRequest, DetectResult
-from groundplane.core.errors import InputError, WeightsError
-from groundplane.core.feature_cache import image_key, shared_cache
-from groundplane.core.pixels import PixelRule, prepare_pixels
+from groundplane.core.errors import WeightsError
+from groundplane.core.pixels import PixelRule
 from groundplane.core.weights import (
     default_dtype,
     find_weights,
@@ -36,20 +32,18 @@ from groundplane.core.weights import (
     need_library,
     weights_key,
 )
-from groundplane.grounding.batching import buckets, in_halves
-from groundplane.grounding.candidates import Scored, result_of, to_device
 from groundplane.grounding.dino_network import DinoNetwork
-from groundplane.grounding.packing import Encoded, PackedPrompts, Prompt, pack_phrases
-from groundplane.grounding.token_scores import PhraseScores, phrases_above
+from groundplane.grounding.prompted import (
+    PromptedDetector,
+    PromptedSettings,
+    check_ranges,
+    encoder_of,
+)
 
 __all__ = ["GroundingDinoDetector", "GroundingDinoOptions", "MMGroundingDinoDetector"]
 
 # Of ImageNet; used where a checkpoint says nothing.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Feature maps of the image encoder, each of one picture.
-_Features = tuple[Tensor, ...]
-# A canvas with fewer cells than the network has queries is padded to a multiple of this, pixels.
-_LEAST_MULTIPLE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,21 +81,7 @@ class GroundingDinoOptions:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        limits: dict[str, tuple[float, float]] = {
-            "threshold": (0, 1),
-            "floor": (0, 1),
-            "overlap": (0, 1),
-            "shortest": (0, 8192),
-            "longest": (0, 8192),
-            "multiple": (1, 1024),
-            "batch": (1, 1024),
-        }
-        for name, (least, most) in limits.items():
-            value = getattr(self, name)
-            if not least <= value <= most:  # NaN is not either
-                raise InputError(
-                    f"Grounding DINO: option {name}: expected {least} to {most}, got {value}"
-                )
+        check_ranges(self, who="Grounding DINO")
 
 
 class GroundingDinoDetector:
@@ -135,7 +115,7 @@ class GroundingDinoDetector:
         device: str = "cpu",
         dtype: torch.dtype | None = None,
     ) -> None:
-        self._expert = _Expert("grounding-dino", options, device=device, dtype=dtype)
+        self._expert = _make("grounding-dino", options, device=device, dtype=dtype)
 
     @property
     def vocabulary(self) -> None:
@@ -163,7 +143,7 @@ class MMGroundingDinoDetector:
         device: str = "cpu",
         dtype: torch.dtype | None = None,
     ) -> None:
-        self._expert = _Expert("mm-grounding-dino", options, device=device, dtype=dtype)
+        self._expert = _make("mm-grounding-dino", options, device=device, dtype=dtype)
 
     @property
     def vocabulary(self) -> None:
@@ -181,172 +161,39 @@ _CLASSES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Asked:
-    """A request, its prompts, and how its picture is prepared."""
-
-    request: DetectRequest
-    packed: PackedPrompts
-    rule: PixelRule
-    floor: float
-
-    @property
-    def canvas(self) -> tuple[int, int]:
-        return self.rule.canvas(self.request.image.size)
-
-
-class _Expert:
+def _make(
+    name: str, options: GroundingDinoOptions, *, device: str, dtype: torch.dtype | None
+) -> PromptedDetector:
     """What both detectors are."""
-
-    def __init__(
-        self,
-        name: str,
-        options: GroundingDinoOptions,
-        *,
-        device: str,
-        dtype: torch.dtype | None,
-    ) -> None:
-        self._name, self._who, self._options = name, f"detector {name!r}", options
-        library = need_library("transformers", who=self._who, extra=name)
-        folder = find_weights(
-            options.weights, revision=options.revision, offline=options.offline, who=self._who
-        )
-        self._device, number = torch.device(device), default_dtype(device, dtype)
-        model = load_model(
-            getattr(library, _CLASSES[name]),
-            folder,
-            who=self._who,
-            device=device,
-            dtype=torch.float32,
-        )
-        self._network = DinoNetwork(model, dtype=number, who=self._who)
-        self._tokenizer = load_processor(library.AutoTokenizer, folder, who=self._who)
-        if not getattr(self._tokenizer, "is_fast", False):
-            raise WeightsError(
-                f"{self._who}: the tokenizer in {folder} does not say which characters a token "
-                "stands for; expected a tokenizer.json or vocab.txt that gives a fast one"
-            )
-        self._limit = min(
-            model.config.max_text_len, model.config.text_config.max_position_embeddings
-        )
-        self._rule = _rule_of(folder, options, who=self._who)
-        self._key = (name, weights_key(folder), str(self._device), str(number))
-
-    def detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
-        asked = [self._asked(request) for request in requests]
-        found: list[list[tuple[Prompt, PhraseScores]]] = [[] for _ in asked]
-        run = [index for index, one in enumerate(asked) if one.packed.prompts]
-        for batch in buckets([asked[index].canvas for index in run], limit=self._options.batch):
-            places = [run[i] for i in batch]
-            looked = in_halves(self._look, [asked[i] for i in places], who=self._who)
-            for index, rows in zip(places, looked, strict=True):
-                found[index] = rows
-        return [self._result(one, rows) for one, rows in zip(asked, found, strict=True)]
-
-    def _asked(self, request: DetectRequest) -> _Asked:
-        options = self._options
-        packed = pack_phrases(
-            request.phrases, self._tokenize, limit=self._limit, apart=options.apart
-        )
-        rule = self._rule
-        if self._network.cells(rule.canvas(request.image.size)) < self._network.queries:
-            rule = replace(rule, multiple=max(rule.multiple, _LEAST_MULTIPLE))
-        floor = min([options.floor, *(request.thresholds or ())])
-        return _Asked(request=request, packed=packed, rule=rule, floor=floor)
-
-    def _tokenize(self, text: str) -> Encoded:
-        found = self._tokenizer(text, return_offsets_mapping=True, add_special_tokens=True)
-        unknown = self._tokenizer.unk_token_id
-        return Encoded(
-            ids=tuple(found["input_ids"]),
-            spans=tuple((int(begin), int(end)) for begin, end in found["offset_mapping"]),
-            unknown=-1 if unknown is None else unknown,
-        )
-
-    @torch.inference_mode()
-    def _look(self, batch: Sequence[_Asked]) -> list[list[tuple[Prompt, PhraseScores]]]:
-        """Run every prompt of a batch of one canvas; alike prompts of pictures run together."""
-        features = self._encoded(batch)
-        found: list[list[tuple[Prompt, PhraseScores]]] = [[] for _ in batch]
-        work = [(i, prompt) for i, one in enumerate(batch) for prompt in one.packed.prompts]
-        keys = [
-            (prompt.ids, tuple(entry.tokens for entry in prompt.phrases), batch[i].floor)
-            for i, prompt in work
-        ]
-        for group in buckets(keys, limit=self._options.batch):
-            ids, tokens, floor = keys[group[0]]
-            rows = [work[g][0] for g in group]
-            sizes = [batch[i].request.image.size for i in rows]
-            logits, boxes = self._network.read(
-                [torch.cat(level) for level in zip(*(features[i] for i in rows), strict=True)],
-                _mask_of([batch[i] for i in rows], device=self._device),
-                ids,
-            )
-            scored = phrases_above(logits, boxes, tokens, sizes=sizes, floor=floor)
-            for g, scores in zip(group, scored, strict=True):
-                found[work[g][0]].append((work[g][1], scores))
-        return found
-
-    def _encoded(self, batch: Sequence[_Asked]) -> list[_Features]:
-        """Feature maps of pictures, of those that the shared cache does not hold together."""
-
-        def make(places: Sequence[int]) -> list[_Features]:
-            pixels = prepare_pixels(
-                [batch[i].request.image.pixels for i in places],
-                batch[0].rule,
-                device=self._device,
-            )
-            maps = self._network.encode(pixels.values, pixels.mask)
-            # Copies: a view would keep the whole batch alive in the cache.
-            return [tuple(level[i : i + 1].clone() for level in maps) for i in range(len(places))]
-
-        keys = [(*self._key, one.rule, image_key(one.request.image)) for one in batch]
-        return shared_cache().get_or_make_all(keys, make)
-
-    def _result(self, asked: _Asked, found: Sequence[tuple[Prompt, PhraseScores]]) -> DetectResult:
-        request = asked.request
-        boxes, scores = [torch.zeros(0, 4)], [torch.zeros(0)]
-        phrase_ids = [torch.zeros(0, dtype=torch.long)]
-        for prompt, part in found:
-            table = torch.tensor([entry.phrase for entry in prompt.phrases])
-            boxes.append(part.boxes)
-            scores.append(part.scores)
-            phrase_ids.append(table[part.phrase_ids])
-        cannot, box_like = dict(asked.packed.refused), torch.cat(phrase_ids)
-        for index, exemplar in enumerate(request.exemplars or ()):
-            if exemplar is not None:
-                cannot[index] = f"{self._name} looks for words, not for what an exemplar shows"
-        kept = ~torch.isin(box_like, torch.tensor(sorted(cannot), dtype=torch.long))
-        scored = Scored(
-            boxes=torch.cat(boxes)[kept],
-            scores=torch.cat(scores)[kept],
-            phrase_ids=box_like[kept],
-            cannot=cannot,
-        )
-        result = result_of(
-            request,
-            scored,
-            source=self._name,
-            thresholds=request.thresholds or (self._options.threshold,) * len(request.phrases),
-            iou=self._options.overlap,
-        )
-        return replace(to_device(result, self._device), steps=(self._step(asked),))
-
-    def _step(self, asked: _Asked) -> Step:
-        width, height = asked.canvas
-        lengths = [len(prompt.ids) for prompt in asked.packed.prompts]
-        said = f"prompts of {' + '.join(map(str, lengths))} tokens" if lengths else "no prompt"
-        return Step(name="detect", detail=f"{self._name}: {said} on {width} by {height} pixels")
-
-
-def _mask_of(batch: Sequence[_Asked], *, device: torch.device) -> Bool[Tensor, "b h w"]:
-    """True where there is picture, False where there is padding."""
-    width, height = batch[0].canvas
-    mask = torch.zeros(len(batch), height, width, dtype=torch.bool, device=device)
-    for row, one in zip(mask, batch, strict=True):
-        across, down = one.rule.content(one.request.image.size)
-        row[:down, :across] = True
-    return mask
+    who = f"detector {name!r}"
+    library = need_library("transformers", who=who, extra=name)
+    folder = find_weights(
+        options.weights, revision=options.revision, offline=options.offline, who=who
+    )
+    number = default_dtype(device, dtype)
+    model = load_model(
+        getattr(library, _CLASSES[name]), folder, who=who, device=device, dtype=torch.float32
+    )
+    network = DinoNetwork(model, dtype=number, who=who)
+    tokenizer = load_processor(library.AutoTokenizer, folder, who=who)
+    place = torch.device(device)
+    settings = PromptedSettings(
+        name=name,
+        key=(name, weights_key(folder), str(place), str(number)),
+        limit=min(model.config.max_text_len, model.config.text_config.max_position_embeddings),
+        threshold=options.threshold,
+        floor=options.floor,
+        overlap=options.overlap,
+        apart=options.apart,
+        batch=options.batch,
+    )
+    return PromptedDetector(
+        network,
+        tokenize=encoder_of(tokenizer, who=who, source=folder),
+        rule=_rule_of(folder, options, who=who),
+        settings=settings,
+        device=place,
+    )
 
 
 def _rule_of(folder: Path, options: GroundingDinoOptions, *, who: str) -> PixelRule:
