@@ -53,6 +53,15 @@ def test_molmo_points_pair_in_order_where_numbers_repeat() -> None:
     assert _located(found.mentions[0]).points.tolist() == [[10.0, 20.0], [30.0, 40.0]]
 
 
+def test_molmo_points_that_follow_each_other_keep_each_its_own_phrase() -> None:
+    text = (
+        '<point x="10" y="20" alt="a">cup</point> <points x1="5" y1="5" x2="6" y2="6">pens</points>'
+    )
+    found = parse(text, dialect="molmo", size=(100, 100))
+    assert [mention.phrase for mention in found.mentions] == ["cup", "pens"]
+    assert [_located(m).points.tolist() for m in found.mentions] == [[[10, 20]], [[5, 5], [6, 6]]]
+
+
 def test_a_molmo_point_without_y_is_dropped_alone() -> None:
     text = '<points x1="10" y1="20" x2="30" alt="hands">hands</points>'
     found = parse(text, dialect="molmo", size=(100, 100))
