@@ -100,14 +100,14 @@ WAYS: dict[str, tuple[Terms, Ask]] = {
 
 def run(
     way: str, asked: Sequence[DetectRequest], *, wait: bool = False
-) -> tuple[float, list[Stub], list[DetectResult]]:
-    """Seconds, the experts and the results of one way."""
+) -> tuple[float, float, list[Stub], list[DetectResult]]:
+    """Seconds, seconds of processor time, the experts and the results of one way."""
     terms, ask = WAYS[way]
     stubs = experts(wait=wait)
     router = Router([Expert.of(s, name=f"e{i}") for i, s in enumerate(stubs)], terms=terms)
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     results = ask(router, asked)
-    return time.perf_counter() - start, stubs, results
+    return time.perf_counter() - start, time.process_time() - busy, stubs, results
 
 
 def rows(result: DetectResult) -> list[tuple[str, tuple[float, ...]]]:
@@ -124,21 +124,22 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     asked = make_requests(arguments.requests)
-    given = {way: [rows(result) for result in run(way, asked)[2]] for way in WAYS}
+    given = {way: [rows(result) for result in run(way, asked)[3]] for way in WAYS}
     if len({str(results) for results in given.values()}) > 1:
         raise SystemExit("the ways give unlike results")
     print(f"{len(asked)} requests of 3 phrases, {PICTURES} pictures, 3 experts; same results: yes")
     for way in WAYS:
         runs = [run(way, asked) for _ in range(arguments.repeat)]
-        each = statistics.median(seconds for seconds, _, _ in runs) / len(asked)
-        calls = sum(stub.calls for stub in runs[0][1])
-        pictures = sum(stub.pictures for stub in runs[0][1])
+        wall = statistics.median(run[0] for run in runs) / len(asked)
+        busy = statistics.median(run[1] for run in runs) / len(asked)
+        calls = sum(stub.calls for stub in runs[0][2])
+        pictures = sum(stub.pictures for stub in runs[0][2])
         print(
-            f"  {way:32} {each * 1e6:8.0f} us a request  {calls:5} calls, "
-            f"{pictures:5} pictures looked at"
+            f"  {way:32} {busy * 1e6:6.0f} us of processor time a request ({wall * 1e6:.0f} us "
+            f"waited), {calls} calls, {pictures} pictures looked at"
         )
-    few, _, _ = run("all at a time", asked, wait=True)
-    many, _, _ = run("one at a time", asked[: max(1, len(asked) // 10)], wait=True)
+    few, *_ = run("all at a time", asked, wait=True)
+    many, *_ = run("one at a time", asked[: max(1, len(asked) // 10)], wait=True)
     many *= len(asked) / max(1, len(asked) // 10)
     print(f"with 5 ms a call and 20 ms a picture: {few:.2f} s; one request a call {many:.2f} s")
     print(f"ratio = {many / few:.1f}")
