@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import numbers
 import os
@@ -19,11 +20,13 @@ from groundplane.core.errors import (
     did_you_mean,
     listing,
 )
+from groundplane.core.files import one_line
 
-__all__ = ["make_options"]
+__all__ = ["make_options", "read_options"]
 
 T = TypeVar("T")
 
+_MAX_BYTES = 2**20
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True}
 _TRUTH |= {"false": False, "no": False, "off": False, "0": False}
 
@@ -80,6 +83,32 @@ def make_options(options_type: type[T], given: Mapping[str, object], *, plugin: 
         raise InputError(
             f"{plugin} refuses these options: {error or type(error).__name__}"
         ) from error
+
+
+def read_options(path: Path, *, plugin: str) -> dict[str, object]:
+    """Options of other plugins, which a plugin is given as a file: a JSON object.
+
+    Args:
+        path: The file, UTF-8, at most 1 MiB.
+        plugin: Whose option `options` names it, for messages.
+
+    Raises:
+        InputError: If it cannot be read, is too long or is no JSON object.
+    """
+    where = f"{plugin}, option 'options': {one_line(str(path))}"
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        document: object = json.loads(data.decode("utf-8-sig")) if len(data) <= _MAX_BYTES else data
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: expected JSON, got: {str(error) or 'too deep'}") from error
+    if isinstance(document, bytes):
+        raise InputError(f"{where}: expected at most {_MAX_BYTES} bytes")
+    if not isinstance(document, dict):
+        raise InputError(f"{where}: expected an object, name to value")
+    return document
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

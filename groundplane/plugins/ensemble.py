@@ -7,7 +7,6 @@ Members are plugins by name. Where one is there twice, or with options, write
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ import torch
 from groundplane.core.capabilities import Capabilities
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError, did_you_mean, listing
-from groundplane.core.files import one_line
 from groundplane.core.host import Prepared, prepare
+from groundplane.core.options import read_options
 from groundplane.grounding.ensembles import Ensemble
 from groundplane.grounding.experts import Expert
 from groundplane.grounding.result_merging import MergeMethod, Merging
@@ -29,7 +28,6 @@ from groundplane.grounding.slicing import SlicedDetector, tiles
 __all__ = ["EnsembleDetector", "EnsembleOptions"]
 
 _WHO = "detector 'ensemble'"
-_MAX_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +114,7 @@ class EnsembleDetector:
     def __init__(
         self, options: EnsembleOptions, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> None:
-        given = {} if options.options is None else _read(options.options, options.detectors)
+        given = _members_options(options.options, options.detectors)
         members = []
         for name in options.detectors:
             plugin = prepare("detectors", name.partition("@")[0], given.get(name, {}))
@@ -154,31 +152,23 @@ def _make(
     return SlicedDetector(made, tile=options.tile, overlap=options.overlap)
 
 
-def _read(path: Path, members: Sequence[str]) -> dict[str, dict[str, object]]:
-    """The members' options, of a JSON file.
+def _members_options(path: Path | None, members: Sequence[str]) -> dict[str, dict[str, object]]:
+    """The options of each member that the file names.
 
     Raises:
-        InputError: If it cannot be read or is not made so.
+        InputError: If the file cannot be read, or names somebody who is no member.
     """
-    where = f"{_WHO}: option options: {one_line(str(path))}"
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise InputError(f"{where}: expected at most {_MAX_BYTES} bytes")
-        document: object = json.loads(data.decode("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: expected JSON, got: {str(error) or 'too deep'}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{where}: expected an object, name to options")
+    document = {} if path is None else read_options(path, plugin=_WHO)
+    options: dict[str, dict[str, object]] = {}
     for name, given in document.items():
         if name not in members:
             raise InputError(
-                f"{where}: {name!r} is no member; the members: {listing(members)}."
-                f"{did_you_mean(name, members)}"
+                f"{_WHO}, option 'options': {name!r} is no member; the members: "
+                f"{listing(members)}.{did_you_mean(name, members)}"
             )
         if not isinstance(given, dict):
-            raise InputError(f"{where}: {name!r}: expected an object, option to value")
-    return document
+            raise InputError(
+                f"{_WHO}, option 'options': {name!r}: expected an object, option to value"
+            )
+        options[name] = given
+    return options

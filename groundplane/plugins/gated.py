@@ -6,7 +6,6 @@ of picture and text is the sigmoid of their scaled and shifted cosine, each pair
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,9 @@ from groundplane.core.checkpoints import read_settings
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError
 from groundplane.core.feature_cache import image_key, shared_cache
-from groundplane.core.files import one_line
 from groundplane.core.host import prepare
 from groundplane.core.image import Image
+from groundplane.core.options import read_options
 from groundplane.core.pixels import PixelRule, prepare_pixels
 from groundplane.core.weights import (
     default_dtype,
@@ -38,7 +37,6 @@ from groundplane.grounding.presence import GuardedDetector
 __all__ = ["GatedDetector", "GatedOptions", "SiglipGate"]
 
 _WHO = "detector 'gated'"
-_MAX_BYTES = 2**20
 # Resampling filters as Pillow numbers them, which preprocessor_config.json states.
 _FILTERS: dict[object, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 
@@ -116,7 +114,7 @@ class GatedDetector:
     def __init__(
         self, options: GatedOptions, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> None:
-        given = {} if options.options is None else _read(options.options)
+        given = read_options(options.options, plugin=_WHO) if options.options else {}
         inner = prepare("detectors", options.detector, given).make(device=device, dtype=dtype)
         self._guarded = GuardedDetector(
             inner,
@@ -237,18 +235,3 @@ def _rule(folder: Path, side: int) -> PixelRule:
             f"{_WHO}: {path}: expected image_mean and image_std as three numbers and a resample "
             f"of 2 or 3"
         ) from error
-
-
-def _read(path: Path) -> dict[str, object]:
-    """The options of the detector behind the gate, of a JSON file."""
-    where = f"{_WHO}: option options: {one_line(str(path))}"
-    try:
-        with path.open("rb") as file:
-            document: object = json.loads(file.read(_MAX_BYTES).decode("utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: expected JSON, got: {str(error) or 'too deep'}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{where}: expected an object, option to value")
-    return document

@@ -185,7 +185,7 @@ class TestBadOptions:
         [
             ("{", "expected JSON"),
             ("[" * 100_000, "expected JSON"),
-            ("[]", "expected an object, name to options"),
+            ("[]", "expected an object, name to value"),
             ('{"opencb": {}}', "Did you mean 'opencv'"),
             ('{"opencv": 3}', "option to value"),
             ('{"opencv": {"nose": 3}}', "has no option 'nose'"),
