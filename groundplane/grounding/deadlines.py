@@ -1,8 +1,8 @@
 """Calls to experts side by side, each given up when its time is over.
 
-A batch in which one request hangs must not take the others along. So when half of the time is
-over, the requests of a batch that is still out are asked alone as well, and what comes first is
-taken.
+The batches of one expert run one after the other, so that it needs the memory of one. A batch in
+which one request hangs must not take the others along. So when half of the time is over, the
+requests of a batch that is still out are asked alone as well, and what comes first is taken.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Job(Generic[Q, A]):
     """A batch of requests for one expert.
 
     Attributes:
-        who: What messages call the expert.
+        who: What messages call the expert; jobs of one name run one after the other.
         requests: The batch.
         ask: Answers some of them, one an answer or an error; safe to call from several threads.
     """
@@ -64,6 +64,7 @@ class _Runner(Generic[Q, A]):
     """A job and what is known of its answers."""
 
     job: Job[Q, A]
+    begun: bool = False
     answers: dict[int, A | GroundplaneError] = field(default_factory=dict)
 
     def missing(self) -> list[int]:
@@ -93,8 +94,8 @@ class _Race(Generic[Q, A]):
 
     def run(self) -> list[list[A | GroundplaneError]]:
         try:
-            for runner in self._runners:
-                self._submit(runner, runner.missing())
+            for who in dict.fromkeys(runner.job.who for runner in self._runners):
+                self._begin_next(who)
             while any(runner.missing() for runner in self._runners):
                 now = time.monotonic()
                 if now >= self._end:
@@ -108,7 +109,15 @@ class _Race(Generic[Q, A]):
             runner.fail(runner.missing(), f"no result within {self._seconds:g} s")
         return [[r.answers[row] for row in range(len(r.job.requests))] for r in self._runners]
 
+    def _begin_next(self, who: str) -> None:
+        """Start the next batch of an expert, if there is one."""
+        for runner in self._runners:
+            if runner.job.who == who and not runner.begun:
+                self._submit(runner, runner.missing())
+                return
+
     def _submit(self, runner: _Runner[Q, A], rows: list[int]) -> None:
+        runner.begun = True
         requests = [runner.job.requests[row] for row in rows]
         self._inbox.submit(partial(runner.job.ask, requests), tag=(runner, rows))
 
@@ -116,8 +125,11 @@ class _Race(Generic[Q, A]):
         self._alone = True
         for runner in self._runners:
             rows = runner.missing()
-            for row in rows if len(rows) > 1 else ():
-                self._submit(runner, [row])
+            if not runner.begun:
+                self._submit(runner, rows)
+            elif len(rows) > 1:
+                for row in rows:
+                    self._submit(runner, [row])
 
     def _collect(self) -> None:
         for task, news in self._inbox.collect(self._end if self._alone else self._half):
@@ -131,3 +143,5 @@ class _Race(Generic[Q, A]):
             elif news == "refused" and not self._alone:
                 limit = self._pool.limit
                 runner.fail(rows, f"not asked: {limit} calls past their deadline hang")
+            if not self._alone:
+                self._begin_next(runner.job.who)

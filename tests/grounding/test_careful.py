@@ -141,7 +141,37 @@ class TestDeadlines:
             gate.wait()
             return numbers(requests)
 
-        assert run(*(job(ask, 1) for _ in range(3)), seconds=20.0) == [[0]] * 3
+        assert run(*(job(ask, 1, who=who) for who in "abc"), seconds=20.0) == [[0]] * 3
+
+    def test_batches_of_one_expert_run_one_after_the_other(self):
+        under_way, most = [], []
+
+        def ask(requests):
+            under_way.append(1)
+            most.append(len(under_way))
+            time.sleep(0.02)
+            under_way.pop()
+            return numbers(requests)
+
+        assert run(*(job(ask) for _ in range(5)), seconds=20.0) == [[0, 1, 2]] * 5
+        assert max(most) == 1
+
+    def test_batches_behind_one_that_hangs_are_served(self):
+        release, calls = threading.Event(), []
+
+        def ask(requests):
+            calls.append(numbers(requests))
+            return numbers(requests)
+
+        def hang(requests):
+            release.wait(20)
+            return numbers(requests)
+
+        first, second, third = run(job(hang, 1), job(ask), job(ask), seconds=2.0)
+        release.set()
+        assert isinstance(first[0], DetectorError)
+        assert second == third == [0, 1, 2]
+        assert calls == [[0, 1, 2]] * 2
 
     def test_the_neighbours_of_one_that_hangs_are_asked_alone(self):
         release, calls = threading.Event(), []
