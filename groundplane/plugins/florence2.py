@@ -233,7 +233,7 @@ class Florence2Detector:
         words: list[int] = self._tokenizer(prompt, add_special_tokens=False)["input_ids"]
         return [self._tokenizer.bos_token_id, *words, self._tokenizer.eos_token_id]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _ask(self, questions: Sequence[_Question]) -> list[_Said]:
         """What the model writes in answer to each question."""
         said: list[_Said] = []

@@ -165,7 +165,7 @@ class Owlv2Detector:
         groups = (requests[start : start + step] for start in range(0, len(requests), step))
         return [result for group in groups for result in self._answer(group)]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, images: Sequence[Image]) -> list[Owlv2Encoding]:
         """Encode pictures, those that the shared cache does not hold, some at a time."""
         keys = [(*self._key, "image", image_key(image)) for image in images]
@@ -177,7 +177,7 @@ class Owlv2Detector:
 
         return shared_cache().get_or_make_all(keys, make)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _answer(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
         asked = [request for request in requests if request.phrases]
         encodings = iter(self.encode([request.image for request in asked]))

@@ -355,6 +355,12 @@ class TestBatches:
         shared.detect(requests)
         assert before[0] == 1
 
+    def test_what_is_given_can_be_computed_with(self, shared):
+        """Tensors of torch's inference mode cannot be: they refuse to be written to."""
+        regions = one(shared, noise(90, 60), "cup").regions
+        assert not regions.boxes.is_inference()
+        assert not regions.scores.is_inference()
+
 
 class TestRefused:
     def test_no_weights_are_named_with_what_to_give(self):
