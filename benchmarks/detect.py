@@ -206,7 +206,8 @@ def check(peer: Peer, detector: Any, images: Sequence[Image], *, tolerance: floa
 
 def seconds(work: Callable[[], object], device: str) -> float:
     """How long one call takes; on one core, how long the core worked for it."""
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    one_core = device == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if one_core else time.perf_counter
     gc.collect()
     _wait(device)
     start = clock()
@@ -251,14 +252,25 @@ def on_cpu(folder: Path, rounds: int) -> dict[str, float]:
     }
 
 
-def on_cuda(folder: Path, rounds: int, deadline: float, report: dict[str, Any]) -> None:
-    """Pictures at 1333 by 800; what was measured is written into the report as it comes."""
-    size = (1333, 800)
-    peer = Peer(folder, "cuda")
-    exact = ours_of(folder, "cuda", torch.float32, 16)
+def on_card(
+    folder: Path,
+    report: dict[str, Any],
+    *,
+    device: str,
+    size: tuple[int, int],
+    rounds: int,
+    deadline: float,
+) -> None:
+    """Pictures of a size; what was measured is written into the report as it comes."""
+    peer = Peer(folder, device)
+    exact = ours_of(folder, device, torch.float32, 16)
+    # Convolutions too in full float32 while both are compared; then as torch ships.
+    shipped = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
     threshold = check(peer, exact, pictures_of(2, size, seed=1), tolerance=1e-3)
+    torch.backends.cudnn.allow_tf32 = shipped
     del exact
-    detector = ours_of(folder, "cuda", None, 16)
+    detector = ours_of(folder, device, torch.bfloat16, 16)
     report["bfloat16_boxes_alike"] = _alike(peer, detector, pictures_of(4, size, seed=3), threshold)
     for count in (1, 16):
         images = pictures_of(count, size, seed=2)
@@ -267,14 +279,14 @@ def on_cuda(folder: Path, rounds: int, deadline: float, report: dict[str, Any]) 
             "as shipped": lambda images=images: peer.detect(images, threshold),
             "bfloat16, batched": lambda images=images: _tuned(peer, images, threshold),
         }
-        spent = by_turns(works, rounds, "cuda")
+        spent = by_turns(works, rounds, device)
         report[f"batch {count}"] = _rates(spent, count)
         print(f"batch {count}: {json.dumps(report[f'batch {count}'])}", flush=True)
-        report["parts, batch 16"] = _parts(detector, images, threshold)
-    print(f"parts: {report['parts, batch 16']}", flush=True)
+        report[f"parts, batch {count}, ms"] = _parts(detector, images, threshold, device)
+        print(f"parts: {report[f'parts, batch {count}, ms']}", flush=True)
     try:
         with _at_most(deadline - time.perf_counter()):
-            peer.model = torch.compile(peer.model)
+            peer.model = torch.compile(peer.model, dynamic=False)
             for count in (16, 1):
                 images = pictures_of(count, size, seed=2)
                 tuned = by_turns(
@@ -283,7 +295,7 @@ def on_cuda(folder: Path, rounds: int, deadline: float, report: dict[str, Any]) 
                         "compiled": lambda images=images: _tuned(peer, images, threshold),
                     },
                     rounds,
-                    "cuda",
+                    device,
                 )
                 report[f"compiled, batch {count}"] = _rates(tuned, count)
     except Exception as error:  # noqa: BLE001 - the compiler may fail in any way; that is a result
@@ -291,7 +303,7 @@ def on_cuda(folder: Path, rounds: int, deadline: float, report: dict[str, Any]) 
 
 
 def _tuned(peer: Peer, images: Sequence[Image], threshold: float) -> object:
-    with torch.autocast("cuda", dtype=torch.bfloat16):
+    with torch.autocast(peer.device, dtype=torch.bfloat16):
         return peer.detect(images, threshold, batch=16)
 
 
@@ -313,17 +325,19 @@ def _rates(spent: dict[str, float], count: int) -> dict[str, float]:
     return rates | {"ours, pictures a second": count / spent["ours"]}
 
 
-def _parts(detector: Any, images: Sequence[Image], threshold: float) -> dict[str, float]:
+def _parts(
+    detector: Any, images: Sequence[Image], threshold: float, device: str
+) -> dict[str, float]:
     """Milliseconds of the parts of one call: the encoder of pictures, and what reads prompts."""
     network = detector._expert._network
     spent: dict[str, float] = {}
 
     def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any) -> Any:
-            _wait("cuda")
+            _wait(device)
             start = time.perf_counter()
             out = work(*arguments)
-            _wait("cuda")
+            _wait(device)
             spent[name] = spent.get(name, 0.0) + 1e3 * (time.perf_counter() - start)
             return out
 
@@ -332,7 +346,7 @@ def _parts(detector: Any, images: Sequence[Image], threshold: float) -> dict[str
     network.encode = timed("encode", network.encode)
     network.read = timed("read", network.read)
     try:
-        whole = 1e3 * seconds(lambda: ask(detector, images, threshold), "cuda")
+        whole = 1e3 * seconds(lambda: ask(detector, images, threshold), device)
     finally:
         del network.encode, network.read
     return spent | {"whole": whole}
@@ -364,7 +378,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     deadline = time.perf_counter() + options.seconds
-    torch.set_num_threads(1 if options.busy else 2)
+    if options.device == "cpu":
+        torch.set_num_threads(1 if options.busy else 2)
     transformers.utils.logging.disable_progress_bar()
     report: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
@@ -377,7 +392,14 @@ def main() -> None:
         save_model(folder, shortest=sides[0], longest=sides[1])
         try:
             if options.device == "cuda":
-                on_cuda(folder, options.rounds, deadline, report)
+                on_card(
+                    folder,
+                    report,
+                    device="cuda",
+                    size=(1333, 800),
+                    rounds=options.rounds,
+                    deadline=deadline,
+                )
             else:
                 report |= on_cpu(folder, options.rounds)
         finally:
