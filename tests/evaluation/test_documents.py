@@ -16,7 +16,7 @@ from groundplane.evaluation.documents import Row, read_json, rows_of
 from groundplane.evaluation.pope import read_answers, read_pope
 from groundplane.evaluation.refcoco import read_boxes, read_expressions
 
-CASES = int(os.environ.get("GROUNDPLANE_CASES", "40"))
+CASES = int(os.environ.get("GROUNDPLANE_CASES", "25"))
 _KEYS = (
     "id, image_id, category_id, bbox, bbox_xyxy, area, iscrowd, segmentation, counts, size, name, "
     "file_name, width, height, images, categories, annotations, caption, image, text, label, "
