@@ -188,12 +188,17 @@ class RemoteDetector:
     def _call(self, method: str, path: str, body: bytes, read: Callable[[bytes], T]) -> T:
         """Make a call in a thread that can be left behind, as no read of a socket can be."""
         deadline = self._options.deadline
+        client = self._httpx.Client(
+            headers=self._headers,
+            verify=self._ssl,
+            trust_env=self._options.use_proxy,
+            follow_redirects=False,
+        )
         call = _Call(
+            client,
             httpx=self._httpx,
             options=self._options,
             url=f"{self._base}/{path}",
-            headers=self._headers,
-            trust=self._ssl,
             end=time.monotonic() + deadline,
         )
         with self._pool:
@@ -268,25 +273,12 @@ class _Call:
     """One call with its retries."""
 
     def __init__(
-        self,
-        *,
-        httpx: Any,
-        options: RemoteOptions,
-        url: str,
-        headers: dict[str, str],
-        trust: ssl.SSLContext,
-        end: float,
+        self, client: Any, *, httpx: Any, options: RemoteOptions, url: str, end: float
     ) -> None:
-        self._httpx, self._options, self._url = httpx, options, url
+        self._client, self._httpx, self._options, self._url = client, httpx, options, url
         self.end = end
         self.where = f"{_WHO} at {printable(url)}"
         self._closed = threading.Event()
-        self._client = httpx.Client(
-            headers=headers,
-            verify=trust,
-            trust_env=options.use_proxy,
-            follow_redirects=False,
-        )
 
     def close(self) -> None:
         """End it; a thread that still waits in it ends at its next read."""

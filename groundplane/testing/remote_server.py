@@ -49,8 +49,8 @@ class RemoteServer:
         detector: What is served.
         name: What it is called.
         token: What clients must show; empty for nothing.
-        host: Address to listen on; the default is seen by this machine alone.
-        port: Port to listen on; 0 for any that is free.
+        address: Host and port to listen on; the default is seen by this machine alone, and port 0
+            is any that is free.
         max_body: A longer request is refused, bytes.
 
     Examples:
@@ -66,8 +66,7 @@ class RemoteServer:
         *,
         name: str,
         token: str = "",
-        host: str = "127.0.0.1",
-        port: int = 0,
+        address: tuple[str, int] = ("127.0.0.1", 0),
         max_body: int = 512 * 2**20,
     ) -> None:
         stated = getattr(detector, "capabilities", None)
@@ -80,7 +79,7 @@ class RemoteServer:
             vocabulary=detector.vocabulary,
             capabilities=stated if isinstance(stated, Capabilities) else None,
         )
-        self._http = ThreadingHTTPServer((host, port), self._handler())
+        self._http = ThreadingHTTPServer(address, self._handler())
         self._http.daemon_threads = True
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -184,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise InputError(f"the environment variable {given.token_env!r} is not set")
     detector = load("detectors", given.detector, device=given.device, **dict(pairs))
     server = RemoteServer(
-        detector, name=given.detector, token=token, host=given.host, port=given.port
+        detector, name=given.detector, token=token, address=(given.host, given.port)
     )
     with server:
         sys.stdout.write(f"{given.detector} at {server.url}\n")
