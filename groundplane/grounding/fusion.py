@@ -4,7 +4,7 @@ A picture has thousands of cells and a prompt some dozens of tokens. The usual o
 projects every cell three times into a space four times as wide, only to compare it with, or add
 up, those few tokens. The same sums in another order project the tokens instead: the scores, the
 image's output and the text's output each become one product of cells and tokens. With 20 tokens
-that is a twentieth of the arithmetic, with 200 less than half.
+that is a fourteenth of the arithmetic, with 200 less than half.
 
 Source: Li et al., Grounded Language-Image Pre-training, 2022, section 3.2, as used in Grounding
 DINO (Liu et al., 2023); the order of the sums is ours.
