@@ -35,13 +35,14 @@ _VISION = (
 )
 
 
-def need_library(module: str, *, who: str, extra: str = "") -> ModuleType:
+def need_library(module: str, *, who: str, extra: str = "", cure: str = "") -> ModuleType:
     """Import a library that a plugin stands on.
 
     Args:
         module: Its name to import.
         who: Who needs it, for messages: `detector 'owlv2'`.
         extra: The extra of groundplane that brings it; empty names the library itself.
+        cure: What installs it where neither does.
 
     Raises:
         PluginBrokenError: If it is not installed or cannot be imported; the message says what
@@ -56,7 +57,8 @@ def need_library(module: str, *, who: str, extra: str = "") -> ModuleType:
         groundplane.core.errors.PluginBrokenError: detector 'x' needs the library 'no_such', which is not installed. Try: pip install 'groundplane[owlv2]'
     """  # noqa: E501
     top = module.partition(".")[0]
-    cure = f"pip install 'groundplane[{extra}]'" if extra else f"pip install {pip_name(top)}"
+    plain = f"pip install 'groundplane[{extra}]'" if extra else f"pip install {pip_name(top)}"
+    cure = cure or plain
     if not is_installed(top):
         raise PluginBrokenError(
             f"{who} needs the library {top!r}, which is not installed. Try: {cure}"
