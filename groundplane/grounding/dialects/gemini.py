@@ -40,6 +40,15 @@ _THRESHOLD = 127
 _OBJECT_LIMIT = 400_000
 _PICTURE_SIDE = 4096
 
+_UNREADABLE = (
+    binascii.Error,
+    ValueError,
+    OSError,
+    SyntaxError,
+    PILImage.DecompressionBombError,
+    PILImage.DecompressionBombWarning,
+)
+
 _Box = tuple[float, float, float, float]
 _Size = tuple[int, int]
 
@@ -71,9 +80,10 @@ def _painter(written: Any) -> Painter:
 
 def _polygon(written: Any, size: _Size) -> RleMask:
     """An outline over the whole image, x first."""
-    corners = [finite(pair) for pair in written if isinstance(pair, list)] if written else []
+    rows = written if isinstance(written, list) else []
+    corners = [finite(pair) if isinstance(pair, list) else None for pair in rows]
     good = [pair for pair in corners if pair is not None and len(pair) == 2]
-    if len(good) < 3 or len(good) != len(written):
+    if len(good) < 3 or len(good) != len(rows):
         raise InputError("a mask that is no outline of three corners or more")
     across, down = size[0] / _SCALE, size[1] / _SCALE
     return outlined([(pair[0] * across, pair[1] * down) for pair in good], size)
@@ -106,7 +116,7 @@ def _decoded(written: str) -> PILImage.Image:
             if max(picture.size) > _PICTURE_SIDE:
                 raise InputError(f"a mask of {picture.width} x {picture.height} pixels")
             return picture.convert("L")
-    except (binascii.Error, ValueError, OSError, SyntaxError) as error:
+    except _UNREADABLE as error:
         raise InputError("a mask that cannot be decoded") from error
 
 

@@ -48,6 +48,7 @@ class ObjectLexer:
         "_sink",
         "_size",
         "_starts",
+        "_swallowed",
         "_tail",
         "cut",
         "triggers",
@@ -73,6 +74,8 @@ class ObjectLexer:
     def _reset_object(self, start: int) -> None:
         self._opened, self._parts, self._size = start, [""], 0
         self._quote, self._escaped, self._depth = "", False, 0
+        # Where a bracket closes within a string with nothing but commas and brackets after it.
+        self._swallowed = 0
         self._starts: list[int] = []
         self._inner: list[_Span] = []
 
@@ -307,13 +310,10 @@ class ObjectLexer:
         for place in range(at, end):
             char = buffer[place]
             if self._quote:
-                if self._escaped:
-                    self._escaped = False
-                elif char == "\\":
-                    self._escaped = True
-                elif char in (self._quote, "\n"):
-                    # JSON has no line break in a string: a quote too many ends with the line.
-                    self._quote = ""
+                self._in_string(char, self._size + place - at + 1)
+                if char == "\n" and self._depth == 1 and self._swallowed:
+                    self._end_swallowed("".join((*self._parts, buffer[at:place])))
+                    return place
             elif char in "\"'":
                 self._quote = char
             elif char == "{":
@@ -330,6 +330,29 @@ class ObjectLexer:
         if self._size >= limit:
             self._too_long(limit)
         return end
+
+    def _in_string(self, char: str, end: int) -> None:
+        """One character of a string, or the one that ends it."""
+        if self._escaped:
+            self._escaped = False
+        elif char == "\\":
+            self._escaped = True
+        elif char in (self._quote, "\n"):
+            # JSON has no line break in a string: a quote too many ends with the line, and a
+            # bracket right before the break ended the object.
+            self._quote = ""
+        if char not in ", \t\r\n]":
+            self._swallowed = end if char == "}" else 0
+
+    def _end_swallowed(self, text: str) -> None:
+        """A string with a quote too many swallowed the end of its object, and maybe of the list."""
+        end, rest = self._swallowed, text[self._swallowed :]
+        self._depth = 0
+        self._inner.append((0, end))
+        self._object(text[:end], (self._opened, self._opened + end))
+        for _ in range(rest.count("]")):
+            if self._lists:
+                self._tail = self._lists.pop()[1]
 
     def _close_bracket(self, end: int) -> None:
         self._depth -= 1

@@ -223,6 +223,18 @@ def test_fence_and_list_that_are_never_closed_keep_all_whole_objects(name: str) 
     assert {m.located.rung for m in cut.mentions if m.located} == {"salvage"}
 
 
+@pytest.mark.parametrize("name", ["qwen2.5-vl", "qwen3-vl", "gemini", "claude"])
+def test_quote_too_many_in_a_label_costs_its_own_object_alone(name: str) -> None:
+    rows = [_written(name, 0.1 * k, 0.1, 0.9, 0.9).strip("[]") for k in range(1, 4)]
+    rows[1] = rows[1].replace("a dog", 'a 19" screen')
+
+    found = _read(name, "```json\n[\n" + ",\n".join(rows) + "\n]\n```\nThat is all.")
+
+    assert len(_boxes(found)) == 2
+    assert _kinds(found) == {ProblemKind.MALFORMED}
+    assert found.text == "a dog, a dog\nThat is all."
+
+
 # MiniGPT-v2's closing sign is one bracket: a box without it may have lost digits.
 @pytest.mark.parametrize("name", [n for n in _TAGGED if n != "minigpt-v2"])
 def test_missing_closing_tag_at_the_end_is_said_and_the_box_kept(name: str) -> None:
@@ -267,6 +279,26 @@ def test_none_instead_of_a_box_says_that_the_thing_is_not_there() -> None:
 
     assert _kinds(found) == {ProblemKind.ABSENT}
     assert (found.text, found.mentions) == ("a dog", ())
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "3.5",
+        "null",
+        "{}",
+        "[[1, 2]]",
+        "[1, 2, 3]",
+        '"data:image/png;base64,AAAA"',
+        '"x"',
+        "[[1, 2], [3], [4, 5]]",
+    ],
+)
+def test_mask_that_is_none_leaves_its_box(mask: str) -> None:
+    found = _read("gemini", f'[{{"box_2d": [10, 20, 300, 400], "label": "a", "mask": {mask}}}]')
+
+    assert len(_boxes(found)) == 1
+    assert _kinds(found) == {ProblemKind.MALFORMED}
 
 
 def test_answer_in_another_models_dialect_is_read_as_that() -> None:
