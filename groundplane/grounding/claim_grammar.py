@@ -154,6 +154,10 @@ class Sentence:
     def _opening(self, at: int) -> int:
         """Joints, and `in the image` before a clause."""
         at = self._skip(at, JOINTS - {"there", "with"})
+        if self._word(at) in ("it", "this", "here") and self._word(at + 1) in BE:
+            told = read_noun_phrase(self._words, at + 2)
+            if told is not None and told.kind == "picture":
+                return self._use(at, told.after)  # `this is a photo of`
         after = self._in_picture(at)
         return self._skip(after, {","}) if after > at else at
 

@@ -131,7 +131,7 @@ _FUNCTION = frozenset(
      "maybe", "about", "around", "during", "like", "along", "through", "after", "before",
      "lack", "lacks", "lacking", "missing", "absent", "except", "instead", "hardly", "barely",
      "scarcely", "rarely", "never", "none", "nobody", "nothing", "unlike", "fails", "features",
-     "contains", "includes", "depicts", "displays", "shows"}
+     "contains", "includes", "depicts", "displays", "shows", "more", "fewer", "less", "most"}
 )  # fmt: skip
 # What a text speaks of and no expert can look for.
 _ABSTRACT = frozenset(

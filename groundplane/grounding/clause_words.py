@@ -23,7 +23,8 @@ BE = frozenset(
 # What joins two clauses or two things; nothing is lost where it goes unread.
 JOINTS = frozenset(
     {"\"", "(", ")", ",", "-", "additionally", "also", "and", "as", "but", "finally",
-     "furthermore", "here", "however", "moreover", "or", "then", "there", "where", "while", "with"}
+     "furthermore", "here", "however", "moreover", "of", "or", "then", "there", "where", "while",
+     "with"}
 )  # fmt: skip
 SEE = frozenset(
     {"find", "notice", "observe", "see", "sees", "spot"}

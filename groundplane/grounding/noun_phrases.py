@@ -136,6 +136,8 @@ def read_noun_phrase(
         kind = "picture"
     elif is_abstract(names[-1]) or any("'" in words[i].word for i in run[:end]):
         kind = "abstract"  # `the dog's tail`: whose it is cannot be told
+    elif names == ["glasses"] and not lead.exact:
+        kind = "abstract"  # to drink from, or to see with: nobody can tell
     return NounPhrase(thing=thing, after=last + 1, kind=kind)
 
 

@@ -102,6 +102,9 @@ CASES = {
         "exists shelf", "exists clock", "relation clock above shelf",
     ],
     "Neither of the dogs is on the couch.": ["exists couch", "relation dog on couch"],
+    "This is a photo of a dog.": ["exists dog"],
+    "A woman is wearing glasses.": ["exists woman"],
+    "There are more dogs than cats.": ["exists dog", "exists cat"],
     "There is a zorblax.": ["exists zorblax"],
 }  # fmt: skip
 
