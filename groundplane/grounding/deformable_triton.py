@@ -22,11 +22,17 @@ from torch import Tensor
 
 __all__ = ["deformable_attention_triton"]
 
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """For the card: Triton reads the function's own source, not that of a check around it."""
+    return triton.jit(inspect.unwrap(function))
+
+
 # Queries of one program: with 32 channels a head a block of samples stays in registers.
 _BLOCK = 32
 
 
-@triton.jit
+@_compiled
 def _corner(values, base, x, y, size, stride, inside, channels, weight):
     """One corner of each query's sample, times its weight; 0 outside the map."""
     height, width = size
@@ -36,7 +42,7 @@ def _corner(values, base, x, y, size, stride, inside, channels, weight):
     return found.to(tl.float32) * weight[:, None]
 
 
-@triton.jit
+@_compiled
 def _sample(values, base, x, y, size, stride, inside, channels, share):
     """The bilinear samples of a block of queries at x, y in cells of one map."""
     height, width = size
@@ -54,7 +60,7 @@ def _sample(values, base, x, y, size, stride, inside, channels, share):
     return total
 
 
-@triton.jit
+@_compiled
 def _kernel(
     values,
     shapes,

@@ -8,6 +8,7 @@ Source: Liu et al., Grounding DINO, 2023, section 3: image and text are encoded 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import threading
@@ -174,15 +175,28 @@ class _Deformable(nn.Module):
         places = reference_points[:, :, None, :, None]
         if reference_points.shape[-1] == 2:
             # Offsets are in cells. One long row of factors is many times as fast as many pairs.
-            sizes = [(1 / width, 1 / height) for height, width in spatial_shapes_list]
-            factors = torch.tensor(sizes, dtype=places.dtype, device=places.device)
-            factors = factors[None, :, None].expand(self.heads, -1, self.points, -1)
-            locations = places + (offsets * factors.flatten()).view(*each, 2)
+            shapes = tuple((int(height), int(width)) for height, width in spatial_shapes_list)
+            factors = _per_cell(shapes, self.heads, self.points, places.device)
+            locations = places + (offsets * factors.to(places.dtype)).view(*each, 2)
         else:
             sides = places[..., 2:] * (0.5 / self.points)
             locations = places[..., :2] + offsets.view(*each, 2) * sides
         out = deformable_attention(value, spatial_shapes_list, locations, shares)
         return self.output_proj(out), shares
+
+
+@functools.lru_cache(maxsize=64)
+def _per_cell(
+    shapes: tuple[tuple[int, int], ...], heads: int, points: int, device: torch.device
+) -> Float[Tensor, " n"]:
+    """Shares of the sides that one cell is, for each head, level, point, x and y.
+
+    Kept: each new one is a copy to the device, and every layer would wait for it.
+    """
+    # No tensor of the inference mode, in which the first call may be: others can use it too.
+    with torch.inference_mode(mode=False):
+        sizes = torch.tensor([(1 / width, 1 / height) for height, width in shapes])
+        return sizes[None, :, None].expand(heads, -1, points, -1).flatten().to(device)
 
 
 class _Fusion(nn.Module):

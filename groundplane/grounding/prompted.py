@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundplane.core.answer import Step
@@ -65,6 +65,7 @@ class PromptedSettings:
         overlap: Boxes of a phrase with a larger intersection over union are one thing; 1: none.
         apart: Ask each phrase in a prompt of its own.
         batch: Most pictures that are run together.
+        most: Most candidates of a phrase, the best ones.
     """
 
     name: str
@@ -75,6 +76,7 @@ class PromptedSettings:
     overlap: float
     apart: bool
     batch: int
+    most: int = 100
 
 
 # What the options of such detectors may be.
@@ -86,6 +88,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "longest": (0, 8192),
     "multiple": (1, 1024),
     "batch": (1, 1024),
+    "most": (1, 100_000),
 }
 
 
@@ -93,7 +96,8 @@ def check_ranges(options: object, *, who: str) -> None:
     """Check the options that all detectors of this kind have.
 
     Args:
-        options: Has `threshold`, `floor`, `overlap`, `shortest`, `longest`, `multiple`, `batch`.
+        options: Has `threshold`, `floor`, `overlap`, `shortest`, `longest`, `multiple`, `batch`
+            and `most`.
         who: Whose options they are, for messages.
 
     Raises:
@@ -248,10 +252,13 @@ class PromptedDetector:
         for index, exemplar in enumerate(request.exemplars or ()):
             if exemplar is not None:
                 cannot[index] = f"{settings.name} looks for words, not for what an exemplar shows"
-        kept = ~torch.isin(box_like, torch.tensor(sorted(cannot), dtype=torch.long))
+        able = ~torch.isin(box_like, torch.tensor(sorted(cannot), dtype=torch.long))
+        every = torch.cat(scores)
+        kept = _best_of_each(box_like, every, most=settings.most)
+        kept = kept[able[kept]]
         scored = Scored(
             boxes=torch.cat(boxes)[kept],
-            scores=torch.cat(scores)[kept],
+            scores=every[kept],
             phrase_ids=box_like[kept],
             cannot=cannot,
         )
@@ -270,6 +277,20 @@ class PromptedDetector:
         said = f"prompts of {' + '.join(map(str, lengths))} tokens" if lengths else "no prompt"
         name = self._settings.name
         return Step(name="detect", detail=f"{name}: {said} on {width} by {height} pixels")
+
+
+def _best_of_each(
+    phrase_ids: Int[Tensor, " n"], scores: Float[Tensor, " n"], *, most: int
+) -> Int[Tensor, " k"]:
+    """The places of the best of each phrase, as many as there may be; in their order."""
+    if len(scores) <= most:
+        return torch.arange(len(scores))
+    order = scores.argsort(descending=True, stable=True)
+    order = order[phrase_ids[order].argsort(stable=True)]
+    sizes = torch.bincount(phrase_ids, minlength=1)
+    first = sizes.cumsum(0) - sizes
+    rank = torch.arange(len(order)) - first[phrase_ids[order]]
+    return order[rank < most].sort().values
 
 
 def _mask_of(batch: Sequence[_Asked], *, device: torch.device) -> Bool[Tensor, "b h w"]:
