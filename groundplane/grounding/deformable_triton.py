@@ -13,7 +13,9 @@ with `align_corners=False` and zeros outside.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import triton
 import triton.language as tl
