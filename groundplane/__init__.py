@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from groundplane.asking import Asker, ask
-    from groundplane.core.answer import Answer, Status
+    from groundplane.core.answer import Answer, GroundedText, Status
     from groundplane.core.errors import GroundplaneError
+    from groundplane.core.frames import Frame
     from groundplane.core.host import available, load
     from groundplane.core.image import Image
     from groundplane.core.media import read_image
     from groundplane.core.regions import Regions
+    from groundplane.finding import find
+    from groundplane.grounding.parsing import parse
+    from groundplane.grounding.setup import make_router
     from groundplane.replies import Reply
     from groundplane.spatial.boxes import Boxes3D
     from groundplane.spatial.chances.worlds import Caution
     from groundplane.spatial.map import CognitiveMap
     from groundplane.spatial.stories import Story
+    from groundplane.verifying import verify
 
 __version__ = "0.1.0"
 
@@ -30,6 +35,8 @@ _HOMES = {
     "Boxes3D": "groundplane.spatial.boxes",
     "Caution": "groundplane.spatial.chances.worlds",
     "CognitiveMap": "groundplane.spatial.map",
+    "Frame": "groundplane.core.frames",
+    "GroundedText": "groundplane.core.answer",
     "GroundplaneError": "groundplane.core.errors",
     "Image": "groundplane.core.image",
     "Regions": "groundplane.core.regions",
@@ -38,8 +45,12 @@ _HOMES = {
     "Story": "groundplane.spatial.stories",
     "ask": "groundplane.asking",
     "available": "groundplane.core.host",
+    "find": "groundplane.finding",
     "load": "groundplane.core.host",
+    "make_router": "groundplane.grounding.setup",
+    "parse": "groundplane.grounding.parsing",
     "read_image": "groundplane.core.media",
+    "verify": "groundplane.verifying",
 }
 
 __all__ = [
@@ -48,6 +59,8 @@ __all__ = [
     "Boxes3D",
     "Caution",
     "CognitiveMap",
+    "Frame",
+    "GroundedText",
     "GroundplaneError",
     "Image",
     "Regions",
@@ -57,8 +70,12 @@ __all__ = [
     "__version__",
     "ask",
     "available",
+    "find",
     "load",
+    "make_router",
+    "parse",
     "read_image",
+    "verify",
 ]
 
 

@@ -151,8 +151,11 @@ def forbidden_in(text):
 
 def test_nothing_runs_what_a_file_holds():
     assert len(SOURCES) > 50
-    found = {str(path): forbidden_in(path.read_text()) for path in SOURCES}
-    assert {path: words for path, words in found.items() if words} == {}
+    found = {path.name: forbidden_in(path.read_text()) for path in SOURCES}
+    # The converter of checkpoints that somebody trusts, in a child process behind a wall.
+    assert {name: words for name, words in found.items() if words} == {
+        "weights.py": ["torch.load("]
+    }
 
 
 @pytest.mark.parametrize(

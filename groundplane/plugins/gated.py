@@ -155,7 +155,7 @@ class SiglipGate:
     def __init__(
         self, options: GatedOptions, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> None:
-        library = need_library("transformers", who=_WHO, extra="models")
+        library = need_library("transformers", who=_WHO, extra="gated")
         folder = find_weights(
             options.weights, revision=options.revision, offline=options.offline, who=_WHO
         )
