@@ -128,6 +128,7 @@ class GroundingDinoPyOptions:
         threshold: Least score where a request states none of its own.
         floor: Least score of a candidate.
         overlap: Boxes of a phrase with a larger intersection over union are one thing; 1: none.
+        most: Most candidates of a phrase, the best ones.
         apart: Ask each phrase in a prompt of its own.
         shortest: Shorter side to which pictures are resized, pixels.
         longest: Most that the longer side may then be, pixels.
@@ -146,6 +147,7 @@ class GroundingDinoPyOptions:
     threshold: float = 0.25
     floor: float = 0.05
     overlap: float = 0.8
+    most: int = 100
     apart: bool = False
     shortest: int = 800
     longest: int = 1333
@@ -222,6 +224,7 @@ class GroundingDinoPyDetector:
             threshold=options.threshold,
             floor=options.floor,
             overlap=options.overlap,
+            most=options.most,
             apart=options.apart,
             batch=options.batch,
         )
