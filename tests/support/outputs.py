@@ -155,6 +155,10 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "florence-2-ocr": (
         "hello<loc_52><loc_332><loc_932><loc_332><loc_932><loc_774><loc_52><loc_774>",
     ),
+    "florence-2-outlines": (
+        "</s><s><loc_50><loc_60><loc_150><loc_60><loc_150><loc_160><loc_50><loc_160></s>",
+        "a car<poly><loc_10><loc_10><loc_90><loc_10><loc_90><loc_80></poly>",
+    ),
     "glamm": ("The image shows <p> a dog </p> [SEG] on <p> a couch </p> [SEG].",),
     "lisa": ("Sure, the segmentation result is [SEG].",),
     "pixellm": ("It is [SEG0] [SEG1] [SEG2] [SEG3] [SEG4] [SEG5].",),

@@ -15,7 +15,11 @@ __all__ = ["dialect", "dialects"]
 
 # Module: its dialects, each with its other names.
 _FAMILIES: dict[str, dict[str, tuple[str, ...]]] = {
-    "florence": {"florence-2": ("florence2", "florence"), "florence-2-ocr": ()},
+    "florence": {
+        "florence-2": ("florence2", "florence"),
+        "florence-2-ocr": (),
+        "florence-2-outlines": (),
+    },
     "gemini": {
         "gemini": (
             *(f"gemini-{n}" for n in ("2.0", "2.5", "3", "3.0", "3.5", "3.6", "3.7")),

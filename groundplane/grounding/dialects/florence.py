@@ -2,7 +2,8 @@
 
 Source: `post_process_generation` of the Florence-2 processor in transformers: the middle of a bin
 in pixels, cut to a whole number. Four bins are a box. Of text in the picture they are corners, four
-to a place; the tokens alone do not tell which, so that has a name of its own.
+to a place, and of a segmentation the corners of one outline; the tokens alone do not tell which,
+so these have names of their own.
 """
 
 from __future__ import annotations
@@ -44,7 +45,12 @@ _TASKS = (
     "<OCR>",
     "<OCR_WITH_REGION>",
 )
-_QUADS = "<OCR_WITH_REGION>"
+# Tasks whose bins are not boxes.
+_OTHER_TASKS = {
+    "<OCR_WITH_REGION>": "florence-2-ocr",
+    "<REFERRING_EXPRESSION_SEGMENTATION>": "florence-2-outlines",
+    "<REGION_TO_SEGMENTATION>": "florence-2-outlines",
+}
 # Lists of places in a processor's result, each with the lists that may hold their labels.
 _LISTS = (
     ("bboxes", ("labels", "bboxes_labels")),
@@ -90,13 +96,20 @@ def _read_quads(payload: str) -> Reading:
     return _rows(payload, 8)
 
 
+def _read_outlines(payload: str) -> Reading:
+    if _PREFIX in payload:
+        return _rows(payload, 4)
+    return _outlines([numbers(payload) or ()])
+
+
 def _processed(value: Mapping[str, Any]) -> Processed | None:
     tasks = [task for task in value if task in _TASKS]
     if not tasks:
         return None
     made = value[tasks[0]]
     if isinstance(made, str):
-        language = DIALECTS[1] if tasks[0] == _QUADS else DIALECTS[0]
+        name = _OTHER_TASKS.get(tasks[0], "florence-2")
+        language = next(language for language in DIALECTS if language.name == name)
         return Processed(text=made, dialect=language)
     readings: list[Reading] = []
     for places, labels in _LISTS:
@@ -134,6 +147,11 @@ def _write_quads(phrase: str | None, boxes: Sequence[tuple[float, ...]]) -> str:
     return _write(phrase, corners)
 
 
+def _write_outlines(phrase: str | None, boxes: Sequence[tuple[float, ...]]) -> str:
+    places = (_write_quads(None, [box]) for box in boxes)
+    return (phrase or "") + "".join(f"<poly>{place}</poly>" for place in places)
+
+
 _CONVENTION = Convention(
     divisor=_BINS, bin_centre=True, truncate=True, phrase="line", tokens_are_special=True
 )
@@ -163,5 +181,15 @@ DIALECTS = (
         write=_write_quads,
         joint="",
         note="Eight bins a place, the corners of a line of text.",
+    ),
+    Dialect(
+        name="florence-2-outlines",
+        convention=_CONVENTION,
+        syntax=_SYNTAX,
+        read=_read_outlines,
+        processed=_processed,
+        write=_write_outlines,
+        joint="",
+        note="All bins of a run are one outline, as the two tasks of segmentation write it.",
     ),
 )

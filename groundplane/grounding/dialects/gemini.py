@@ -60,7 +60,10 @@ def _read(value: Mapping[str, Any]) -> Reading | None:
     score = finite([value.get("confidence")])
     kept = score[0] if score is not None and 0 <= score[0] <= 1 else None
     shapes, problems = [], []
+    absent = any(row is None or row == [] for _, row in rows)
     for key, row in rows:
+        if row is None or row == []:
+            continue
         numbers = finite(row) if isinstance(row, list) else None
         if numbers is not None and len(numbers) == 4:
             painter = _painter(value["mask"]) if "mask" in value else None
@@ -69,7 +72,9 @@ def _read(value: Mapping[str, Any]) -> Reading | None:
             shapes.append(Shape(kind="point", numbers=numbers))
         else:
             problems.append(malformed(f"a {key} that is no row of numbers"))
-    return Reading(shapes=tuple(shapes), label=label_of(value), problems=tuple(problems))
+    return Reading(
+        shapes=tuple(shapes), label=label_of(value), absent=absent, problems=tuple(problems)
+    )
 
 
 def _painter(written: Any) -> Painter:

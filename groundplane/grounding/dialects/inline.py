@@ -43,6 +43,12 @@ def _read_boxes(payload: str) -> Reading | None:
     return shapes_of(rows) if any(len(row) == 4 for row in rows) else None
 
 
+def _read_places(payload: str) -> Reading | None:
+    rows = [numbers(part) or () for part in payload.strip("[] ").split(";")]
+    # CogAgent taps: `tap [[681,808]]`.
+    return shapes_of(rows) if any(len(row) in (2, 4) for row in rows) else None
+
+
 def _write_llava(phrase: str | None, boxes: Sequence[tuple[float, ...]]) -> str:
     places = " ".join(f"[{', '.join(fixed(box, decimals=2))}]" for box in boxes)
     return places if phrase is None else f"{phrase} {places}"
@@ -77,7 +83,7 @@ DIALECTS = (
             enclosed=(Enclosed(open="[[", close="]]", chars=_CHARS),),
             ignored=("<s>", "</s>", "<EOI>"),
         ),
-        read=_read_boxes,
+        read=_read_places,
         write=_write_cogvlm,
         joint=", ",
     ),

@@ -31,7 +31,7 @@ def _read(payload: str) -> Reading:
     # A run of cells without the tags around it comes as its numbers.
     bare = numbers(payload)
     for part in payload.split(_DELIMITER) if bare is None else [""]:
-        cells = [cell.rstrip(">") for cell in part.strip().split(_PREFIX)]
+        cells = [cell.strip().rstrip(">") for cell in part.split(_PREFIX)]
         cells = cells if bare is None else ["", *(str(int(value)) for value in bare)]
         indices = [int(cell) for cell in cells[1:] if cell.isdigit() and cell.isascii()]
         broken = bool(cells[0]) or len(indices) != len(cells) - 1

@@ -141,7 +141,9 @@ def _objects(text: str, language: Dialect) -> Attempt | None:
 
 
 def _read_rows(payload: str) -> Reading | None:
-    rows = [row for row in bracketed(payload) or [] if row]
+    rows = bracketed(payload) or []
+    # The last one may be cut off, and then that is to be said.
+    rows = [row for row in rows[:-1] if row] + rows[-1:]
     return shapes_of(rows) if any(len(row) == 4 for row in rows) else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from groundplane.core.locations import ProblemKind
@@ -21,11 +22,14 @@ __all__ = [
     "malformed",
     "number",
     "numbers",
+    "read_rows",
     "shapes_of",
     "tagged",
+    "without_numbers",
 ]
 
 _DIGITS = "0123456789.-+"
+_NOTHING = frozenset({"none", "null", "n/a", "not found"})
 # No coordinate needs more characters.
 _LONGEST = 24
 
@@ -124,6 +128,20 @@ def finite(values: Iterable[object]) -> tuple[float, ...] | None:
     return tuple(found)
 
 
+def without_numbers(payload: str) -> Reading:
+    """A payload without numbers: a word that says the thing is not there, or broken.
+
+    Examples:
+        >>> without_numbers(" None ").absent, without_numbers("null").absent
+        (True, True)
+        >>> without_numbers("x").problems[0][1]
+        "a place without numbers, 'x'; dropped"
+    """
+    if payload.strip().lower() in _NOTHING:
+        return Reading(absent=True)
+    return Reading(problems=(malformed(f"a place without numbers, {payload[:40]!r}"),))
+
+
 def malformed(what: str) -> tuple[ProblemKind, str]:
     """The problem of a location that cannot be read."""
     return ProblemKind.MALFORMED, f"{what}; dropped"
@@ -154,6 +172,31 @@ def shapes_of(rows: Sequence[tuple[float, ...]], *, polygons: bool = False) -> R
         else:
             problems.append(malformed("a location that is no row of numbers"))
     return Reading(shapes=tuple(shapes), problems=tuple(problems))
+
+
+def read_rows(written: Iterable[object]) -> Reading:
+    """Places of JSON values, each a row of numbers or a list of rows.
+
+    Null and an empty list say that the thing is not there.
+
+    Examples:
+        >>> [shape.kind for shape in read_rows([[1, 2, 3, 4], [[5, 6], [7, 8]]]).shapes]
+        ['box', 'point', 'point']
+        >>> read_rows([None]).absent, read_rows(["x"]).problems[0][1]
+        (True, 'a location that is no row of numbers; dropped')
+        >>> read_rows([]).shapes
+        ()
+    """
+    rows: list[tuple[float, ...]] = []
+    absent = False
+    for value in written:
+        if value is None or value == []:
+            absent = True
+        elif isinstance(value, list) and isinstance(value[0], list):
+            rows += [finite(row) or () if isinstance(row, list) else () for row in value]
+        else:
+            rows.append(finite(value) or () if isinstance(value, list) else ())
+    return replace(shapes_of(rows), absent=absent)
 
 
 _BOX_KEYS = ("bbox_2d", "bbox", "box", "bounding_box", "boundingBox", "boxes", "coordinates")

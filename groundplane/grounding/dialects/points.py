@@ -28,6 +28,8 @@ __all__ = ["DIALECTS"]
 # Attributes are at most a payload long, so this looks at few characters.
 _ATTRIBUTE = re.compile(r"([A-Za-z]+)(\d{0,6})\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>/]+)")
 
+_LABELS = ("alt", "label")
+
 
 def _attributes(payload: str) -> list[tuple[str, str]]:
     return [(match[1].lower(), match[3].strip("\"'")) for match in _ATTRIBUTE.finditer(payload)]
@@ -39,7 +41,7 @@ def _read(payload: str) -> Reading | None:
     ys = [number(value.strip()) for name, value in found if name == "y"]
     if not xs and not ys:
         return None
-    label = next((value for name, value in found if name == "alt"), None)
+    label = next((value for name, value in found if name in _LABELS), None)
     pairs = [(x, y) for x, y in zip(xs, ys, strict=False) if x is not None and y is not None]
     broken = len(pairs) < max(len(xs), len(ys))
     return Reading(
@@ -54,7 +56,7 @@ def _read_coords(payload: str) -> Reading | None:
     coords = next((value for name, value in found if name == "coords"), None)
     if coords is None:
         return _read(payload)
-    label = next((value for name, value in found if name == "alt"), None)
+    label = next((value for name, value in found if name in _LABELS), None)
     shapes, problems = [], []
     first = None
     for group in coords.replace("\t", ";").split(";"):

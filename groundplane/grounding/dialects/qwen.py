@@ -16,7 +16,7 @@ from groundplane.grounding.dialects.grammar import (
     Syntax,
     Writer,
 )
-from groundplane.grounding.dialects.payloads import bracketed, malformed, shapes_of
+from groundplane.grounding.dialects.payloads import bracketed, shapes_of, without_numbers
 from groundplane.grounding.dialects.rendering import whole
 
 __all__ = ["DIALECTS"]
@@ -27,7 +27,7 @@ _CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 def _read(payload: str) -> Reading:
     rows = bracketed(payload)
     if rows is None:
-        return Reading(problems=(malformed(f"a place without numbers, {payload[:40]!r}"),))
+        return without_numbers(payload)
     if all(len(row) == 2 for row in rows) and len(rows) > 1:
         # Corners stand in brackets of their own: `(x1,y1),(x2,y2)`, four of them for a quad.
         return shapes_of([tuple(value for row in rows for value in row)], polygons=len(rows) == 4)

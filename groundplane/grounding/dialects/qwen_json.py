@@ -15,31 +15,31 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from groundplane.core.locations import ModelBox3D, ProblemKind
 from groundplane.grounding.dialects.grammar import (
     Convention,
     Dialect,
+    Enclosed,
     Reading,
     Syntax,
     Writer,
 )
-from groundplane.grounding.dialects.payloads import finite, label_of, malformed, shapes_of
+from groundplane.grounding.dialects.payloads import finite, label_of, malformed, read_rows
 from groundplane.grounding.dialects.rendering import whole
 
 __all__ = ["DIALECTS"]
 
 _SCALE = 1000
+# The last is what tools of their agents take: `{"action": "click", "coordinate": [508, 412]}`.
+_KEYS = ("bbox_2d", "point_2d", "coordinate")
 
 
 def _read(value: Mapping[str, Any]) -> Reading | None:
-    rows = [value[key] for key in ("bbox_2d", "point_2d") if key in value]
-    if not rows:
-        return None
-    numbers = [finite(row) if isinstance(row, list) else None for row in rows]
-    reading = shapes_of([row or () for row in numbers])
-    return Reading(shapes=reading.shapes, problems=reading.problems, label=label_of(value))
+    rows = [value[key] for key in _KEYS if key in value]
+    return replace(read_rows(rows), label=label_of(value)) if rows else None
 
 
 def _read_deep(value: Mapping[str, Any]) -> Reading | None:
@@ -85,7 +85,14 @@ def _writer(most: int | None) -> Writer:
     return write
 
 
-_SYNTAX = Syntax(objects=True, ignored=("<|im_end|>", "<|endoftext|>"))
+_SYNTAX = Syntax(
+    objects=True,
+    enclosed=(Enclosed(open="<think>", close="</think>", role="nothing"),),
+    ignored=(
+        *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "</think>"),
+        *("<answer>", "</answer>", "<tool_call>", "</tool_call>"),
+    ),
+)
 _FENCE = ("```json\n[\n", "\n]\n```")
 
 DIALECTS = (

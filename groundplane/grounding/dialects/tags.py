@@ -17,7 +17,13 @@ from groundplane.grounding.dialects.grammar import (
     Reading,
     Syntax,
 )
-from groundplane.grounding.dialects.payloads import bracketed, malformed, numbers, shapes_of, tagged
+from groundplane.grounding.dialects.payloads import (
+    bracketed,
+    numbers,
+    shapes_of,
+    tagged,
+    without_numbers,
+)
 from groundplane.grounding.dialects.rendering import whole
 
 __all__ = ["DIALECTS"]
@@ -32,14 +38,14 @@ _LIKE_BRACKETS = str.maketrans("<{>}", "[[]]")
 def _read_brackets(payload: str) -> Reading:
     rows = bracketed(payload)
     if rows is None:
-        return Reading(problems=(malformed(f"a place without numbers, {payload[:40]!r}"),))
+        return without_numbers(payload)
     return shapes_of(rows)
 
 
 def _read_internvl(payload: str) -> Reading | None:
     rows = bracketed(payload)
     if rows is None:
-        return Reading(problems=(malformed(f"a place without numbers, {payload[:40]!r}"),))
+        return without_numbers(payload)
     scaled = [
         tuple(1000 * value for value in row) if row and sum(row) < _UNIT_SUM else row
         for row in rows
@@ -48,13 +54,11 @@ def _read_internvl(payload: str) -> Reading | None:
 
 
 def _read_bins(payload: str) -> Reading:
-    if payload.strip().lower() == "none":
-        return Reading(absent=True)
     # A run of bins without the tags around it comes as its numbers.
     bare = numbers(payload)
     rows = tagged(payload) if bare is None else [bare]
     if rows is None:
-        return Reading(problems=(malformed(f"a place without numbers, {payload[:40]!r}"),))
+        return without_numbers(payload)
     return shapes_of(rows, polygons=True)
 
 
@@ -125,6 +129,7 @@ DIALECTS = (
                 Enclosed(open="<box>", close="</box>"),
                 # Some checkpoints leave the tags out.
                 Enclosed(open="[[", close="]]", chars="0123456789.,- []"),
+                Enclosed(open="<think>", close="</think>", role="nothing"),
             ),
             ignored=_QWEN_CONTROL,
         ),
@@ -136,7 +141,8 @@ DIALECTS = (
         convention=Convention(divisor=100, phrase="wrapped"),
         syntax=Syntax(
             phrases=(("<p>", "</p>"),),
-            enclosed=(Enclosed(open="{", close="}", chars="<>0123456789 "),),
+            # A bar and an angle are GeoChat's, which turns its boxes: no box of this dialect.
+            enclosed=(Enclosed(open="{", close="}", chars="<>0123456789 |"),),
             joins=("<delim>",),
             ignored=("<s>", "</s>"),
         ),
@@ -153,6 +159,9 @@ DIALECTS = (
             enclosed=(Enclosed(open="<|det|>", close="<|/det|>"),),
             ignored=(
                 "<|grounding|>",
+                "<|User|>",
+                "<|Assistant|>",
+                "<image>",
                 "<\uff5cbegin\u2581of\u2581sentence\uff5c>",
                 "<\uff5cend\u2581of\u2581sentence\uff5c>",
             ),

@@ -171,9 +171,7 @@ class Assembler:
             self.shown.take_out()
             return
         read = self._dialect.read
-        # A number that the text is cut off in may have lost digits: it is left out.
-        whole = payload if closed else payload.rstrip(_NUMERIC)
-        reading = read(whole) if read is not None else None
+        reading = read(payload if closed else _unfinished(payload)) if read is not None else None
         if reading is None:
             self._no_location(kind, payload, span, closed=closed)
             return
@@ -183,7 +181,9 @@ class Assembler:
             # The places before have their phrase already; these get one of their own.
             self._end_group()
         self._located(reading, span)
-        if kind.phrase_after:
+        if kind.phrase_after and payload.rstrip().endswith("/"):
+            self._labelled((reading.label or "").strip(), span)
+        elif kind.phrase_after:
             self._open_phrase(span, keep=True)
 
     def spill(self, kind: Enclosed, payload: str, start: int) -> None:
@@ -414,7 +414,26 @@ class Assembler:
         if mention is not None:
             self._out.append(mention)
 
+    def _labelled(self, label: str, span: tuple[int, int]) -> None:
+        """An element without content: its label is shown in its place."""
+        if label and self._group is not None:
+            piece, begins = self.shown.show(label, span[1])
+            self._out.append(piece)
+            self._group.phrase = Phrase(text=label, start=begins)
+            self.shown.forget()
+        self._end_group()
+
     def _blanks(self, blanks: str) -> None:
         excess = self.shown.wait(blanks)
         if excess:
             self._out.append(excess)
+
+
+def _unfinished(payload: str) -> str:
+    """A payload that is cut short, with a mark where something of its last row is missing.
+
+    A number that the text is cut off in may have lost digits, and a comma says that another was
+    to come.
+    """
+    whole = payload.rstrip(_NUMERIC)
+    return f"{whole}?" if len(whole) < len(payload) or whole.rstrip().endswith(",") else payload

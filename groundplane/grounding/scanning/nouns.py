@@ -9,6 +9,7 @@ ends the one before it. A verb in the phrase's place is not told from a noun.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 __all__ = ["REACH", "noun_span"]
 
@@ -31,13 +32,21 @@ _ENDING = """
     running watching hanging flying parked
 """
 _DETERMINERS, _BREAKS = frozenset(_STARTING.split()), frozenset(_ENDING.split())
+# A number may follow another determiner: `the two men`.
+_COUNTING = "one two three four five six seven eight nine ten several many few"
+_NUMERALS = frozenset(_COUNTING.split())
+# `a black and white dog` is one thing.
+_COLOURED = "black white red green blue yellow brown gray grey orange pink purple silver gold"
+_COLOURS = frozenset(_COLOURED.split())
+# Names of fields, which are no phrases: `box_2d: [..]`.
+_FIELDS = frozenset({"bbox", "box_2d", "bbox_2d", "point_2d", "coordinate", "coordinates"})
 _LINKS = frozenset({"of"})
 # `left of the plate` is a place beside the plate, and not a part of it.
 _BESIDE = "left right front back top bottom side behind north south east west"
 _SIDES = frozenset(_BESIDE.split())
 # Between a phrase and its place where they are a sentence: `the dog is located at [..]`.
 _SITUATED = frozenset({"at", "in", "located", "found", "visible", "seen"})
-_COPULAS = frozenset({"is", "are", "was", "were", "be"})
+_COPULAS = frozenset({"is", "are", "was", "were", "be", "been"})
 # Between the phrase and its place: `the dog: [..]`, `"the dog" [..]`.
 _TRAILING = " :\"'\u201d\u2019\uff1a"
 
@@ -61,29 +70,43 @@ def noun_span(text: str) -> tuple[int, int]:
     tail = text.rstrip().rstrip(_TRAILING)
     tail = _without_copula(tail)
     words = _last_words(tail[-REACH:])
-    taken: list[str] = []
-    for back, word in enumerate(words):
-        plain = word.lower()
-        before = words[back + 1].lower() if back + 1 < len(words) else ""
-        if plain in _BREAKS or (plain in _LINKS and before in _SIDES):
-            break
-        taken.append(word)
-        if plain in _DETERMINERS and before not in _LINKS:
-            break
-    while taken and taken[-1].lower() in _LINKS:
-        taken.pop()
+    taken = _taken(words)
+    if taken and taken[0].lower() in _FIELDS:
+        taken = []
     start = len(tail)
     for word in taken:
         start = tail.rindex(word, 0, start)
     return start, len(tail)
 
 
+def _taken(words: Sequence[str]) -> list[str]:
+    """The words of the phrase, the last one first as they are given."""
+    taken: list[str] = []
+    for back, word in enumerate(words):
+        plain = word.lower()
+        before = words[back + 1].lower() if back + 1 < len(words) else ""
+        coloured = plain == "and" and before in _COLOURS and taken and taken[-1].lower() in _COLOURS
+        if (plain in _BREAKS and not coloured) or (plain in _LINKS and before in _SIDES):
+            break
+        taken.append(word)
+        counted = plain in _NUMERALS and before in _DETERMINERS - _NUMERALS
+        if plain in _DETERMINERS and before not in _LINKS and not counted:
+            break
+    while taken and taken[-1].lower() in _LINKS:
+        taken.pop()
+    return taken
+
+
 def _without_copula(text: str) -> str:
-    """`The dog is located at` without its last three words."""
+    """`The dog is located at` without its last three words, `has been clicked` without all."""
     words = _last_words(text[-REACH:])
-    past = next((k for k, word in enumerate(words) if word.lower() not in _SITUATED), len(words))
-    if past == len(words) or words[past].lower() not in _COPULAS:
+    plain = [word.lower() for word in words]
+    past = next((k for k, word in enumerate(plain) if word not in _SITUATED), len(words))
+    if past == 0 and plain[1:2] and plain[0].endswith("ed") and plain[1] in _COPULAS:
+        past = 1
+    if past == len(words) or plain[past] not in _COPULAS:
         return text
+    past += plain[past] == "been" and plain[past + 1 : past + 2] in (["has"], ["have"])
     end = len(text)
     for word in words[: past + 1]:
         end = text.rindex(word, 0, end)
@@ -99,7 +122,7 @@ def _last_words(text: str) -> list[str]:
             if word:
                 words.append("".join(reversed(word)))
                 word = []
-            if len(words) >= _WORDS or not char.isspace():
+            if len(words) >= _WORDS or not char.isspace() or char == "\n":
                 return words
         else:
             word.append(char)
@@ -110,4 +133,4 @@ def _last_words(text: str) -> list[str]:
 
 def _ends_clause(char: str) -> bool:
     # Marks within a word (hyphen, apostrophe, ampersand) do not end it.
-    return char not in "-'\u2019&_/#%@*" and unicodedata.category(char)[0] == "P"
+    return char == "=" or (char not in "-'\u2019&_/#%@*" and unicodedata.category(char)[0] == "P")

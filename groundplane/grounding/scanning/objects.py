@@ -45,6 +45,8 @@ class ObjectLexer:
         "_parts",
         "_quote",
         "_seen",
+        "_silence",
+        "_silent",
         "_sink",
         "_size",
         "_starts",
@@ -57,7 +59,11 @@ class ObjectLexer:
     def __init__(self, dialect: Dialect, sink: Assembler) -> None:
         self._dialect, self._sink = dialect, sink
         self._buffer, self._base = "", 0
-        ignored = dict.fromkeys(tag[0] for tag in dialect.syntax.ignored)
+        # What is not shown, such as what a model thinks: its opening sign, its closing one; and
+        # the closing one of what is open.
+        silent = (kind for kind in dialect.syntax.enclosed if kind.role == "nothing")
+        self._silence, self._silent = {kind.open: kind.close for kind in silent}, ""
+        ignored = dict.fromkeys(tag[0] for tag in (*dialect.syntax.ignored, *self._silence))
         self.triggers = ("`", "[", "{", *(char for char in ignored if char not in "`[{"))
         self._seen = [-1] * len(self.triggers)
         # The fence that is open, whether anything was found in it, and foreign code in a fence.
@@ -82,7 +88,7 @@ class ObjectLexer:
     @property
     def holds(self) -> bool:
         """Whether characters are held back, or the next ones are more than just text."""
-        return bool(self._buffer or self._depth or self._lists or self._tail)
+        return bool(self._buffer or self._depth or self._lists or self._tail or self._silent)
 
     def pass_over(self, count: int) -> None:
         """Characters without any sign went by."""
@@ -90,6 +96,11 @@ class ObjectLexer:
 
     def special(self, tag: str) -> None:
         """Take a special token: it is no part of any object."""
+        if self._silent:
+            self._buffer += tag
+            self.feed("")
+            return
+        self._silent = "" if self._depth else self._silence.get(tag, "")
         self._sink.tag("ignored", tag, self._base + len(self._buffer))
         if not self._depth and not self._buffer:
             self._base += len(tag)
@@ -103,14 +114,21 @@ class ObjectLexer:
         self._seen = [-1] * len(self.triggers)
         at, end = 0, len(self._buffer)
         while at < end:
-            state = (self._depth, len(self._lists), self._tail)
-            if self._depth:
+            state = (self._depth, len(self._lists), self._tail, self._silent)
+            if self._silent:
+                after = self._walk_silence(at)
+            elif self._depth:
                 after = self._walk_object(at)
             elif self._lists or self._tail:
                 after = self._walk_list(at)
             else:
                 after = self._walk_text(at, final=False)
-            if after == at and state == (self._depth, len(self._lists), self._tail):
+            if after == at and state == (
+                self._depth,
+                len(self._lists),
+                self._tail,
+                self._silent,
+            ):
                 break
             at = after
         self._buffer = self._buffer[at:]
@@ -118,7 +136,12 @@ class ObjectLexer:
 
     def close(self) -> None:
         """The text ends here: say what is left."""
-        if not self._depth and not self._lists and not self._tail:
+        if self._silent:
+            what = f"what ends with {self._silent!r} is never closed; dropped"
+            span = (self._base, self._base + len(self._buffer))
+            self._sink.problem(ProblemKind.TRUNCATED, what, span)
+            self._buffer, self._base = "", span[1]
+        elif not self._depth and not self._lists and not self._tail:
             self._seen = [-1] * len(self.triggers)
             at = 0
             while at < len(self._buffer) and not self._depth:
@@ -157,6 +180,18 @@ class ObjectLexer:
             look = max(found + 1, -after)
         self._show(at, end)
         return end
+
+    def _walk_silence(self, at: int) -> int:
+        """Drop what is not shown as it comes, up to its closing sign."""
+        buffer, close = self._buffer, self._silent
+        found = buffer.find(close, at)
+        if found >= 0:
+            self._silent = ""
+            return found + len(close)
+        held = max(at, len(buffer) - len(close) + 1)
+        while held < len(buffer) and not close.startswith(buffer[held:]):
+            held += 1
+        return held
 
     def _show(self, start: int, end: int) -> None:
         if end > start:
@@ -197,7 +232,7 @@ class ObjectLexer:
                 # A list of lists is one only if an object comes; else it is text.
                 return at
             return self._container(at, final=final) if char == "{" else at + 1
-        for tag in self._dialect.syntax.ignored:
+        for tag in (*self._silence, *self._dialect.syntax.ignored):
             if self._buffer.startswith(tag, at):
                 return at + len(tag)
             if not final and tag.startswith(self._buffer[at : at + TAG_LIMIT]):
@@ -259,6 +294,7 @@ class ObjectLexer:
             self._lists.append((start, False))
             self._sink.shown.take_out()
         else:
+            self._silent = self._silence.get(sign, "")
             self._sink.tag("ignored", sign, start)
 
     def _turn_fence(self, start: int, end: int) -> None:

@@ -109,10 +109,10 @@ class Shown:
             between = self._joint
         elif not self._taken_out:
             between = self._blanks
-        elif not self.at or first in _TIGHT:
-            between = ""
         else:
             between = _better(self._best, self._blanks)
+            if not self.at or (first in _TIGHT and "\n" not in between):
+                between = ""
         self._blanks, self._best, self._taken_out, self._joint = "", "", False, ""
         return between
 

@@ -76,7 +76,7 @@ def test_every_dialect_of_corners_is_tried() -> None:
         name for name in dialects() if dialect(name).kind == "coordinates" and "molmo" not in name
     }
 
-    assert corners - set(_BOX) == {"kosmos-2", "florence-2-ocr"}
+    assert corners - set(_BOX) == {"kosmos-2", "florence-2-ocr", "florence-2-outlines"}
 
 
 @pytest.mark.parametrize("name", _BOX)
