@@ -131,6 +131,10 @@ class TagLexer:
         kind, start = self._kind, self._base
         self._base += len(tag)
         numbered = self._number(tag)
+        if kind is not None and kind.role == "nothing":
+            if tag == kind.close:
+                self._finish(start + len(tag), closed=True)
+            return
         if kind is not None and kind.chars:
             self._spill()
         elif kind is not None and (numbered or tag in self._within):
@@ -180,6 +184,8 @@ class TagLexer:
             return self._walk_text(at)
         if kind.chars:
             return self._walk_inline(at, kind)
+        if kind.role == "nothing":
+            return self._walk_nothing(at, kind)
         return self._walk_attributes(at, kind) if kind.attributes else self._walk_payload(at, kind)
 
     def _walk_text(self, at: int) -> int:
@@ -223,6 +229,18 @@ class TagLexer:
             return self._keep(tag or buffer[stop], stop, kind)
         self._finish(self._base + stop, closed=False, nested=tag == kind.open)
         return stop
+
+    def _walk_nothing(self, at: int, kind: Enclosed) -> int:
+        """What is not shown is not held, and so has no limit: a model may think at length."""
+        buffer, close = self._buffer, kind.close
+        found = buffer.find(close, at) if self._spelled else -1
+        if found >= 0:
+            self._finish(self._base + found + len(close), closed=True)
+            return found + len(close)
+        held = max(at, len(buffer) - len(close) + 1) if self._spelled else len(buffer)
+        while held < len(buffer) and not close.startswith(buffer[held:]):
+            held += 1
+        return held
 
     def _keep(self, piece: str, at: int, kind: Enclosed) -> int:
         """A bracket or numbered tag belongs to the payload."""
