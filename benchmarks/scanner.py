@@ -32,14 +32,21 @@ _WORDS = _VOCABULARY.split()
 _PEER = re.compile(r"<ref>(.*?)</ref>((?:<box>\(\d+,\d+\),\(\d+,\d+\)</box>)+)")
 _TAGS = re.compile(r"</?ref>|<box>.*?</box>")
 _BOX = re.compile(r"\((\d+),(\d+)\),\((\d+),(\d+)\)")
-_HOSTILE = {
-    "unclosed <ref>": "<ref>",
-    "unclosed <box>": "<box>",
-    "half tags": "<bo",
-    "brackets": "<<<>>>",
-    "open places": "<ref>a</ref><box>(1,2),(3",
-    "places": "<ref>a</ref><box>(1,2),(30,40)</box>",
-}
+# Dialect and unit of the texts whose time is compared at 50 kB and at 5 MB.
+_HOSTILE = (
+    ("qwen-vl", "<ref>"),
+    ("qwen-vl", "<box>"),
+    ("qwen-vl", "<bo"),
+    ("qwen-vl", "<<<>>>"),
+    ("qwen-vl", "<ref>a</ref><box>(1,2),(3"),
+    ("qwen-vl", "<ref>a</ref><box>(1,2),(30,40)</box>"),
+    ("qwen3-vl", '{"'),
+    ("qwen3-vl", "```"),
+    ("qwen3-vl", '[{"bbox_2d": [1, 2, 30, 40], "label": "a"}]'),
+    ("shikra", "[[1,"),
+    ("molmo", "<point x='"),
+    ("florence-2", "<loc_1>"),
+)
 
 
 def corpus(share: float, *, tokens: int = TOKENS, seed: int = 0) -> list[str]:
@@ -120,12 +127,12 @@ def check(pieces: list[str]) -> None:
 
 
 def seconds(run: Callable[[], object], *, repeats: int) -> float:
-    """The least of several runs: what else the machine does only adds to it."""
+    """Processor time, the least of several runs: what else the machine does only adds to it."""
     taken = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         run()
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     return min(taken)
 
 
@@ -160,11 +167,12 @@ def main() -> None:
 
 def hostile() -> None:
     """How the time of hostile texts grows a hundredfold."""
-    for name, unit in _HOSTILE.items():
+    for name, unit in _HOSTILE:
         small, large = (unit * (size // len(unit)) for size in (50_000, 5_000_000))
-        one = seconds(lambda t=small: scan([t]), repeats=5)
-        many = seconds(lambda t=large: scan([t]), repeats=2)
-        print(f"{name:15} 50 kB {1e3 * one:7.1f} ms, 5 MB {many:6.2f} s, times {many / one:.0f}")
+        one = seconds(lambda t=small, n=name: scan([t], name=n), repeats=7)
+        many = seconds(lambda t=large, n=name: scan([t], name=n), repeats=2)
+        growth = f"50 kB {1e3 * one:6.1f} ms, 5 MB {many:5.2f} s, times {many / one:.0f}"
+        print(f"{name:10} {unit[:24]!r:28} {growth}")
 
 
 if __name__ == "__main__":
