@@ -97,7 +97,7 @@ def parse(
         or _as_json(text, language, where)
         or _scan(text, language, where, regions)
     )
-    if not scan.mentions and language.kind == "coordinates" and not _was_read(scan):
+    if not scan.mentions and language.kind == "coordinates" and not _was_read(scan, language):
         steps = (*STEPS, ANY_NUMBERS) if any_numbers else STEPS
         scan = _climb(text, language, where, scan, steps)
     return _listed(scan, classes)
@@ -203,9 +203,11 @@ def _climb(
     return scan
 
 
-def _was_read(scan: _Scan) -> bool:
+def _was_read(scan: _Scan, language: Dialect) -> bool:
     """Whether locations were read, though none is left."""
-    return any(problem.kind in _READ for problem in scan.problems)
+    # An object that is cut off is the dialect's own: its numbers are no brackets of prose.
+    read = _READ | {ProblemKind.TRUNCATED} if language.syntax.objects else _READ
+    return any(problem.kind in read for problem in scan.problems)
 
 
 def _moved(scan: _Scan, by: int, length: int) -> _Scan:

@@ -85,6 +85,14 @@ def _plain(language: Dialect) -> Convention | None:
     )
 
 
+def _tags(language: Dialect) -> tuple[str, ...]:
+    """All that is a tag in the dialect, and so no text in what is read as another one."""
+    syntax = language.syntax
+    pairs = [*syntax.phrases, *((kind.open, kind.close) for kind in syntax.enclosed)]
+    tags = [tag for pair in pairs for tag in pair if tag[0] == "<" and tag[-1] == ">"]
+    return tuple(dict.fromkeys((*syntax.ignored, *tags)))
+
+
 def _wide(text: str, language: Dialect) -> Attempt | None:
     plain = narrow(text)
     if plain == text:
@@ -128,7 +136,7 @@ def _objects(text: str, language: Dialect) -> Attempt | None:
     made = Dialect(
         name=f"{language.name} as JSON",
         convention=replace(convention, order="xyxy", point_order="xy", phrase="label"),
-        syntax=Syntax(objects=True, ignored=language.syntax.ignored),
+        syntax=Syntax(objects=True, ignored=_tags(language)),
         read_object=any_object,
     )
     return Attempt(
@@ -163,11 +171,10 @@ def _in_brackets(text: str, language: Dialect) -> Attempt | None:
         signs[start : end - whole] = ["{", *inner]
         if whole:
             signs[end - 1] = "}"
-    ignored = language.syntax.ignored
     made = Dialect(
         name=f"{language.name} in brackets",
         convention=replace(convention, phrase="before"),
-        syntax=replace(_ROWS, ignored=ignored),
+        syntax=replace(_ROWS, ignored=_tags(language)),
         read=_read_rows,
     )
     # Boxes in plain brackets are what some models write in prose: nothing is wrong with that.

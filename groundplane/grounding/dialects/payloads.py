@@ -200,7 +200,7 @@ def read_rows(written: Iterable[object]) -> Reading:
 
 
 _BOX_KEYS = ("bbox_2d", "bbox", "box", "bounding_box", "boundingBox", "boxes", "coordinates")
-_POINT_KEYS = ("point_2d", "point")
+_POINT_KEYS = ("point_2d", "point", "coordinate")
 _CORNER_KEYS = (
     ("x1", "y1", "x2", "y2"),
     ("x0", "y0", "x1", "y1"),
@@ -208,7 +208,11 @@ _CORNER_KEYS = (
     ("xmin", "ymin", "xmax", "ymax"),
     ("left", "top", "right", "bottom"),
 )
-_LABEL_KEYS = ("label", "name", "class", "category", "object", "phrase", "description", "text")
+_SIZE_KEYS = (("x", "y", "width", "height"), ("x", "y", "w", "h"))
+_LABEL_KEYS = (
+    *("label", "name", "class", "category", "object", "phrase", "description", "text"),
+    "text_content",
+)
 
 
 def label_of(value: Mapping[str, Any]) -> str | None:
@@ -255,4 +259,8 @@ def _named_corners(value: Mapping[str, Any]) -> tuple[float, ...] | None:
     for keys in _CORNER_KEYS:
         if all(key in value for key in keys):
             return finite([value[key] for key in keys])
+    for keys in _SIZE_KEYS:
+        if all(key in value for key in keys):
+            x, y, width, height = finite([value[key] for key in keys]) or (math.nan,) * 4
+            return finite((x, y, x + width, y + height))
     return None

@@ -144,7 +144,10 @@ DIALECTS = (
             # A bar and an angle are GeoChat's, which turns its boxes: no box of this dialect.
             enclosed=(Enclosed(open="{", close="}", chars="<>0123456789 |"),),
             joins=("<delim>",),
-            ignored=("<s>", "</s>"),
+            ignored=(
+                *("[grounding]", "[refer]", "[detection]", "[identify]", "[vqa]", "[caption]"),
+                *("<s>", "</s>"),
+            ),
         ),
         read=_read_minigpt,
         write=_write_minigpt,

@@ -1,4 +1,5 @@
-"""JSON as models write it: strict first, then with single quotes, trailing commas and Python words.
+"""JSON as models write it: strict first, then with single quotes, trailing commas, Python words,
+and quotes within strings.
 
 Nothing is evaluated; depth and length are bounded.
 """
@@ -109,7 +110,7 @@ class _Reader:
     def _string(self, quote: str) -> str:
         parts = []
         self.at += 1
-        while (char := self.text[self.at]) != quote:
+        while (char := self.text[self.at]) != quote or not self._closes():
             self.at += 1
             if char == "\\":
                 char = self.text[self.at]
@@ -122,6 +123,13 @@ class _Reader:
             parts.append(char)
         self.at += 1
         return "".join(parts)
+
+    def _closes(self) -> bool:
+        """Whether the quote here ends its string: models forget to escape those within."""
+        at = self.at + 1
+        while at < len(self.text) and self.text[at].isspace():
+            at += 1
+        return at == len(self.text) or self.text[at] in ",:}])"
 
     def _word(self) -> Any:
         start = self.at

@@ -48,7 +48,9 @@ _SIDES = frozenset(_BESIDE.split())
 _SITUATED = frozenset({"at", "in", "located", "found", "visible", "seen"})
 _COPULAS = frozenset({"is", "are", "was", "were", "be", "been"})
 # Between the phrase and its place: `the dog: [..]`, `"the dog" [..]`.
-_TRAILING = " :\"'\u201d\u2019\uff1a"
+_TRAILING = " :\"'\u201d\u2019\uff1a*`|"
+# Marks around a phrase that are no part of it, as in `**the dog**` or `- the dog`.
+_MARKS = "*_#`\"'"
 
 
 def noun_span(text: str) -> tuple[int, int]:
@@ -71,20 +73,23 @@ def noun_span(text: str) -> tuple[int, int]:
     tail = _without_copula(tail)
     words = _last_words(tail[-REACH:])
     taken = _taken(words)
-    if taken and taken[0].lower() in _FIELDS:
+    if taken and taken[0].strip(_MARKS).lower() in _FIELDS:
         taken = []
     start = len(tail)
     for word in taken:
         start = tail.rindex(word, 0, start)
-    return start, len(tail)
+    start += len(tail[start:]) - len(tail[start:].lstrip(_MARKS))
+    return start, max(start, len(tail.rstrip(_MARKS)))
 
 
 def _taken(words: Sequence[str]) -> list[str]:
     """The words of the phrase, the last one first as they are given."""
     taken: list[str] = []
     for back, word in enumerate(words):
-        plain = word.lower()
+        plain = word.strip(_MARKS).lower()
         before = words[back + 1].lower() if back + 1 < len(words) else ""
+        if not any(map(str.isalnum, plain)):
+            break
         coloured = plain == "and" and before in _COLOURS and taken and taken[-1].lower() in _COLOURS
         if (plain in _BREAKS and not coloured) or (plain in _LINKS and before in _SIDES):
             break
@@ -133,4 +138,4 @@ def _last_words(text: str) -> list[str]:
 
 def _ends_clause(char: str) -> bool:
     # Marks within a word (hyphen, apostrophe, ampersand) do not end it.
-    return char == "=" or (char not in "-'\u2019&_/#%@*" and unicodedata.category(char)[0] == "P")
+    return char in "=|`" or (char not in "-'\u2019&_/#%@*" and unicodedata.category(char)[0] == "P")

@@ -6,6 +6,7 @@ text. Inside an object only brackets and quotes are followed; it is parsed once,
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from groundplane.core.locations import ProblemKind, Rung
@@ -18,6 +19,11 @@ __all__ = ["ObjectLexer"]
 # How far is looked past blanks to tell what a bracket opens, and how deep objects are looked into.
 _LOOK = 256
 _DEPTH = 6
+# Keys that only hold; of any other, as in `{"dog": {"bbox": [..]}}`, a box has its name.
+_NO_LABELS = frozenset(
+    {"answer", "arguments", "bounding_box", "data", "input", "output", "parameters", "params"}
+    | {"object", "objects", "result", "results", "response"}
+)
 _FENCES = frozenset({"", "json", "json5", "jsonc", "jsonl"})
 _Span = tuple[int, int]
 
@@ -33,6 +39,7 @@ class ObjectLexer:
     __slots__ = (
         "_base",
         "_buffer",
+        "_closing",
         "_code",
         "_depth",
         "_dialect",
@@ -79,7 +86,7 @@ class ObjectLexer:
 
     def _reset_object(self, start: int) -> None:
         self._opened, self._parts, self._size = start, [""], 0
-        self._quote, self._escaped, self._depth = "", False, 0
+        self._quote, self._closing, self._escaped, self._depth = "", False, False, 0
         # Where a bracket closes within a string with nothing but commas and brackets after it.
         self._swallowed = 0
         self._starts: list[int] = []
@@ -345,6 +352,9 @@ class ObjectLexer:
         end = min(len(buffer), at + limit - self._size)
         for place in range(at, end):
             char = buffer[place]
+            if self._closing and char in ",:}])":
+                # Only then was the quote before it the end of a string, and not one within it.
+                self._quote, self._closing = "", False
             if self._quote:
                 self._in_string(char, self._size + place - at + 1)
                 if char == "\n" and self._depth == 1 and self._swallowed:
@@ -373,10 +383,14 @@ class ObjectLexer:
             self._escaped = False
         elif char == "\\":
             self._escaped = True
-        elif char in (self._quote, "\n"):
+        elif char == self._quote:
+            self._closing = True
+        elif not char.isspace():
+            self._closing = False
+        if char == "\n":
             # JSON has no line break in a string: a quote too many ends with the line, and a
             # bracket right before the break ended the object.
-            self._quote = ""
+            self._quote, self._closing = "", False
         if char not in ", \t\r\n]":
             self._swallowed = end if char == "}" else 0
 
@@ -437,14 +451,19 @@ class ObjectLexer:
         self._inner = []
         return any_found
 
-    def _readings(self, value: Any, depth: int) -> list[Reading]:
-        """What an object says, or the objects within it."""
+    def _readings(self, value: Any, depth: int, key: str = "") -> list[Reading]:
+        """What an object says, or the objects within it; under a key that is their label."""
         if isinstance(value, dict):
             read = self._dialect.read_object
             reading = read(value) if read is not None else None
             if reading is not None:
-                return [reading]
-            value = list(value.values())
-        if not isinstance(value, list) or depth >= _DEPTH:
+                named = reading.label is None and key and key.lower() not in _NO_LABELS
+                return [replace(reading, label=key) if named else reading]
+            inside = list(value.items())
+        elif isinstance(value, list):
+            inside = [("", inner) for inner in value]
+        else:
             return []
-        return [reading for inner in value for reading in self._readings(inner, depth + 1)]
+        if depth >= _DEPTH:
+            return []
+        return [found for name, part in inside for found in self._readings(part, depth + 1, name)]

@@ -224,9 +224,25 @@ def test_fence_and_list_that_are_never_closed_keep_all_whole_objects(name: str) 
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-vl", "qwen3-vl", "gemini", "claude"])
-def test_quote_too_many_in_a_label_costs_its_own_object_alone(name: str) -> None:
+def test_quotes_within_a_label_are_the_labels(name: str) -> None:
+    labels = ['a 19" screen', 'the "big" dog', "the dog's bowl"]
+    box = _written(name, 0.1, 0.1, 0.9, 0.9).strip("[]")
+    rows = [box.replace("a dog", label) for label in labels]
+    rows[2] = rows[2].replace('"', "'")
+
+    for joint in (",\n", ", "):
+        found = _read(name, "[" + joint.join(rows) + "]")
+        assert [mention.phrase for mention in found.mentions] == labels
+        assert not found.problems
+        assert {mention.located.rung for mention in found.mentions if mention.located} == {
+            "literal"
+        }
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-vl", "qwen3-vl", "gemini", "claude"])
+def test_quote_that_cannot_be_told_costs_its_own_object_alone(name: str) -> None:
     rows = [_written(name, 0.1 * k, 0.1, 0.9, 0.9).strip("[]") for k in range(1, 4)]
-    rows[1] = rows[1].replace("a dog", 'a 19" screen')
+    rows[1] = rows[1].replace("a dog", 'a 19", screen')
 
     found = _read(name, "```json\n[\n" + ",\n".join(rows) + "\n]\n```\nThat is all.")
 
