@@ -51,7 +51,10 @@ _OPTIONAL = (
         "groundingdino",
         "detection of any phrase",
         # Its own requirements would put another OpenCV over the one that is needed.
-        "--no-deps groundingdino-py, and pip install addict yapf timm transformers",
+        (
+            "--no-deps groundingdino-py, and pip install addict pycocotools timm torchvision "
+            "transformers yapf"
+        ),
     ),
     ("httpx", "httpx", "experts on a server", "'groundplane[remote]'"),
     ("pycocotools", "pycocotools", "scores as COCO counts them", "'groundplane[evaluate]'"),
@@ -189,6 +192,8 @@ def _plugin(info: host.PluginInfo) -> Check:
         # A plugin asks for it when it is made; most of ours have an extra of their name.
         extra = info.distribution == "groundplane" and info.name in _extras()
         source = f"'groundplane[{info.name}]'" if extra else " ".join(map(pip_name, absent))
+        alone = [how for _, module, _, how in _OPTIONAL if module in absent and "--no-deps" in how]
+        source = alone[0] if alone else source
         found = f"loads, but cannot be used without {listing(absent)}: pip install {source}"
         return look(state="ok", found=found)
     return look(state="ok", found=f"loads, from {info.origin}")

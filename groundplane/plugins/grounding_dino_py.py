@@ -54,9 +54,9 @@ __all__ = ["GroundingDinoPyDetector", "GroundingDinoPyOptions"]
 _NAME = "grounding-dino-py"
 _WHO = f"detector {_NAME!r}"
 _CURE = (
-    "pip install --no-deps groundingdino-py, and pip install addict yapf timm matplotlib "
-    "pycocotools torchvision transformers (its own requirements would put another OpenCV over the "
-    "one that groundplane needs; see docs/detectors.md)"
+    "pip install --no-deps groundingdino-py, and pip install addict pycocotools timm torchvision "
+    "transformers yapf (its own requirements would put another OpenCV over the one that "
+    "groundplane needs; see docs/detectors.md)"
 )
 # The two published configurations, in the package's names. What acts in training only is off.
 _BACKBONES = {"swin-t": "swin_T_224_1k", "swin-b": "swin_B_384_22k"}

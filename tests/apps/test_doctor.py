@@ -180,6 +180,20 @@ def test_a_plugin_without_its_library_says_what_to_install(monkeypatch, distribu
     assert found.found.endswith(told)
 
 
+def test_a_library_whose_own_requirements_clash_is_installed_without_them(monkeypatch):
+    needs = (host.Need(library="groundingdino", present=False),)
+    info = host.PluginInfo(
+        kind="detectors",
+        name="grounding-dino-py",
+        value="a:B",
+        distribution="groundplane",
+        version="1",
+        needs=needs,
+    )
+    monkeypatch.setattr(host, "check", lambda _: None)
+    assert "pip install --no-deps groundingdino-py, and pip" in doctor._plugin(info).found
+
+
 def test_every_extra_that_the_doctor_tells_of_is_there():
     """What the doctor tells to install is an extra that there is."""
     from importlib import metadata

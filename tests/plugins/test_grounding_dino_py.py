@@ -21,6 +21,7 @@ from groundplane.core.errors import DetectorError, InputError, PluginBrokenError
 from groundplane.core.feature_cache import shared_cache
 from groundplane.core.weights import read_state
 from groundplane.plugins import grounding_dino_py as plugin
+from groundplane.testing.checkpoints import word_pieces
 from groundplane.testing.checkpoints_grounding_dino_py import (
     save_grounding_dino_pair,
     to_groundingdino,
@@ -375,6 +376,19 @@ class TestWeights:
     def test_weights_in_the_names_of_transformers_are_refused(self, folders):
         with pytest.raises(WeightsError, match="are for the expert 'grounding-dino'"):
             make(folders[0])
+
+    def test_a_plain_vocabulary_and_published_settings_do(self, load, folders, tmp_path):
+        # As bert-base-uncased has them: no tokenizer.json, settings of another task.
+        settings = json.loads((folders[1] / "config.json").read_text())
+        settings |= {"architectures": ["BertForMaskedLM"], "gradient_checkpointing": False}
+        (tmp_path / "config.json").write_text(json.dumps(settings))
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
+        (tmp_path / "vocab.txt").write_text("\n".join(word_pieces()))
+        for name in ("groundingdino.json", "model.safetensors"):
+            (tmp_path / name).symlink_to(folders[1] / name)
+        request = DetectRequest(image=picture(), phrases=PHRASES)
+        found, expected = make(tmp_path).detect([request])[0], load().detect([request])[0]
+        assert torch.equal(found.candidates.scores, expected.candidates.scores)
 
     def test_a_folder_without_a_text_encoder_says_what_to_copy(self, folders, tmp_path):
         (tmp_path / "model.safetensors").symlink_to(folders[1] / "model.safetensors")
