@@ -81,11 +81,13 @@ _SEGMENTERS: dict[str, _Made] = {
 @pytest.fixture(autouse=True)
 def exact():
     """Products in full float32, and nothing of one device handed to the other."""
-    before = torch.get_float32_matmul_precision()
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
     shared_cache().clear()
     yield
-    torch.set_float32_matmul_precision(before)
+    torch.set_float32_matmul_precision(before[0])
+    torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def _pictures():
