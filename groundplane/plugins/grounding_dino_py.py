@@ -13,6 +13,7 @@ Source: Liu et al., Grounding DINO, 2023; https://github.com/IDEA-Research/Groun
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import warnings
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, Literal
 
 import torch
@@ -112,6 +113,7 @@ _OLD_CALLS: tuple[tuple[type[Warning], str, str], ...] = (
     (SyntaxWarning, "invalid escape sequence", ".*groundingdino"),
 )
 _BUILDING = threading.Lock()
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -402,6 +404,16 @@ class _FromMaps(nn.Module):
         return self.position
 
 
+def _without_prints(module: nn.Module) -> None:
+    """Let one module's `forward` log what it prints: stdout belongs to the program's results."""
+    forward: Any = type(module).forward
+    names = {**forward.__globals__, "print": _log.debug}
+    logging_one = FunctionType(
+        forward.__code__, names, forward.__name__, forward.__defaults__, forward.__closure__
+    )
+    module.forward = MethodType(logging_one, module)
+
+
 class _Network:
     """The package's network, cut where the prompt comes in (see `PromptedNetwork`)."""
 
@@ -419,6 +431,7 @@ class _Network:
         self._levels: int = model.num_feature_levels
         self._encoder = encoder
         model.backbone = _FromMaps(encoder[1], nested)
+        _without_prints(model.transformer.decoder)
 
         def tokens_of(prompts: Sequence[Sequence[int]], **_: object) -> Any:
             """Stands for the tokenizer: the prompts are token ids already, all of one length."""

@@ -223,6 +223,21 @@ class TestPackage:
         assert dict(vars(package)) == before
         assert package.BertModelWarper.__module__.startswith("groundingdino.")
 
+    @pytest.mark.parametrize(
+        ("variant", "file"),
+        [("swin-t", "GroundingDINO_SwinT_OGC"), ("swin-b", "GroundingDINO_SwinB_cfg")],
+    )
+    def test_the_configurations_are_the_published_ones(self, variant, file):
+        published = vars(hub.need_library(f"groundingdino.config.{file}", who="test"))
+        ours = plugin._SETTINGS | plugin._SHAPE | {"backbone": plugin._BACKBONES[variant]}
+        other = {name: published[name] for name in ours if published[name] != ours[name]}
+        # These act in training only.
+        assert other == {
+            "use_checkpoint": True,
+            "use_transformer_ckpt": True,
+            "fusion_droppath": 0.1,
+        }
+
     def test_its_own_text_encoder_is_kept_where_it_works(self):
         seen = []
         package = stand_in(build_groundingdino=lambda _: seen.append(package.BertModelWarper))
@@ -333,12 +348,13 @@ class TestLooking:
         # Eight bits of mantissa through a network of random weights: near, and no more.
         assert abs(whole.scores[0] - half.scores[0]) < 0.1
 
-    def test_weights_that_give_no_numbers_fail_by_name(self, folders, beside):
+    def test_weights_that_give_no_numbers_fail_by_name(self, folders, beside, capfd):
         state = read_state(folders[1], who="test")
         level = torch.full_like(state["transformer.level_embed"], 3e38)  # finite; no sum of it is
         write(state, beside / "model.safetensors", **{"transformer.level_embed": level})
         with pytest.raises(DetectorError, match=r"grounding-dino-py.*not finite"):
             make(beside).detect([DetectRequest(image=picture(seed=99), phrases=("cat",))])
+        assert capfd.readouterr().out == ""  # the package prints such layers
 
 
 class TestWeights:

@@ -72,6 +72,7 @@ def experts(tmp_path_factory):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turned", [False, True])
 def test_all_experts_load_and_run_in_one_process(experts, turned):
     order = experts[::-1] if turned else experts
