@@ -197,28 +197,24 @@ class GroundingDinoPyDetector:
     ) -> None:
         _mute_old_calls()
         need_library("torchvision", who=_WHO, cure=_CURE)
+        library = need_library("transformers", who=_WHO, cure=_CURE)
         package = need_library(
             "groundingdino.models.GroundingDINO.groundingdino", who=_WHO, cure=_CURE
         )
-        library = need_library("transformers", who=_WHO, cure=_CURE)
         path = find_weights(
             options.weights, revision=options.revision, offline=options.offline, who=_WHO
         )
-        folder = path if path.is_dir() else path.parent
-        tokenizer, reader = _text_encoder(path, library)
         place, number = torch.device(device), default_dtype(device, dtype)
-        shape = {**_SHAPE, **_stated_shape(folder)}
+        tokenizer, make_reader = _text_encoder(path, library)
+        shape = {**_SHAPE, **_stated_shape(_folder_of(path))}
         model = _build(
             package,
             {**_SETTINGS, **shape, "backbone": _BACKBONES[options.variant]},
             tokenizer=tokenizer,
-            make_reader=reader,
+            make_reader=make_reader,
             reader_class=library.BertModel,
         )
-        state = read_state(path, who=_WHO)
-        for name in _OF_TRAINING:
-            state.pop(name, None)
-        load_strict(model, state, who=_WHO, device=place, dtype=torch.float32)
+        _fill(model, path, device=place)
         settings = PromptedSettings(
             name=_NAME,
             key=(_NAME, weights_key(path), *shape.values(), str(place), str(number)),
@@ -232,12 +228,8 @@ class GroundingDinoPyDetector:
         )
         self._detector = PromptedDetector(
             _Network(model, nested=package.NestedTensor, batch=library.BatchEncoding, dtype=number),
-            tokenize=encoder_of(tokenizer, who=_WHO, source=folder),
-            rule=PixelRule(
-                size=options.shortest or 800,
-                longest=options.longest or 1333,
-                multiple=options.multiple,
-            ),
+            tokenize=encoder_of(tokenizer, who=_WHO, source=path),
+            rule=_rule_of(options),
             settings=settings,
             device=place,
         )
@@ -267,11 +259,9 @@ def _mute_old_calls() -> None:
 
 def _text_encoder(path: Path, library: ModuleType) -> tuple[Any, Callable[[], nn.Module]]:
     """The tokenizer, and what makes the text encoder; both from the files beside the weights."""
-    folder = path
     if path.is_dir():
         check_folder(path, who=_WHO)
-    else:
-        folder = path.parent
+    folder = _folder_of(path)
     config = folder / "config.json"
     if not config.is_file():
         raise WeightsError(
@@ -287,6 +277,25 @@ def _text_encoder(path: Path, library: ModuleType) -> tuple[Any, Callable[[], nn
     settings = load_processor(library.BertConfig, folder, who=_WHO)
     tokenizer = load_processor(library.AutoTokenizer, folder, who=_WHO)
     return tokenizer, lambda: library.BertModel(settings)
+
+
+def _folder_of(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _rule_of(options: GroundingDinoPyOptions) -> PixelRule:
+    """How the package prepares its pictures."""
+    return PixelRule(
+        size=options.shortest or 800, longest=options.longest or 1333, multiple=options.multiple
+    )
+
+
+def _fill(model: nn.Module, path: Path, *, device: torch.device) -> None:
+    """Put the weights into the network, all of them."""
+    state = read_state(path, who=_WHO)
+    for name in _OF_TRAINING:
+        state.pop(name, None)
+    load_strict(model, state, who=_WHO, device=device, dtype=torch.float32)
 
 
 def _stated_shape(folder: Path) -> dict[str, int]:

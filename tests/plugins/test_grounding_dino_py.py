@@ -41,7 +41,9 @@ SMALL = {"shortest": 72, "longest": 120}
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
-    return save_grounding_dino_pair(tmp_path_factory.mktemp("grounding-dino-py"))
+    root = tmp_path_factory.mktemp("grounding-dino-py")
+    yield save_grounding_dino_pair(root)
+    shutil.rmtree(root)  # 240 MB, which pytest would keep
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +66,8 @@ def load(folders):
 def beside(folders, tmp_path):
     """A folder with the files of the text encoder, and no weights."""
     files = shutil.ignore_patterns("*.safetensors")
-    return shutil.copytree(folders[1], tmp_path / "copy", ignore=files)
+    yield shutil.copytree(folders[1], tmp_path / "copy", ignore=files)
+    shutil.rmtree(tmp_path / "copy")
 
 
 def make(weights, **options):

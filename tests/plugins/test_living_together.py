@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
 
@@ -58,7 +59,7 @@ def experts(tmp_path_factory):
     dino = save_grounding_dino(root / "grounding-dino")
     mm_dino = save_grounding_dino(root / "mm-grounding-dino", variant="mm-grounding-dino")
     _, package = save_grounding_dino_pair(root / "pair")
-    return [
+    yield [
         ("detectors", "grounding-dino-py", {"weights": str(package), **small}),
         ("detectors", "grounding-dino", {"weights": str(dino)}),
         ("detectors", "mm-grounding-dino", {"weights": str(mm_dino)}),
@@ -70,6 +71,7 @@ def experts(tmp_path_factory):
         ("segmenters", "sam3", sam3),
         ("detectors", "opencv", {}),
     ]
+    shutil.rmtree(root)  # 240 MB, which pytest would keep
 
 
 @pytest.mark.slow
