@@ -96,8 +96,9 @@ class Shown:
         return rest
 
     def recent(self) -> str:
-        """The last text that was shown since it was forgotten, `REACH` characters at least."""
-        return "".join(self._recent)
+        """The last text that was shown since it was forgotten, at most `REACH` characters."""
+        # No more, or how much it is would depend on how the text came in pieces.
+        return "".join(self._recent)[-REACH:]
 
     def forget(self) -> None:
         """What comes next does not belong to the text before it."""

@@ -56,8 +56,17 @@ def test_enough_of_the_last_text_is_remembered() -> None:
     for _ in range(REACH):
         shown.pass_over("y", 0)
 
-    assert shown.recent()[-REACH:] == "y" * REACH
-    assert len(shown.recent()) < 3 * REACH
+    assert shown.recent() == "y" * REACH
+
+
+@pytest.mark.parametrize("piece", [1, 7, 150, 1000])
+def test_what_is_remembered_does_not_depend_on_the_pieces(piece: int) -> None:
+    text = "".join(f"word{k}-" for k in range(200))
+    shown = Shown()
+    for k in range(0, len(text), piece):
+        shown.show(text[k : k + piece], 0)
+
+    assert shown.recent() == text[-REACH:]
 
 
 def test_joint_that_keeps_words_apart_is_left_out_before_other_signs() -> None:
