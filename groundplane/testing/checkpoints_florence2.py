@@ -30,7 +30,20 @@ def save_florence2(folder: str | Path, *, seed: int = 0) -> Path:
     """
     library = need_library("transformers", who="groundplane.testing", extra="florence2")
     tokenizer = _tokenizer(library)
-    size = len(tokenizer)
+    model = make_model(library.Florence2ForConditionalGeneration, _config(library, tokenizer), seed)
+    places = [tokenizer.convert_tokens_to_ids(f"<loc_{i}>") for i in range(1000)]
+    with torch.no_grad():
+        # Places are written more often than words, so that some of what it says is boxes.
+        model.model.language_model.shared.weight[places] *= 1.6
+        # What it says depends on where in its answer it is and on the picture, not only on the
+        # last token.
+        model.model.language_model.decoder.embed_positions.weight *= 4
+        model.model.language_model.decoder.layers[0].encoder_attn.out_proj.weight *= 4
+    model.generation_config.no_repeat_ngram_size = 3  # as published
+    return save_checkpoint(folder, model, _processor(library, tokenizer))
+
+
+def _config(library: ModuleType, tokenizer: Any) -> Any:
     vision = library.Florence2VisionConfig(
         depths=[1, 1, 1, 1],
         embed_dim=[8, 16, 16, 32],
@@ -42,7 +55,7 @@ def save_florence2(folder: str | Path, *, seed: int = 0) -> Path:
         max_position_embeddings=4,
     )
     text = library.BartConfig(
-        vocab_size=size,
+        vocab_size=len(tokenizer),
         d_model=32,
         encoder_layers=1,
         decoder_layers=1,
@@ -52,21 +65,14 @@ def save_florence2(folder: str | Path, *, seed: int = 0) -> Path:
         decoder_ffn_dim=32,
         max_position_embeddings=256,
     )
-    config = library.Florence2Config(
+    return library.Florence2Config(
         vision_config=vision,
         text_config=text,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
     )
-    model = make_model(library.Florence2ForConditionalGeneration, config, seed)
-    places = [tokenizer.convert_tokens_to_ids(f"<loc_{i}>") for i in range(1000)]
-    with torch.no_grad():
-        # Places are written more often than words, so that some of what it says is boxes.
-        model.model.language_model.shared.weight[places] *= 1.6
-        # What it says depends on where in its answer it is and on the picture, not only on the
-        # last token.
-        model.model.language_model.decoder.embed_positions.weight *= 4
-        model.model.language_model.decoder.layers[0].encoder_attn.out_proj.weight *= 4
-    model.generation_config.no_repeat_ngram_size = 3  # as published
+
+
+def _processor(library: ModuleType, tokenizer: Any) -> Any:
     pictures = library.CLIPImageProcessor(
         size={"height": _SIDE, "width": _SIDE},
         do_center_crop=False,
@@ -78,12 +84,11 @@ def save_florence2(folder: str | Path, *, seed: int = 0) -> Path:
     # Without them its own reading of answers fails, as `Unsupported parse task`.
     ways = ["pure_text", "description_with_bboxes", "bboxes", "polygons", "phrase_grounding"]
     ways += ["description_with_bboxes_or_polygons"]
-    processor = library.Florence2Processor(
+    return library.Florence2Processor(
         image_processor=pictures,
         tokenizer=tokenizer,
         post_processor_config={way: {} for way in ways},
     )
-    return save_checkpoint(folder, model, processor)
 
 
 def _tokenizer(library: ModuleType) -> Any:
