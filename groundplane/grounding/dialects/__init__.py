@@ -82,6 +82,15 @@ _ALIASES = {
 }
 
 
+def _bare(name: str) -> str:
+    """A name without capitals and the marks between its parts."""
+    return "".join(char for char in name.casefold() if char.isalnum())
+
+
+_NAMES = {_bare(alias): name for alias, name in _ALIASES.items()}
+_NAMES |= {_bare(name): name for name in _HOMES}
+
+
 def dialects() -> tuple[str, ...]:
     """The names of all dialects, sorted; imports none of them.
 
@@ -96,22 +105,22 @@ def dialect(name: str) -> Dialect:
     """The dialect of a name.
 
     Args:
-        name: One of `dialects()`, or another name of one; `_` counts as `-`, capitals as small.
+        name: One of `dialects()`, or another name of one; capitals and the marks between its
+            parts do not count.
 
     Raises:
         InputError: If there is none of that name.
 
     Examples:
-        >>> dialect("Kosmos_2").name
-        'kosmos-2'
+        >>> dialect("Kosmos_2").name, dialect("GEMINI_2_5").name
+        ('kosmos-2', 'gemini')
     """
-    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
-    plain = _ALIASES.get(plain, plain)
+    plain = _NAMES.get(_bare(name), "")
     home = _HOMES.get(plain)
     if home is None:
         raise InputError(
             f"dialect {name!r} is not known; there are {listing(dialects(), limit=60)}."
-            f"{did_you_mean(plain, [*_HOMES, *_ALIASES])}"
+            f"{did_you_mean(name.strip().lower(), [*_HOMES, *_ALIASES])}"
         )
     module = importlib.import_module(f"{__name__}.{home}")
     family: tuple[Dialect, ...] = module.DIALECTS
