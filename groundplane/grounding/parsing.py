@@ -123,6 +123,8 @@ def _scan(
     scanner = Scanner(language, frame, regions, rung=rung)
     events = scanner.feed(text) + scanner.close()
     scan = _gathered(events, language.name)
+    if scanner.labelled:
+        scan = _only_labelled(scan, text)
     if scanner.cut:
         scan = replace(scan, mentions=tuple(map(_salvaged, scan.mentions)))
     return scan
@@ -135,6 +137,19 @@ def _gathered(events: Sequence[Event], how: str) -> _Scan:
         problems=tuple(event for event in events if isinstance(event, Problem)),
         steps=(Step(name="parse", detail=f"as {how}"),),
     )
+
+
+def _only_labelled(scan: _Scan, text: str) -> _Scan:
+    """Without the JSON objects that lack the label which others of the text have."""
+    kept, problems = [], list(scan.problems)
+    for mention in scan.mentions:
+        source = (mention.located or Located()).source
+        if mention.phrase or source is None or not text.startswith("{", source[0]):
+            kept.append(mention)
+            continue
+        what = "an object without a label, where others have one; dropped"
+        problems.append(Problem(kind=ProblemKind.NO_PHRASE, message=what, span=source))
+    return replace(scan, mentions=tuple(kept), problems=tuple(problems))
 
 
 def _salvaged(mention: Mention) -> Mention:

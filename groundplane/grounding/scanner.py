@@ -65,6 +65,11 @@ class Scanner:
         """Whether JSON was cut off: what was read of it was saved from it."""
         return self._lexer.cut
 
+    @property
+    def labelled(self) -> bool:
+        """Whether any JSON object had a label, even one without a place."""
+        return isinstance(self._lexer, ObjectLexer) and self._lexer.labelled
+
     def feed(self, piece: str) -> list[Event]:
         """Take the next characters; gives what is certain now, in order."""
         if not piece:

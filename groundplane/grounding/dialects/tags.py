@@ -131,7 +131,7 @@ DIALECTS = (
                 Enclosed(open="[[", close="]]", chars="0123456789.,- []"),
                 Enclosed(open="<think>", close="</think>", role="nothing"),
             ),
-            ignored=_QWEN_CONTROL,
+            ignored=(*_QWEN_CONTROL, "<s>", "</s>"),
         ),
         read=_read_internvl,
         write=_write_internvl,

@@ -11,6 +11,7 @@ from typing import Any
 
 from groundplane.core.locations import ProblemKind, Rung
 from groundplane.grounding.dialects.grammar import TAG_LIMIT, Dialect, Reading
+from groundplane.grounding.dialects.payloads import label_of
 from groundplane.grounding.scanning.assembling import Assembler
 from groundplane.grounding.scanning.literals import read_value
 
@@ -60,6 +61,7 @@ class ObjectLexer:
         "_swallowed",
         "_tail",
         "cut",
+        "labelled",
         "triggers",
     )
 
@@ -82,6 +84,8 @@ class ObjectLexer:
         self._tail = False
         self.cut = False
         """Whether a list or an object was cut off."""
+        self.labelled = False
+        """Whether any object has a label, even one without a place."""
         self._reset_object(0)
 
     def _reset_object(self, start: int) -> None:
@@ -426,6 +430,7 @@ class ObjectLexer:
         if readings and found is not None:
             self._fruitful = True
             for reading in readings:
+                self.labelled |= bool(reading.label)
                 rung: Rung | None = None if found[1] else "literal"
                 self._sink.object(reading, span, text, rung=rung)
             return
@@ -433,6 +438,8 @@ class ObjectLexer:
             self._sink.text(text, span[0])
             return
         self._fruitful = True
+        if found is not None and isinstance(found[0], dict) and label_of(found[0]):
+            self.labelled = True
         what = "an object that cannot be read" if found is None else "an object without a location"
         self._sink.problem(ProblemKind.MALFORMED, f"{what}; dropped", span)
         if found is None:

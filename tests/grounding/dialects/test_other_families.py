@@ -166,3 +166,41 @@ def test_cogvlm_boxes_share_a_bracket() -> None:
     found = parse("dogs [[010,020,300,400;310,020,600,400]]", dialect="cogvlm", size=(1000, 1000))
     expected = [[10.0, 20.0, 300.0, 400.0], [310.0, 20.0, 600.0, 400.0]]
     assert _located(found.mentions[0]).boxes.tolist() == expected
+
+
+def test_objects_without_a_label_are_kept_where_none_has_one() -> None:
+    text = '[{"bbox_2d": [1, 2, 30, 40]}, {"bbox_2d": [5, 6, 70, 80]}]'
+    found = parse(text, dialect="qwen3-vl", size=_SIZE)
+    assert len(found.mentions) == 2
+    assert found.problems == ()
+
+
+def test_an_object_without_the_label_that_others_have_is_dropped_and_said() -> None:
+    text = '[{"bbox_2d": [1, 2, 30, 40], "label": "dog"}, {"bbox_2d": [5, 6, 70, 80]}]'
+    found = parse(text, dialect="qwen3-vl", size=_SIZE)
+    assert [mention.phrase for mention in found.mentions] == ["dog"]
+    (problem,) = found.problems
+    assert problem.kind is ProblemKind.NO_PHRASE
+    assert problem.span is not None
+    assert text[slice(*problem.span)] == '{"bbox_2d": [5, 6, 70, 80]}'
+
+
+def test_the_name_of_a_tool_is_no_label() -> None:
+    call = '{"name": "mobile_use", "arguments": {"action": "click", "coordinate": [500, 120]}}'
+    found = parse(f"<tool_call>{call}</tool_call>", dialect="qwen3-vl", size=_SIZE)
+    assert [mention.phrase for mention in found.mentions] == [""]
+    assert len(_located(found.mentions[0]).points) == 1
+    assert found.problems == ()
+
+
+def test_a_run_of_five_bins_is_no_box() -> None:
+    bins = "<loc0256><loc0256><loc0768><loc0768><loc0768>"
+    found = parse(f"{bins} cat", dialect="paligemma", size=_SIZE)
+    assert found.mentions == ()
+    assert _kinds(found)[0] is ProblemKind.MALFORMED
+
+
+@pytest.mark.parametrize("end", ["</s>", "<|im_end|>"])
+def test_either_language_model_of_internvl_may_end_the_text(end: str) -> None:
+    text = f"<s><ref>a dog</ref><box>[[1, 2, 300, 400]]</box>{end}"
+    assert parse(text, dialect="internvl", size=_SIZE).text == "a dog"
