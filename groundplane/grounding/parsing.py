@@ -26,6 +26,7 @@ __all__ = ["parse"]
 _Size = tuple[int, int]
 # An answer that begins with a JSON object or a list of them, in a fence or not.
 _OBJECT = re.compile(r"\s{0,64}(?:```\w{0,8}\s{0,64})?\[?\s{0,64}\{\s{0,64}[\"']")
+_THINK, _THOUGHT = "<think>", "</think>"
 # Problems of locations that could be read.
 _READ = frozenset(
     {
@@ -92,6 +93,8 @@ def parse(
     where = frame or language.default_frame(size, seen)
     if not isinstance(text, str):
         text = json.dumps(_plain(text), ensure_ascii=False)
+    added = _unwritten(text, language)
+    text = added + text
     scan = (
         _processed(text, language, original, where)
         or _as_json(text, language, where)
@@ -100,7 +103,17 @@ def parse(
     if not scan.mentions and language.kind == "coordinates" and not _was_read(scan, language):
         steps = (*STEPS, ANY_NUMBERS) if any_numbers else STEPS
         scan = _climb(text, language, where, scan, steps)
+    if added:
+        scan = _moved(scan, -len(added), len(text) - len(added))
     return _listed(scan, classes)
+
+
+def _unwritten(text: str, language: Dialect) -> str:
+    """The sign that opens what a model thinks, where its prompt had it and so its text has not."""
+    if not any(pair.open == _THINK for pair in language.syntax.enclosed):
+        return ""
+    before, end, _ = text.partition(_THOUGHT)
+    return _THINK if end and _THINK not in before else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

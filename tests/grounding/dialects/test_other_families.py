@@ -204,3 +204,29 @@ def test_a_run_of_five_bins_is_no_box() -> None:
 def test_either_language_model_of_internvl_may_end_the_text(end: str) -> None:
     text = f"<s><ref>a dog</ref><box>[[1, 2, 300, 400]]</box>{end}"
     assert parse(text, dialect="internvl", size=_SIZE).text == "a dog"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "draft", "place"),
+    [
+        ("qwen3-vl", '{"bbox_2d": [1, 2, 3, 4]}', '{"bbox_2d": [100, 200, 300, 400]}'),
+        ("glm-4v", "[[1, 2, 3, 4]]", "<|begin_of_box|>[[100, 200, 300, 400]]<|end_of_box|>"),
+        (
+            "internvl",
+            "<ref>it</ref><box>[[1, 2, 3, 4]]</box>",
+            "<ref>it</ref><box>[[100, 200, 300, 400]]</box>",
+        ),
+    ],
+)
+def test_a_thought_that_the_prompt_opened_is_not_read(dialect: str, draft: str, place: str) -> None:
+    answer = f"Perhaps {draft}? No.\n</think>\n\nHere: {place}"
+    found = parse(answer, dialect=dialect, size=(1000, 1000))
+    whole = parse(f"<think>{answer}", dialect=dialect, size=(1000, 1000))
+    (mention,) = found.mentions
+    assert _located(mention).boxes.tolist() == [[100.0, 200.0, 300.0, 400.0]]
+    assert "Perhaps" not in found.text
+    start, end = _located(mention).source
+    assert answer[start:end] in place
+    assert "400" in answer[start:end]
+    assert (found.text, mention.span) == (whole.text, whole.mentions[0].span)
+    assert found.problems == whole.problems == ()
