@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
@@ -47,6 +47,8 @@ _INK, _SHADE = "#10161c", "#10161c"
 # Longer side of the photo on the sheet, least width of a sheet with a title, points (1/72 inch).
 _LONGER, _NARROWEST = 900.0, 300.0
 _LEADING = 17.0
+# How much of a mask's colour covers the photo.
+_FILL = 0.34
 # Beyond these nobody can read a label any more.
 _MOST_TAGS = 250
 _DRAWING = threading.Lock()
@@ -118,8 +120,9 @@ def draw_marks(image: Image, marks: Sequence[Mark], path: str | Path, *, title: 
                     f"got {mask.size}"
                 )
     with _DRAWING, mpl.rc_context(_SETTINGS), quiet_fonts():
-        sheet = _Sheet.of(image, title)
+        sheet = _Sheet.of(image.size, title)
         colors = _colors(mark.label for mark in marks)
+        _draw_photo(sheet, _painted(image, marks, colors, rim=max(1, round(1.6 / sheet.scale))))
         for mark in marks:
             _draw_areas(sheet, mark, colors[mark.label])
         for mark in marks:
@@ -136,7 +139,7 @@ def draw_marks(image: Image, marks: Sequence[Mark], path: str | Path, *, title: 
 
 @dataclass(slots=True, kw_only=True)
 class _Sheet:
-    """A figure with the photo on it.
+    """A figure with room for the photo and above it for the title.
 
     Attributes:
         size: Width and height of the photo, pixels.
@@ -151,8 +154,8 @@ class _Sheet:
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, image: Image, title: str) -> _Sheet:
-        width, height = image.size
+    def of(cls, size: tuple[int, int], title: str) -> _Sheet:
+        width, height = size
         scale = _LONGER / max(width, height)
         across = max(width * scale, _NARROWEST)
         style = Style(font=make_font(12.0, bold=True), color=_INK)
@@ -168,12 +171,11 @@ class _Sheet:
         axes = figure.add_axes((left, 0, width * scale / across, height * scale / down))
         axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
         axes.set_axis_off()
-        axes.imshow(image.pixels, extent=(0, width, height, 0), interpolation="antialiased")
         for number, line in enumerate(lines):
             place: _Look = {"x": 14 / across, "y": 1 - (20 + _LEADING * number) / down}
             look: _Look = {"fontproperties": style.font, "color": _INK, "parse_math": False}
             figure.text(s=drawable(line), **place, **look)
-        return cls(figure=figure, axes=axes, size=(width, height), scale=scale)
+        return cls(figure=figure, axes=axes, size=size, scale=scale)
 
     def tag(self, text: str, frame: Float[np.ndarray, " 4"], *, color: str) -> None:
         """Write a label at a corner of a box, within the photo, where no other stands."""
@@ -196,21 +198,36 @@ def _colors(labels: Iterable[str]) -> dict[str, str]:
     return {label: _COLORS[i % len(_COLORS)] for i, label in enumerate(sorted(set(labels)))}
 
 
-def _draw_areas(sheet: _Sheet, mark: Mark, color: str) -> None:
-    """Masks and outlines, filled so that the photo shows through."""
-    for mask in mark.masks:
+def _painted(
+    image: Image, marks: Iterable[Mark], colors: Mapping[str, str], *, rim: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The photo with all masks on it, each filled so that the photo shows through.
+
+    They are painted into one copy of the photo: a layer a mask would take the memory of as many
+    photos as there are masks.
+    """
+    layers = [(mask, colors[mark.label]) for mark in marks for mask in mark.masks]
+    painted = image.pixels.copy() if layers else image.pixels
+    for mask, color in layers:
         left, top, right, bottom = bounding_box(mask)
         if right <= left or bottom <= top:
             continue
         filled = decode(mask)[top:bottom, left:right]
-        paint = np.zeros((*filled.shape, 4))
-        paint[..., :3] = to_rgb(color)
-        paint[..., 3] = np.where(filled, 0.34, 0.0)
+        ink = 255.0 * np.array(to_rgb(color))
+        place = painted[top:bottom, left:right]
+        place[filled] = np.rint((1 - _FILL) * place[filled] + _FILL * ink).astype(np.uint8)
         # A rim as broad as a line of the boxes, so that the mask ends where it is seen to end.
-        paint[_rim(filled, max(1, round(1.6 / sheet.scale))), 3] = 1.0
-        extent = (left, right, bottom, top)
-        sheet.axes.imshow(paint, extent=extent, interpolation="antialiased", zorder=2)
-    sheet.axes.set(xlim=(0, sheet.size[0]), ylim=(sheet.size[1], 0))
+        place[_rim(filled, rim)] = np.rint(ink).astype(np.uint8)
+    return painted
+
+
+def _draw_photo(sheet: _Sheet, pixels: UInt8[np.ndarray, "h w 3"]) -> None:
+    width, height = sheet.size
+    sheet.axes.imshow(pixels, extent=(0, width, height, 0), interpolation="antialiased")
+
+
+def _draw_areas(sheet: _Sheet, mark: Mark, color: str) -> None:
+    """Outlines, filled so that the photo shows through."""
     shapes = [shape for shape in mark.polygons if len(shape) and bool(np.isfinite(shape).all())]
     _outline(sheet, shapes, color, fill=0.25)
 

@@ -1,5 +1,7 @@
 """Photos with marks: where they are drawn, and what cannot be drawn."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,19 @@ def test_a_mask_is_filled_and_nothing_round_it(drawn):
     assert changed[41:59, 51:79].all()
     assert not changed[:38].any()
     assert not changed[:, :48].any()
+
+
+def test_many_masks_take_no_more_memory_than_few(tmp_path):
+    grey = read_image(np.full((400, 400, 3), 128, dtype=np.uint8), name="grey")
+    mark = Mark(label="", masks=(encode(np.ones((400, 400), dtype=bool)),))
+    peaks = []
+    draw_marks(grey, [mark], tmp_path / "warm.png")
+    for count in (1, 30):
+        tracemalloc.start()
+        draw_marks(grey, [mark] * count, tmp_path / "many.png")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 5_000_000  # a layer a mask would take 150 MB
 
 
 def test_an_outline_and_a_point_are_seen(drawn):
