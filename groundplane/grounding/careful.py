@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 
@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _MAX_CHAIN = 10
 
 
+@runtime_checkable
 class Asked(Protocol):
     """A request to an expert: it is about an image."""
 

@@ -396,7 +396,8 @@ class Sentence:
 
     def _described(self, things: list[Thing], at: int, i: int, *, denied: bool) -> int:
         """`is red and shiny`: attributes; what a thing is called or does stays unread."""
-        j, said = i, []
+        j = i
+        said: list[int] = []
         while self._word(j) and j not in self._relations:
             word = self._word(j)
             joint = word in (",", "and") and meaning_of(self._word(j + 1)) is not None

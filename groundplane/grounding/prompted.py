@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,6 +32,7 @@ _Features = tuple[Tensor, ...]
 _LEAST_MULTIPLE = 64
 
 
+@runtime_checkable
 class PromptedNetwork(Protocol):
     """A network that is cut where the prompt comes in."""
 

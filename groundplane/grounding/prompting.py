@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -67,6 +67,7 @@ class Prompts:
     embeddings: Float[Tensor, "k t d"] | None
 
 
+@runtime_checkable
 class MaskModel(Protocol[Features]):
     """A network that encodes an image once and then answers prompts about it."""
 

@@ -16,11 +16,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from groundplane.core.errors import ShapeError
@@ -140,7 +139,7 @@ def phrases_above(
     ]
 
 
-_Array = np.ndarray[Any, Any]
+_Array = Shaped[np.ndarray, "..."]
 _Above = tuple[_Array, _Array, _Array, _Array]  # row, phrase, logit, box; by row, then phrase
 
 

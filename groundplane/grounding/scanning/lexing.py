@@ -6,7 +6,7 @@ Every character is looked at once. Only what could still become a sign is held b
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from groundplane.core.locations import ProblemKind
 from groundplane.grounding.dialects.grammar import (
@@ -25,6 +25,7 @@ _CLOSERS = {"<": ">", "[": "]", "{": "}", "(": ")"}
 Role = Literal["phrase", "unphrase", "state", "join", "ignored", "unplace"]
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Is told what the signs of a text are, in order, with offsets in the raw text."""
 
