@@ -15,11 +15,20 @@ from groundplane.core.errors import GroundplaneError
 from groundplane.core.regions import Regions
 from groundplane.core.segmentation import SegmentRequest
 
-__all__ = ["MAX_CANDIDATES", "MAX_REGIONS", "BreachError", "check_masks", "check_result"]
+__all__ = [
+    "MAX_CANDIDATES",
+    "MAX_REGIONS",
+    "BreachError",
+    "check_masks",
+    "check_result",
+    "most_of",
+]
 
 MAX_REGIONS = 10_000
 # A detector of 900 queries that scores 80 phrases keeps 72,000 at most.
 MAX_CANDIDATES = 100_000
+# A list of a thousand phrases may end in more than that; SAM 3 gives up to 200 a phrase.
+_A_PHRASE = 200
 # A reason for each of some hundreds of phrases fits.
 _MAX_NOTE = 100_000
 # Half-open pixel edges are rounded in many ways; more than a pixel outside is another frame.
@@ -41,14 +50,31 @@ def check_result(result: object, request: DetectRequest) -> DetectResult:
     if not isinstance(result, DetectResult) or not isinstance(result.regions, Regions):
         raise BreachError(f"expected a DetectResult, got {type(result).__name__}")
     _check_words(result)
-    regions = _checked(result.regions, request, most=MAX_REGIONS, what="regions")
+    regions = _checked(result.regions, request, most=most_of(MAX_REGIONS, request), what="regions")
     _check_outcomes(result)
     candidates = result.candidates
     if candidates is not None:
         if not isinstance(candidates, Regions):
             raise BreachError(f"expected candidates as Regions, got {type(candidates).__name__}")
-        candidates = _checked(candidates, request, most=MAX_CANDIDATES, what="candidates")
+        candidates = _checked(
+            candidates, request, most=most_of(MAX_CANDIDATES, request), what="candidates"
+        )
     return replace(result, regions=regions, candidates=candidates)
+
+
+def most_of(limit: int, request: DetectRequest) -> int:
+    """How many regions an answer may have: the limit, or more where many phrases are asked for.
+
+    Examples:
+        >>> from groundplane.testing.detectors import make_image
+        >>> import numpy as np
+        >>> grey = make_image(np.full((40, 60, 3), 128, np.uint8))
+        >>> most_of(MAX_REGIONS, DetectRequest(image=grey, phrases=("cup",) * 300))
+        60000
+        >>> most_of(MAX_REGIONS, DetectRequest(image=grey, phrases=()))
+        10000
+    """
+    return max(limit, _A_PHRASE * len(request.phrases))
 
 
 def check_masks(regions: object, request: SegmentRequest) -> Regions:

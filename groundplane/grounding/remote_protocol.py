@@ -31,6 +31,7 @@ from groundplane.grounding.checking import (
     MAX_REGIONS,
     BreachError,
     check_result,
+    most_of,
 )
 
 __all__ = [
@@ -240,11 +241,13 @@ def _result(fields: _Fields, request: DetectRequest, *, source: str) -> DetectRe
     candidates = None
     if fields.has("candidates"):
         columns = _Fields(fields.values["candidates"], "candidates")
-        candidates = _regions(columns, request, source=source, most=MAX_CANDIDATES)
+        candidates = _regions(
+            columns, request, source=source, most=most_of(MAX_CANDIDATES, request)
+        )
     columns = _Fields(fields.values.get("regions"), "regions")
     try:
         result = DetectResult(
-            regions=_regions(columns, request, source=source, most=MAX_REGIONS),
+            regions=_regions(columns, request, source=source, most=most_of(MAX_REGIONS, request)),
             outcomes=outcomes,
             note=printable(fields.text("note"), limit=_MAX_TEXT) if fields.has("note") else "",
             candidates=candidates,

@@ -243,10 +243,10 @@ def many(request: DetectRequest, n: int) -> DetectResult:
             boxes=torch.zeros(n, 4),
             scores=torch.zeros(n),
             phrases=request.phrases,
-            phrase_ids=torch.zeros(n, dtype=torch.long),
+            phrase_ids=torch.arange(n) % len(request.phrases),
             image_size=request.image.size,
         ),
-        outcomes=(Outcome.FOUND,),
+        outcomes=(Outcome.FOUND,) * len(request.phrases),
     )
 
 
@@ -275,6 +275,13 @@ class TestMisbehaviour:
     def test_as_many_regions_as_allowed_pass(self):
         (result,) = resolve(Fake(lambda r: many(r, MAX_REGIONS)), call("chair"))
         assert len(result.regions) == MAX_REGIONS
+
+    def test_many_phrases_may_have_more_regions(self):
+        phrases = [f"thing {number}" for number in range(100)]
+        (result,) = resolve(Fake(lambda r: many(r, 15_000)), call(*phrases))
+        assert len(result.regions) == 15_000
+        (error,) = resolve(Fake(lambda r: many(r, 20_001)), call(*phrases))
+        assert "expected at most 20000 regions, got 20001" in str(error)
 
     def test_a_million_boxes_are_refused(self):
         (error,) = resolve(Fake(lambda r: many(r, 1_000_000)), call("chair"))
