@@ -12,6 +12,7 @@ from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.image import Image
 from groundplane.core.masks import RleMask
 from groundplane.core.regions import Regions
+from groundplane.grounding.result_merging import join_notes
 
 __all__ = ["Joined", "Part", "combine", "join", "narrow", "pick", "read_only"]
 
@@ -162,7 +163,7 @@ def combine(request: DetectRequest, parts: Sequence[Part], *, note: str) -> Dete
     return DetectResult(
         regions=_stacked(request, parts, [part.result.regions for part in parts], prefix=clash),
         outcomes=tuple(outcomes),
-        note="; ".join(filter(None, [*dict.fromkeys(named), note])),
+        note=join_notes([*named, note]),
         candidates=None if scored is None else _best_first(scored),
         presence=_presence(parts, len(outcomes)),
         uncounted=tuple(sorted(p.phrases[i] for p in parts for i in p.result.uncounted)),

@@ -13,6 +13,7 @@ from groundplane.core.regions import Regions
 from groundplane.core.segmentation import SegmentRequest
 from groundplane.grounding.experts import Expert
 from groundplane.grounding.joining import Part, combine, narrow, pick, read_only
+from groundplane.grounding.result_merging import join_notes
 from groundplane.grounding.routing import Choice, Chooser, Maker, cannot_find, chosen_steps
 
 __all__ = ["Look", "prompts_of"]
@@ -129,7 +130,7 @@ class Look:
         if len(self.parts) == 1 and self.parts[0].phrases == tuple(range(len(phrases))):
             return replace(self.parts[0].result, steps=steps)
         lost = [i for i, choice in enumerate(self.choices) if choice.expert is None]
-        note = "; ".join(dict.fromkeys(cannot_find(phrases[i], self.choices[i]) for i in lost))
+        note = join_notes(cannot_find(phrases[i], self.choices[i]) for i in lost)
         return replace(combine(self.request, self.parts, note=note), steps=steps)
 
 

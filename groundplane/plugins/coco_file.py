@@ -27,6 +27,7 @@ from groundplane.core.errors import (
 from groundplane.core.image import FrameMap, Image
 from groundplane.core.masks import RleMask, area, decode, encode, from_counts, from_polygons
 from groundplane.core.regions import Regions
+from groundplane.grounding.result_merging import join_notes
 from groundplane.grounding.vocabulary import look_up
 
 __all__ = ["CocoFileDetector", "CocoFileOptions"]
@@ -152,7 +153,7 @@ class CocoFileDetector:
             outcomes.append(Outcome.CANNOT if unsaid else Outcome.FOUND if kept else Outcome.NONE)
             rows += [_Row(annotation=annotation, phrase=index) for annotation in kept]
         regions, note = self._regions(rows, request, picture=picture, frame=frame)
-        told = "; ".join(dict.fromkeys(text for text in [*notes, note] if text))
+        told = join_notes([*notes, note])
         return DetectResult(
             regions=regions, outcomes=tuple(outcomes), note=told, uncounted=tuple(crowded)
         )

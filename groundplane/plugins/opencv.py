@@ -26,6 +26,7 @@ from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import InputError, PluginBrokenError
 from groundplane.core.image import Image
 from groundplane.core.regions import Regions
+from groundplane.grounding.result_merging import join_notes
 from groundplane.grounding.vocabulary import look_up
 
 __all__ = ["OpenCVDetector", "OpenCVOptions"]
@@ -152,7 +153,7 @@ class OpenCVDetector:
             seen = Outcome.FOUND if index in rows.phrase_ids else Outcome.NONE
             outcomes.append(seen if labels else Outcome.CANNOT)
         return DetectResult(
-            regions=rows.regions(self._device), outcomes=tuple(outcomes), note="; ".join(notes)
+            regions=rows.regions(self._device), outcomes=tuple(outcomes), note=join_notes(notes)
         )
 
     def _search(self, image: Image, asked: Sequence[tuple[str, float]]) -> dict[str, list[_Hit]]:

@@ -182,6 +182,12 @@ class TestWords:
         assert ("passed over", "detector 'off' for 'sofa': no weights") in steps(result)
         assert ("route", "'sofa' to nobody") in steps(result)
 
+    def test_thousands_that_nobody_can_look_for_leave_a_note_that_can_be_read(self):
+        words = [f"thing number {number}" for number in range(3000)]
+        result = ask(router(a=Fake("cup"), b=Fake("eye")), *words)
+        assert set(result.outcomes) == {Outcome.CANNOT}
+        assert len(result.note) < 10_000
+
     def test_one_found_one_absent_one_that_nobody_can_are_three_outcomes(self):
         result = ask(router(a=Fake("cup", "fork", absent=["fork"]), b=Fake("eye")), *WORDS)
         assert result.outcomes == (Outcome.FOUND, Outcome.NONE, Outcome.CANNOT)

@@ -15,6 +15,7 @@ from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import InputError, PluginBrokenError
 from groundplane.core.image import Image
 from groundplane.core.media import read_image
+from groundplane.grounding.router import Router
 from groundplane.plugins.opencv import OpenCVDetector, OpenCVOptions
 from groundplane.testing.detectors import DetectorContract, make_image
 
@@ -40,7 +41,9 @@ def astronaut() -> Image:
     return make_image(pictures.astronaut())
 
 
-def find(detector: OpenCVDetector, image: Image, *phrases: str, least=None) -> DetectResult:
+def find(
+    detector: OpenCVDetector | Router, image: Image, *phrases: str, least=None
+) -> DetectResult:
     request = DetectRequest(image=image, phrases=phrases, thresholds=least)
     return detector.detect([request])[0]
 
@@ -201,6 +204,13 @@ class TestWords:
         result = find(shared, astronaut(), "sofa", "face")
         assert result.outcomes == (Outcome.CANNOT, Outcome.FOUND)
         assert result.note == "this expert cannot look for 'sofa'; it knows: face, eye"
+
+    def test_thousands_of_other_words_leave_a_note_that_can_be_read(self, shared):
+        words = tuple(f"thing number {number}" for number in range(3000))
+        result = find(Router.of(shared, name="opencv"), astronaut(), *words)
+        assert set(result.outcomes) == {Outcome.CANNOT}
+        assert "'thing number 0'" in result.note
+        assert len(result.note) < 10_000
 
     def test_what_it_cannot_check_is_not_claimed(self, shared):
         result = find(shared, astronaut(), "smiling face")
