@@ -323,6 +323,15 @@ class _Call:
         except httpx.HTTPError as error:
             raise DetectorError(f"{self.where}: {_said(error)}") from error
 
+    def _unwelcome(self, status: int) -> str:
+        variable = self._options.token_env
+        if not variable:
+            return (
+                f"wants a token (HTTP {status}); put it into an environment variable and name that "
+                "with --option token_env=NAME"
+            )
+        return f"refuses the token of {printable(variable)!r} (HTTP {status})"
+
     def _read(self, reply: Any) -> bytes:
         status = reply.status_code
         if status in _AGAIN:
@@ -335,10 +344,7 @@ class _Call:
                 "name it as the url"
             )
         if status in (401, 403):
-            raise DetectorError(
-                f"{self.where}: refuses the token (HTTP {status}); name its environment variable "
-                "with --option token_env=NAME"
-            )
+            raise DetectorError(f"{self.where}: {self._unwelcome(status)}")
         if reply.headers.get("Content-Encoding", "identity") != "identity":
             raise DetectorError(f"{self.where}: the reply is compressed, which was not asked for")
         data = self._body(reply)

@@ -184,7 +184,7 @@ class TestTokens:
     def test_a_token_opens_the_door_and_is_never_shown(self, monkeypatch, caplog):
         caplog.set_level("DEBUG")
         with RemoteServer(Halves(), name="halves", token="s3cret-t0ken") as server:
-            with pytest.raises(DetectorError, match="refuses the token"):
+            with pytest.raises(DetectorError, match=r"wants a token .* --option token_env=NAME"):
                 ask(detector(server.url))
             monkeypatch.setenv("MY_TOKEN", "s3cret-t0ken")
             there = detector(server.url, token_env="MY_TOKEN")
@@ -192,6 +192,7 @@ class TestTokens:
             monkeypatch.setenv("MY_TOKEN", "wr0ng-t0ken")
             with pytest.raises(DetectorError) as refused:
                 ask(detector(server.url, token_env="MY_TOKEN"))
+        assert "refuses the token of 'MY_TOKEN' (HTTP 401)" in str(refused.value)
         shown = caplog.text + str(refused.value) + repr(there)
         assert "s3cret" not in shown
         assert "wr0ng" not in shown
