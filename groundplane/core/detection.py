@@ -42,7 +42,8 @@ class DetectRequest:
 
     Raises:
         ShapeError: If there is not one threshold, or not one exemplar or None, a phrase.
-        InputError: If a threshold is not in [0, 1].
+        InputError: If a threshold is not in [0, 1], or a phrase holds half a surrogate pair,
+            which no expert can read.
     """
 
     image: Image
@@ -51,6 +52,12 @@ class DetectRequest:
     exemplars: tuple[tuple[float, float, float, float] | None, ...] | None = None
 
     def __post_init__(self) -> None:
+        for phrase in self.phrases:
+            if not _is_text(phrase):
+                raise InputError(
+                    f"detect request: {phrase[:80]!r} holds half a surrogate pair, which is no "
+                    "text. Try: give phrases in valid UTF-8"
+                )
         if self.exemplars is not None and len(self.exemplars) != len(self.phrases):
             raise ShapeError(
                 f"detect request: {len(self.phrases)} phrases but {len(self.exemplars)} exemplars"
@@ -67,6 +74,10 @@ class DetectRequest:
                     f"detect request: expected a threshold from 0 to 1 for {phrase!r}, "
                     f"got {threshold}"
                 )
+
+
+def _is_text(phrase: str) -> bool:
+    return phrase.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in phrase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

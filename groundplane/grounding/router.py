@@ -374,7 +374,10 @@ def _request_of(call: Call) -> DetectRequest | GroundplaneError:
             f"request {event.request!r}: image {event.image} is out of range; the prompt has "
             f"{len(images)}, counted from 0"
         )
-    return DetectRequest(image=images[event.image], phrases=tuple(event.phrases))
+    try:
+        return DetectRequest(image=images[event.image], phrases=tuple(event.phrases))
+    except InputError as error:
+        return error
 
 
 def _takes_boxes(expert: Expert) -> bool:

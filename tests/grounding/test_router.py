@@ -276,6 +276,13 @@ class TestMisbehaviour:
         (result,) = resolve(Fake(lambda r: many(r, MAX_REGIONS)), call("chair"))
         assert len(result.regions) == MAX_REGIONS
 
+    def test_a_phrase_that_is_no_text_fails_alone(self):
+        first, bad, last = resolve(Fake(good), call("table"), call("a \ud800"), call("cat"))
+        assert isinstance(first, DetectResult)
+        assert isinstance(bad, InputError)
+        assert r"'a \ud800' holds half a surrogate pair" in str(bad)
+        assert isinstance(last, DetectResult)
+
     def test_many_phrases_may_have_more_regions(self):
         phrases = [f"thing {number}" for number in range(100)]
         (result,) = resolve(Fake(lambda r: many(r, 15_000)), call(*phrases))
