@@ -63,7 +63,7 @@ def phrase_logits(
         >>> phrase_logits(logits, []).shape
         torch.Size([1, 1, 0])
     """
-    _check_tokens(tokens, num_tokens=logits.shape[2])
+    _check_tokens(tuple(tuple(at) for at in tokens), num_tokens=logits.shape[2])
     if not tokens:
         return logits.new_zeros(*logits.shape[:2], 0)
     # The n-th token of each phrase; a shorter phrase has its last one again.
@@ -115,28 +115,42 @@ def phrases_above(
     """
     if len(sizes) != len(logits):
         raise ShapeError(f"phrases above a floor: {len(logits)} images but {len(sizes)} sizes")
-    _check_tokens(tokens, num_tokens=logits.shape[2])
-    num_queries = logits.shape[1] if tokens else 0
+    places = tuple(tuple(at) for at in tokens)
+    _check_tokens(places, num_tokens=logits.shape[2])
+    num_queries = logits.shape[1] if places else 0
     above = _above_on_host if logits.device.type == "cpu" else _above_on_device
     # A little below the floor, so that rounding loses none; the scores themselves decide.
     least = -math.inf if floor < 1e-6 else math.log(floor / max(1 - floor, 1e-7)) - 1e-4
     row, phrase, best, place = above(
-        logits[:, :num_queries].flatten(0, 1), boxes[:, :num_queries].flatten(0, 1), tokens, least
+        logits[:, :num_queries].flatten(0, 1), boxes[:, :num_queries].flatten(0, 1), places, least
     )
+    if not len(row):
+        none_box, none_score, none_id = _nothing()
+        return [PhraseScores(boxes=none_box, scores=none_score, phrase_ids=none_id)] * len(sizes)
     # Half of tanh and a half: the logistic function without an overflow.
     score = 0.5 * np.tanh(0.5 * best) + np.float32(0.5)
-    kept = np.flatnonzero(~(score < floor))
-    row, phrase, score, place = row[kept], phrase[kept], score[kept], place[kept]
-    half = place[:, 2:] / 2
-    corners = np.concatenate([place[:, :2] - half, place[:, :2] + half], axis=1)
+    low = score < floor
+    if low.any():
+        kept = np.flatnonzero(~low)
+        row, phrase, score, place = row[kept], phrase[kept], score[kept], place[kept]
     image = row // max(num_queries, 1)
+    corners = np.empty_like(place)
+    half = place[:, 2:] * np.float32(0.5)
+    np.subtract(place[:, :2], half, out=corners[:, :2])
+    np.add(place[:, :2], half, out=corners[:, 2:])
     corners *= np.array([(w, h, w, h) for w, h in sizes], dtype=np.float32).reshape(-1, 4)[image]
     ends = np.searchsorted(image, np.arange(len(sizes) + 1)).tolist()
-    whole = [torch.from_numpy(column) for column in (corners, score, phrase)]
+    whole = tuple(torch.from_numpy(column) for column in (corners, score, phrase))
+    none = _nothing()
+    parts = ([part[a:b] for part in whole] if b > a else none for a, b in pairwise(ends))
     return [
-        PhraseScores(boxes=whole[0][a:b], scores=whole[1][a:b], phrase_ids=whole[2][a:b])
-        for a, b in pairwise(ends)
+        PhraseScores(boxes=boxes, scores=scores, phrase_ids=ids) for boxes, scores, ids in parts
     ]
+
+
+def _nothing() -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes, scores and phrases of an image in which nothing is above."""
+    return torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.long)
 
 
 _Array = Shaped[np.ndarray, "..."]
@@ -146,7 +160,7 @@ _Above = tuple[_Array, _Array, _Array, _Array]  # row, phrase, logit, box; by ro
 def _above_on_device(
     logits: Float[Tensor, "m t"],
     boxes: Float[Tensor, "m 4"],
-    tokens: Sequence[Sequence[int]],
+    tokens: tuple[tuple[int, ...], ...],
     least: float,
 ) -> _Above:
     """Work on all rows: a card does them sooner than it could say how many matter."""
@@ -160,7 +174,7 @@ def _above_on_device(
 def _above_on_host(
     logits: Float[Tensor, "m t"],
     boxes: Float[Tensor, "m 4"],
-    tokens: Sequence[Sequence[int]],
+    tokens: tuple[tuple[int, ...], ...],
     least: float,
 ) -> _Above:
     """Most rows answer nothing, and of the others most tokens: look only at what is above.
@@ -177,11 +191,12 @@ def _above_on_host(
     if 4 * end > logits.shape[1]:
         rows = np.flatnonzero(~(_numbers(part.amax(1)) < least))
         part = part.index_select(0, torch.from_numpy(rows))
-    table = _numbers(part)
+    # One after the other in memory they are compared several times as fast.
+    table = _numbers(part.contiguous())
     place = np.flatnonzero(~(table < least))
     at, token = np.divmod(place, end)
     # A token belongs to no phrase (a mark), to one, or to several that read alike.
-    owner, count, first = _owners(tuple(map(tuple, tokens)), end)
+    owner, count, first = _owners(tokens, end)
     times = count[token]
     hit = np.repeat(np.arange(len(place)), times)
     nth = np.arange(len(hit)) - (np.cumsum(times) - times)[hit]
@@ -217,7 +232,8 @@ def _numbers(tensor: Float[Tensor, "*n"]) -> _Array:
     return found
 
 
-def _check_tokens(tokens: Sequence[Sequence[int]], *, num_tokens: int) -> None:
+@functools.lru_cache(maxsize=64)
+def _check_tokens(tokens: tuple[tuple[int, ...], ...], *, num_tokens: int) -> None:
     for phrase, positions in enumerate(tokens):
         if not positions or not 0 <= min(positions) <= max(positions) < num_tokens:
             raise ShapeError(
