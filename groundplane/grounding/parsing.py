@@ -15,7 +15,7 @@ from groundplane.core.locations import Located, Problem, ProblemKind, Rung
 from groundplane.core.regions import Regions
 from groundplane.grounding.dialects import dialect as named
 from groundplane.grounding.dialects.grammar import Convention, Dialect
-from groundplane.grounding.dialects.ladder import ANY_NUMBERS, OBJECTS, STEPS
+from groundplane.grounding.dialects.ladder import ANY_NUMBERS, BRACKETS, OBJECTS, STEPS
 from groundplane.grounding.dialects.ladder import Step as Rise
 from groundplane.grounding.scanner import Event, Scanner
 from groundplane.grounding.scanning.assembling import Assembler
@@ -100,8 +100,11 @@ def parse(
         or _as_json(text, language, where)
         or _scan(text, language, where, regions)
     )
-    if not scan.mentions and language.kind == "coordinates" and not _was_read(scan, language):
+    if not scan.mentions and language.kind == "coordinates" and not _was_read(scan):
         steps = (*STEPS, ANY_NUMBERS) if any_numbers else STEPS
+        if language.syntax.objects and _has(scan, ProblemKind.TRUNCATED):
+            # The numbers of an object that is cut off are no brackets of prose.
+            steps = tuple(step for step in steps if step not in (BRACKETS, ANY_NUMBERS))
         scan = _climb(text, language, where, scan, steps)
     if added:
         scan = _moved(scan, -len(added), len(text) - len(added))
@@ -231,11 +234,13 @@ def _climb(
     return scan
 
 
-def _was_read(scan: _Scan, language: Dialect) -> bool:
+def _was_read(scan: _Scan) -> bool:
     """Whether locations were read, though none is left."""
-    # An object that is cut off is the dialect's own: its numbers are no brackets of prose.
-    read = _READ | {ProblemKind.TRUNCATED} if language.syntax.objects else _READ
-    return any(problem.kind in read for problem in scan.problems)
+    return _has(scan, *_READ)
+
+
+def _has(scan: _Scan, *kinds: ProblemKind) -> bool:
+    return any(problem.kind in kinds for problem in scan.problems)
 
 
 def _moved(scan: _Scan, by: int, length: int) -> _Scan:

@@ -22,7 +22,7 @@ from groundplane.grounding.dialects.grammar import (
 from groundplane.grounding.dialects.payloads import any_object, bracketed, numbers, shapes_of
 from groundplane.grounding.loose import Brackets, narrow, read_brackets
 
-__all__ = ["ANY_NUMBERS", "OBJECTS", "STEPS", "Attempt", "Step"]
+__all__ = ["ANY_NUMBERS", "BRACKETS", "OBJECTS", "STEPS", "Attempt", "Step"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -271,4 +271,5 @@ def _runs(text: str) -> list[tuple[int, int]]:
 
 STEPS: tuple[Step, ...] = (_wide, _other, _objects, _in_brackets)
 OBJECTS: Step = _objects
+BRACKETS: Step = _in_brackets
 ANY_NUMBERS: Step = _any_four

@@ -102,3 +102,13 @@ def test_a_cut_list_of_boxes_keeps_the_whole_ones() -> None:
     assert mention.located is not None
     assert mention.located.boxes.tolist() == [[1.0, 2.0, 30.0, 40.0]]
     assert ProblemKind.TRUNCATED in {problem.kind for problem in found.problems}
+
+
+def test_a_cut_list_in_another_dialect_keeps_its_whole_objects() -> None:
+    text = '[{"box_2d": [200, 100, 400, 300], "label": "cup"}, {"box_2d": [1'
+    found = parse(text, dialect="qwen3-vl", size=_SIZE)
+    (mention,) = found.mentions
+    assert mention.located is not None
+    assert mention.located.boxes.round(6).tolist() == [_BOX]
+    kinds = {problem.kind for problem in found.problems}
+    assert {ProblemKind.OTHER_DIALECT, ProblemKind.TRUNCATED} <= kinds
