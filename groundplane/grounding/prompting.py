@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -41,6 +41,7 @@ __all__ = [
     "Prompts",
     "StretchedModel",
     "enlarge",
+    "pyramid_model",
     "stretched",
 ]
 
@@ -410,3 +411,44 @@ class _Columns:
             masks=tuple(self._masks),
             sources=(who,) * num,
         )
+
+
+def pyramid_model(
+    network: Any, folder: Path, *, who: str, colours: Colours, dtype: torch.dtype, multimask: bool
+) -> StretchedModel[tuple[Tensor, ...]]:
+    """A network of the interface that SAM 2 and the tracker of SAM 3 share in transformers.
+
+    Args:
+        network: Gives feature maps of a picture at three resolutions, and masks for prompts.
+        folder: Its checkpoint, which states how pictures are prepared.
+        who: Whose network it is, for messages.
+        colours: Mean and deviation where the checkpoint states none.
+        dtype: Of the work of the image encoder.
+        multimask: Let it guess three masks a thing.
+    """
+
+    def encoded(pixels: Tensor) -> tuple[Tensor, ...]:
+        return tuple(level.float() for level in network.get_image_embeddings(pixels))
+
+    def decoded(features: tuple[Tensor, ...], prompts: Prompts) -> Guesses:
+        boxes, points, labels = (
+            None if given is None else given[None]
+            for given in (prompts.boxes, prompts.points, prompts.labels)
+        )
+        out = network(
+            image_embeddings=list(features),
+            input_boxes=boxes,
+            input_points=points,
+            input_labels=labels,
+            multimask_output=multimask,
+        )
+        return out.pred_masks[0], out.iou_scores[0]
+
+    side = network.config.prompt_encoder_config.image_size
+    return StretchedModel(
+        rule=stretched(folder, size=side, colours=colours, who=who),
+        device=next(network.parameters()).device,
+        dtype=dtype,
+        encoder=encoded,
+        decoder=decoded,
+    )

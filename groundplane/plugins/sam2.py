@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from groundplane.core.capabilities import Capabilities
 from groundplane.core.errors import InputError
@@ -24,7 +22,7 @@ from groundplane.core.weights import (
     need_library,
     weights_key,
 )
-from groundplane.grounding.prompting import Guesses, Prompting, Prompts, StretchedModel, stretched
+from groundplane.grounding.prompting import Prompting, pyramid_model
 
 __all__ = ["Sam2Options", "Sam2Segmenter"]
 
@@ -102,15 +100,13 @@ class Sam2Segmenter:
             model_types=("sam2_video",),
         )
         number = default_dtype(device, dtype)
-        side = network.config.prompt_encoder_config.image_size
-        model = StretchedModel(
-            rule=stretched(folder, size=side, colours=_COLOURS, who=_WHO),
-            device=torch.device(device),
+        model = pyramid_model(
+            network,
+            folder,
+            who=_WHO,
+            colours=_COLOURS,
             dtype=number,
-            encoder=lambda pixels: _encoded(network, pixels),
-            decoder=lambda features, prompts: _decoded(
-                network, features, prompts, multimask=options.multimask
-            ),
+            multimask=options.multimask,
         )
         self._prompting = Prompting(
             model,
@@ -126,25 +122,3 @@ class Sam2Segmenter:
             InputError: If a request has embeddings.
         """
         return self._prompting.segment(requests)
-
-
-def _encoded(network: Any, pixels: Tensor) -> tuple[Tensor, ...]:
-    """The picture at three resolutions."""
-    return tuple(level.float() for level in network.get_image_embeddings(pixels))
-
-
-def _decoded(
-    network: Any, features: tuple[Tensor, ...], prompts: Prompts, *, multimask: bool
-) -> Guesses:
-    boxes, points, labels = (
-        None if given is None else given[None]
-        for given in (prompts.boxes, prompts.points, prompts.labels)
-    )
-    out = network(
-        image_embeddings=list(features),
-        input_boxes=boxes,
-        input_points=points,
-        input_labels=labels,
-        multimask_output=multimask,
-    )
-    return out.pred_masks[0], out.iou_scores[0]

@@ -39,7 +39,7 @@ from groundplane.core.weights import (
     weights_key,
 )
 from groundplane.grounding.candidates import Scored, result_of, to_device
-from groundplane.grounding.prompting import Guesses, Prompting, Prompts, StretchedModel, stretched
+from groundplane.grounding.prompting import Prompting, pyramid_model, stretched
 
 __all__ = ["Sam3Detector", "Sam3DetectorOptions", "Sam3Segmenter", "Sam3SegmenterOptions"]
 
@@ -431,15 +431,13 @@ class Sam3Segmenter:
             model_types=_KINDS,
         )
         number = default_dtype(device, dtype)
-        side = network.config.prompt_encoder_config.image_size
-        model = StretchedModel(
-            rule=stretched(folder, size=side, colours=_COLOURS, who=_SEGMENTER),
-            device=torch.device(device),
+        model = pyramid_model(
+            network,
+            folder,
+            who=_SEGMENTER,
+            colours=_COLOURS,
             dtype=number,
-            encoder=lambda pixels: _encoded(network, pixels),
-            decoder=lambda features, prompts: _decoded(
-                network, features, prompts, multimask=options.multimask
-            ),
+            multimask=options.multimask,
         )
         self._prompting = Prompting(
             model,
@@ -455,25 +453,3 @@ class Sam3Segmenter:
             InputError: If a request has embeddings.
         """
         return self._prompting.segment(requests)
-
-
-def _encoded(network: Any, pixels: Tensor) -> tuple[Tensor, ...]:
-    """The picture at three resolutions."""
-    return tuple(level.float() for level in network.get_image_embeddings(pixels))
-
-
-def _decoded(
-    network: Any, features: tuple[Tensor, ...], prompts: Prompts, *, multimask: bool
-) -> Guesses:
-    boxes, points, labels = (
-        None if given is None else given[None]
-        for given in (prompts.boxes, prompts.points, prompts.labels)
-    )
-    out = network(
-        image_embeddings=list(features),
-        input_boxes=boxes,
-        input_points=points,
-        input_labels=labels,
-        multimask_output=multimask,
-    )
-    return out.pred_masks[0], out.iou_scores[0]
