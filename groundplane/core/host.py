@@ -60,6 +60,7 @@ DISABLE = "GROUNDPLANE_PLUGINS_DISABLE"
 _PROTOCOLS = {
     "detectors": ("groundplane.core.detection", "Detector"),
     "segmenters": ("groundplane.core.segmentation", "Segmenter"),
+    "encoders": ("groundplane.core.features", "Encoder"),
     "language_models": ("groundplane.core.session", "LanguageModel"),
 }
 

@@ -1,0 +1,1 @@
+"""Towers: the networks of encoders, with one interface whatever library they come from."""

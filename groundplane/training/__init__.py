@@ -1,0 +1,1 @@
+"""Training of adapters and projectors, with the towers frozen."""
