@@ -15,27 +15,30 @@ import sys
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from groundplane.core.errors import InputError
+from groundplane.core.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from groundplane.core.feature_packing import Packing
+    from groundplane.core.feature_store import FeatureStore
     from groundplane.core.image import Image
 
-__all__ = ["BUDGET", "CacheStats", "FeatureCache", "bytes_of", "image_key", "shared_cache"]
+__all__ = ["BUDGET", "STORE", "CacheStats", "FeatureCache", "bytes_of", "image_key", "shared_cache"]
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 BUDGET = "GROUNDPLANE_CACHE_BYTES"
+STORE = "GROUNDPLANE_FEATURE_STORE"
 # About 60 pictures as a detector encodes them at 800 by 1066 in float32.
 _DEFAULT_BUDGET = 2**30
 # Sequences of numbers or letters, which are one thing each.
@@ -50,7 +53,8 @@ class CacheStats:
 
     Attributes:
         hits: Values given without making them.
-        misses: Values that had to be made.
+        misses: Values that were not in memory.
+        read: Of the misses, those that the store on disk had; the rest was made.
         waits: Of the hits, those that another thread was just making.
         evictions: Values dropped for room.
         spoilt: Values dropped as somebody had written into them.
@@ -65,6 +69,7 @@ class CacheStats:
     spoilt: int
     entries: int
     bytes: int
+    read: int = 0
 
 
 class FeatureCache:
@@ -81,6 +86,8 @@ class FeatureCache:
             0 keeps nothing.
         patience: Seconds to wait for another thread that makes the value; then it is made here
             too, so that one call that hangs does not hold up its key for ever.
+        store: Where values that come with a packing are looked for before they are made, and
+            kept after; None: nowhere.
 
     Raises:
         InputError: If the budget is negative or the patience not above 0.
@@ -97,16 +104,19 @@ class FeatureCache:
         0
     """
 
-    def __init__(self, budget_bytes: int, *, patience: float = 60.0) -> None:
+    def __init__(
+        self, budget_bytes: int, *, patience: float = 60.0, store: FeatureStore | None = None
+    ) -> None:
         self._budget = _checked_budget(budget_bytes)
         if not 0 < patience <= threading.TIMEOUT_MAX:
             raise InputError(f"feature cache: expected a patience above 0 s, got {patience}")
         self._patience = patience
+        self._store = store
         self._lock = threading.Lock()
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._making: dict[Hashable, _Making] = {}
         self._bytes = 0
-        self._hits = self._misses = self._waits = self._evictions = self._spoilt = 0
+        self._hits = self._misses = self._waits = self._evictions = self._spoilt = self._read = 0
 
     @property
     def budget_bytes(self) -> int:
@@ -125,10 +135,16 @@ class FeatureCache:
                 spoilt=self._spoilt,
                 entries=len(self._entries),
                 bytes=self._bytes,
+                read=self._read,
             )
 
     def get_or_make(
-        self, key: Hashable, make: Callable[[], T], size: Callable[[T], int] | None = None
+        self,
+        key: Hashable,
+        make: Callable[[], T],
+        size: Callable[[T], int] | None = None,
+        *,
+        packing: Packing[T] | None = None,
     ) -> T:
         """Give the value of a key, made at most once while it is kept.
 
@@ -136,6 +152,8 @@ class FeatureCache:
             key: Names the maker (plugin, weights, preprocessing) and the content.
             make: Makes the value; what it raises passes through and nothing is kept.
             size: Bytes of a value; `bytes_of` if None.
+            packing: The value as tensors and back, for the store on disk; without it the value
+                is kept in memory alone.
 
         Returns:
             The kept object itself; it must not be written to.
@@ -162,13 +180,15 @@ class FeatureCache:
                 if self._making.get(key) is making:
                     del self._making[key]
         mine = {key: (0, making)}
-        return self._make_batch(mine, lambda at: [make()], size or bytes_of)[key]
+        return self._make_batch(mine, lambda at: [make()], _Ways(size or bytes_of, packing))[key]
 
     def get_or_make_all(
         self,
         keys: Sequence[Hashable],
         make: Callable[[list[int]], Sequence[T]],
         size: Callable[[T], int] | None = None,
+        *,
+        packing: Packing[T] | None = None,
     ) -> list[T]:
         """Give the values of keys; those that are missing are made together, as one batch.
 
@@ -177,6 +197,7 @@ class FeatureCache:
             make: Makes the values at some places of `keys`, in that order. What another thread
                 is just making is not among them; it is waited for.
             size: See `get_or_make`.
+            packing: See `get_or_make`.
 
         Raises:
             InputError: If `make` gives another number of values. What it raises passes through.
@@ -205,9 +226,10 @@ class FeatureCache:
                     self._making[key] = _Making(owner=threading.get_ident())
                     mine[key] = place, self._making[key]
         if mine:
-            values |= self._make_batch(mine, make, size or bytes_of)
+            values |= self._make_batch(mine, make, _Ways(size or bytes_of, packing))
         for key, place in others.items():
-            values[key] = self.get_or_make(key, lambda place=place: make([place])[0], size)  # type: ignore[misc]
+            one = functools.partial(_only, make, place)
+            values[key] = self.get_or_make(key, one, size, packing=packing)
         return [values[key] for key in keys]
 
     def resize(self, budget_bytes: int) -> None:
@@ -229,20 +251,24 @@ class FeatureCache:
         self,
         mine: Mapping[Hashable, tuple[int, _Making]],
         make: Callable[[list[int]], Sequence[T]],
-        size: Callable[[T], int],
+        ways: _Ways[T],
     ) -> dict[Hashable, T]:
         dropped: list[_Entry] = []
         try:
-            made = make([place for place, _ in mine.values()])
-            if len(made) != len(mine):
+            entries = self._stored(mine, ways)
+            missing = [key for key in mine if key not in entries]
+            made = make([mine[key][0] for key in missing]) if missing else []
+            if len(made) != len(missing):
                 raise InputError(
-                    f"feature cache: expected {len(mine)} values from the maker, got {len(made)}"
+                    f"feature cache: expected {len(missing)} values from the maker, got {len(made)}"
                 )
-            values = dict(zip(mine, made, strict=True))
-            entries = {key: _entry(value, size(value)) for key, value in values.items()}
+            for key, value in zip(missing, made, strict=True):
+                entries[key] = _entry(value, ways.size(value))
+                self._put(key, value, ways)
             with self._lock:
+                self._read += len(mine) - len(missing)
                 for key, (_, making) in mine.items():
-                    making.value, making.made = values[key], True
+                    making.value, making.made = entries[key].value, True
                     dropped += self._keep(key, entries[key])
         finally:
             with self._lock:
@@ -252,7 +278,28 @@ class FeatureCache:
             for _, making in mine.values():
                 making.done.set()
         del dropped
-        return values
+        return {key: cast(T, entry.value) for key, entry in entries.items()}
+
+    def _stored(self, keys: Iterable[Hashable], ways: _Ways[T]) -> dict[Hashable, _Entry]:
+        """What the store on disk has of some keys."""
+        entries: dict[Hashable, _Entry] = {}
+        if self._store is None or ways.packing is None:
+            return entries
+        for key in keys:
+            if (read := self._store.get(key, device=ways.packing.device)) is not None:
+                # Views of a file: the whole of it is not what this value takes.
+                size = sum(tensor.nbytes for tensor in read.values())
+                entries[key] = _entry(ways.packing.unpack(read), size)
+        return entries
+
+    def _put(self, key: Hashable, value: T, ways: _Ways[T]) -> None:
+        if self._store is None or ways.packing is None or self._store.read_only:
+            return
+        try:
+            self._store.put(key, ways.packing.pack(value))
+        except OutputError as error:
+            # The value itself is made: a full disk must not cost the answer.
+            _log.warning("%s; what was encoded is kept in memory alone", error)
 
     def _fresh(self, key: Hashable) -> _Entry | None:
         """The entry of a key that nobody has written into, now the last to go."""
@@ -294,17 +341,25 @@ def shared_cache() -> FeatureCache:
     """The cache of this process, which experts use unless they are given another.
 
     Its budget is 1 GiB, or what the environment variable `GROUNDPLANE_CACHE_BYTES` says when it
-    is first used; `resize` changes it later.
+    is first used; `resize` changes it later. `GROUNDPLANE_FEATURE_STORE` names a folder in which
+    a `FeatureStore` keeps what experts encode beyond this process; without it nothing is written.
 
     Raises:
-        InputError: If the variable is no whole number of 0 or more.
+        InputError: If a variable is no whole number of 0 or more, or the folder is refused.
+        OutputError: If the folder cannot be made.
     """
-    said = os.environ.get(BUDGET, "").strip()
-    if not said:
-        return FeatureCache(_DEFAULT_BUDGET)
-    if not (said.isascii() and said.isdigit()):
-        raise InputError(f"{BUDGET}: expected a whole number of bytes, 0 or more, got {said!r}")
-    return FeatureCache(int(said))
+    budget = os.environ.get(BUDGET, "").strip() or str(_DEFAULT_BUDGET)
+    if not (budget.isascii() and budget.isdigit()):
+        raise InputError(f"{BUDGET}: expected a whole number of bytes, 0 or more, got {budget!r}")
+    folder = os.environ.get(STORE, "").strip()
+    return FeatureCache(int(budget), store=_open_store(folder) if folder else None)
+
+
+def _open_store(folder: str) -> FeatureStore:
+    # Here, since it loads torch, which a cache of texts does not need.
+    from groundplane.core.feature_store import FeatureStore
+
+    return FeatureStore(folder)
 
 
 def image_key(image: Image) -> tuple[Hashable, ...]:
@@ -355,6 +410,13 @@ def bytes_of(value: object) -> int:
     return other + sum(storages.values())
 
 
+class _Ways(NamedTuple, Generic[T]):
+    """How the values of a call are measured, and packed for the disk."""
+
+    size: Callable[[T], int]
+    packing: Packing[T] | None
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Making:
     """A value that a thread is just making."""
@@ -387,6 +449,10 @@ def _entry(value: object, size: int) -> _Entry:
     tensors = tuple(tensor for tensor in found if not tensor.is_inference())
     versions = tuple(tensor._version for tensor in tensors)
     return _Entry(value=value, bytes=size, tensors=tensors, versions=versions)
+
+
+def _only(make: Callable[[list[int]], Sequence[T]], place: int) -> T:
+    return make([place])[0]
 
 
 def _is_tensor(value: object) -> bool:
