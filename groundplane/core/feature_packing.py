@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-__all__ = ["Packing", "pack_fields", "pack_tensor", "pack_tuple"]
+from groundplane.core.errors import InputError
+
+__all__ = ["Packing", "pack_fields", "pack_nested", "pack_tensor"]
 
 T = TypeVar("T")
 
@@ -45,21 +47,20 @@ def pack_tensor(device: str | torch.device = "cpu") -> Packing[Tensor]:
     )
 
 
-def pack_tuple(device: str | torch.device = "cpu") -> Packing[tuple[Tensor, ...]]:
-    """For values that are a tuple of tensors, of any length.
+def pack_nested(device: str | torch.device = "cpu") -> Packing[Any]:
+    """For values that are tensors in tuples, lists and dictionaries named by texts, nested.
+
+    Raises:
+        InputError: When a value that holds anything else is packed.
 
     Examples:
-        >>> packing = pack_tuple()
-        >>> [t.shape[0] for t in packing.unpack(packing.pack((torch.ones(2), torch.ones(3))))]
-        [2, 3]
+        >>> packing = pack_nested()
+        >>> packing.unpack(packing.pack({"maps": (torch.ones(1), [torch.zeros(1)])}))
+        {'maps': (tensor([1.]), [tensor([0.])])}
         >>> packing.unpack(packing.pack(()))
         ()
     """
-    return Packing(
-        pack=lambda value: {str(place): tensor for place, tensor in enumerate(value)},
-        unpack=lambda read: tuple(read[str(place)] for place in range(len(read))),
-        device=device,
-    )
+    return Packing(pack=lambda value: dict(_leaves(value, "")), unpack=_nested, device=device)
 
 
 def pack_fields(kind: Callable[..., T], device: str | torch.device = "cpu") -> Packing[T]:
@@ -82,3 +83,42 @@ def pack_fields(kind: Callable[..., T], device: str | torch.device = "cpu") -> P
         return {name: tensor for name, tensor in fields.items() if tensor is not None}
 
     return Packing(pack=pack, unpack=lambda read: kind(**read), device=device)
+
+
+def _leaves(value: object, place: str) -> Iterator[tuple[str, Tensor]]:
+    """Tensors by their way: `/t0/kmaps` is the item `maps` of the first item of a tuple."""
+    if isinstance(value, Tensor):
+        yield place, value
+        return
+    steps: list[tuple[str, object]]
+    if type(value) is dict and all(
+        type(name) is str and name and "/" not in name for name in value
+    ):
+        kind, steps = "k", list(value.items())
+    elif type(value) in (tuple, list):
+        kind = "t" if type(value) is tuple else "l"
+        steps = [(str(number), item) for number, item in enumerate(cast("list[object]", value))]
+    else:
+        raise InputError(
+            f"packing: expected tensors in tuples, lists and dictionaries named by texts without "
+            f"a slash, got a {type(value).__name__} at {place or 'the top'}"
+        )
+    if not steps:
+        yield f"{place}/{kind}", torch.zeros(0, dtype=torch.uint8)
+    for name, item in steps:
+        yield from _leaves(item, f"{place}/{kind}{name}")
+
+
+def _nested(read: Mapping[str, Tensor]) -> Any:
+    if "" in read:
+        return read[""]
+    parts: dict[str, dict[str, Tensor]] = {}
+    for place, tensor in read.items():
+        step, slash, rest = place[1:].partition("/")
+        parts.setdefault(step, {})[slash + rest] = tensor
+    kind = next(iter(parts))[0]
+    if kind == "k":
+        return {step[1:]: _nested(part) for step, part in parts.items() if step != "k"}
+    numbered = {int(step[1:]): part for step, part in parts.items() if len(step) > 1}
+    items = [_nested(numbered[number]) for number in sorted(numbered)]
+    return tuple(items) if kind == "t" else items

@@ -109,11 +109,14 @@ def find_weights(weights: str, *, who: str, revision: str = "", offline: bool = 
 def weights_key(path: Path) -> tuple[object, ...]:
     """What tells weights from others, for the key of a cache: their place, sizes and dates.
 
+    Those of the settings beside them too, which say how pictures are brought to the network.
+
     Examples:
         >>> weights_key(Path("/nowhere"))
         ('/nowhere',)
     """
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    parts = [*path.glob("*.safetensors"), *path.glob("*.json")]
+    files = sorted(parts) if path.is_dir() else [path]
     states = [file.stat() for file in files if file.is_file()]
     return (str(path.resolve()), *((state.st_size, state.st_mtime_ns) for state in states))
 

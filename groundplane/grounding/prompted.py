@@ -18,6 +18,7 @@ from groundplane.core.answer import Step
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError, WeightsError
 from groundplane.core.feature_cache import image_key, shared_cache
+from groundplane.core.feature_packing import pack_nested
 from groundplane.core.pixels import PixelRule, prepare_pixels
 from groundplane.grounding.batching import buckets, in_halves
 from groundplane.grounding.candidates import Scored, result_of, to_device
@@ -238,7 +239,7 @@ class PromptedDetector:
             return [tuple(level[i : i + 1].clone() for level in maps) for i in range(len(places))]
 
         keys = [(*self._settings.key, one.rule, image_key(one.request.image)) for one in batch]
-        return shared_cache().get_or_make_all(keys, make)
+        return shared_cache().get_or_make_all(keys, make, packing=pack_nested(self._device))
 
     def _result(self, asked: _Asked, found: Sequence[tuple[Prompt, PhraseScores]]) -> DetectResult:
         request, settings = asked.request, self._settings

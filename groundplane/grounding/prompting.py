@@ -26,6 +26,7 @@ from groundplane.core.boxes import area, clip
 from groundplane.core.checkpoints import read_settings
 from groundplane.core.errors import DetectorError, InputError, WeightsError
 from groundplane.core.feature_cache import FeatureCache, image_key, shared_cache
+from groundplane.core.feature_packing import pack_nested
 from groundplane.core.image import Image
 from groundplane.core.mask_tensors import EncodedMasks, encode_logits
 from groundplane.core.masks import RleMask, from_counts
@@ -89,7 +90,10 @@ class MaskModel(Protocol[Features]):
         ...
 
     def encode(self, image: Image) -> Features:
-        """What it needs of an image to answer prompts; kept, and never written to."""
+        """What it needs of an image to answer prompts; kept, and never written to.
+
+        Tensors, in tuples, lists and dictionaries named by texts, so that a disk can hold them.
+        """
         ...
 
     def decode(self, features: Features, prompts: Prompts) -> Guesses:
@@ -248,7 +252,9 @@ class Prompting(Generic[Features]):
         columns = _Columns(len(request), size=image.size, device=model.device)
         if bool(asked.named.any()):
             key = (self._who, self._identity, image_key(image))
-            features = self._cache.get_or_make(key, lambda: model.encode(image))
+            features = self._cache.get_or_make(
+                key, lambda: model.encode(image), packing=pack_nested(model.device)
+            )
             for index in asked.alike(self._most):
                 self._fill(columns, index, asked, features)
         return columns.regions(self._who)

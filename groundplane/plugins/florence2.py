@@ -32,6 +32,7 @@ from groundplane.core.checkpoints import read_settings
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError
 from groundplane.core.feature_cache import image_key, shared_cache
+from groundplane.core.feature_packing import pack_tensor
 from groundplane.core.image import Image
 from groundplane.core.locations import Located, ProblemKind
 from groundplane.core.masks import RleMask, bounding_box, from_polygons
@@ -276,10 +277,10 @@ class Florence2Detector:
 
     def _features(self, images: Sequence[Image]) -> list[Float[Tensor, "n d"]]:
         """Features of pictures, from the shared cache where it has them."""
-        cache = shared_cache()
+        cache, packing = shared_cache(), pack_tensor(self._device)
         keys: list[Hashable] = [(*self._key, image_key(image)) for image in images]
         return [
-            cache.get_or_make(key, lambda image=image: self._encoded(image))  # type: ignore[misc]
+            cache.get_or_make(key, lambda image=image: self._encoded(image), packing=packing)  # type: ignore[misc]
             for key, image in zip(keys, images, strict=True)
         ]
 

@@ -20,6 +20,7 @@ from groundplane.core.checkpoints import read_settings
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError
 from groundplane.core.feature_cache import image_key, shared_cache
+from groundplane.core.feature_packing import pack_tensor
 from groundplane.core.host import prepare
 from groundplane.core.image import Image
 from groundplane.core.options import read_options
@@ -191,7 +192,8 @@ class SiglipGate:
             )
             return _unit(self._model.get_image_features(pixel_values=batch.values).pooler_output[0])
 
-        return shared_cache().get_or_make((*self._key, "image", image_key(image)), make)
+        key = (*self._key, "image", image_key(image))
+        return shared_cache().get_or_make(key, make, packing=pack_tensor(self._device))
 
     def _text(self, phrase: str) -> Float[Tensor, " d"]:
         sentence = self._template.format(phrase.strip())
@@ -205,7 +207,8 @@ class SiglipGate:
             ids = torch.tensor(made["input_ids"], device=self._device)
             return _unit(self._model.get_text_features(input_ids=ids).pooler_output[0])
 
-        return shared_cache().get_or_make((*self._key, "text", sentence), make)
+        key = (*self._key, "text", sentence)
+        return shared_cache().get_or_make(key, make, packing=pack_tensor(self._device))
 
 
 def _unit(features: Float[Tensor, " d"]) -> Float[Tensor, " d"]:

@@ -28,6 +28,7 @@ from groundplane.core.checkpoints import read_settings
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError
 from groundplane.core.feature_cache import image_key, shared_cache
+from groundplane.core.feature_packing import pack_fields, pack_tensor
 from groundplane.core.image import Image
 from groundplane.core.pixels import resize_pixels
 from groundplane.core.weights import (
@@ -175,7 +176,8 @@ class Owlv2Detector:
             parts = (missing[i : i + step] for i in range(0, len(missing), step))
             return [one for part in parts for one in self._encoded([images[i] for i in part])]
 
-        return shared_cache().get_or_make_all(keys, make)
+        packing = pack_fields(Owlv2Encoding, self._device)
+        return shared_cache().get_or_make_all(keys, make, packing=packing)
 
     @torch.no_grad()
     def _answer(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
@@ -296,7 +298,9 @@ class Owlv2Detector:
         good = [i for i, fault in enumerate(faults) if not fault]
         keys = [(*self._key, "text", sentences[i]) for i in good]
         made = shared_cache().get_or_make_all(
-            keys, lambda missing: self._read([ids[good[i]] for i in missing])
+            keys,
+            lambda missing: self._read([ids[good[i]] for i in missing]),
+            packing=pack_tensor(self._device),
         )
         queries = dict(zip(good, made, strict=True))
         return [faults[i] or queries[i] for i in range(len(phrases))]

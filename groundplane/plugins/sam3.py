@@ -24,6 +24,7 @@ from groundplane.core.capabilities import Capabilities
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError
 from groundplane.core.feature_cache import image_key, shared_cache
+from groundplane.core.feature_packing import pack_nested
 from groundplane.core.image import Image
 from groundplane.core.mask_tensors import encode_logits
 from groundplane.core.masks import RleMask
@@ -219,7 +220,8 @@ class Sam3Detector:
                 for name in ("fpn_hidden_states", "fpn_position_encoding")
             }
 
-        return shared_cache().get_or_make((*self._key, "image", image_key(image)), make)
+        key = (*self._key, "image", image_key(image))
+        return shared_cache().get_or_make(key, make, packing=pack_nested(self._device))
 
     def _text(self, text: str) -> tuple[Float[Tensor, "1 t d"], Tensor]:
         """A phrase as the network reads it, and which of its places hold tokens."""
@@ -233,7 +235,9 @@ class Sam3Detector:
                 read = self._network.get_text_features(input_ids=ids, attention_mask=mask)
             return read.pooler_output.float(), mask
 
-        return shared_cache().get_or_make((*self._key, "text", text), make)
+        key, packing = (*self._key, "text", text), pack_nested(self._device)
+        read: tuple[Tensor, Tensor] = shared_cache().get_or_make(key, make, packing=packing)
+        return read
 
     def _working(self) -> torch.autocast:
         half = self._dtype != torch.float32
