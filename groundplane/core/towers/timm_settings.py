@@ -51,7 +51,7 @@ def check_timm(config: TowerConfig) -> None:
             not one that a checkpoint may make.
         InputError: If the size is no multiple of the patch.
     """
-    _check_family(config)
+    _check_family(config.family, config.architecture)
     _check_settings(config)
     patch = _patch(config)
     if config.size < patch or config.size % patch:
@@ -87,10 +87,10 @@ def timm_config(
     name, _, tag = str(settings.get("architecture")).partition(".")
     arguments = settings.get("model_args") or {}
     who = f"encoder {family!r}"
+    _check_family(family, name)
     if not isinstance(arguments, dict):
         raise WeightsError(f"{who}: model_args: expected an object, got {arguments!r}")
-    arguments = {"num_classes": settings.get("num_classes", 0)} | arguments
-    arguments.pop("img_size", None)
+    arguments = _flat({"num_classes": settings.get("num_classes", 0)} | arguments)
     if _is_quick(name, str(own.get("tag") or tag), who=who):
         arguments.setdefault("act_layer", "quick_gelu")
     config = TowerConfig(
@@ -105,7 +105,6 @@ def timm_config(
         std=_triple(own, "std", who=who),
     )
     if size is None:
-        _check_family(config)
         _check_settings(config)
         patch = _patch(config)
         config = replace(config, size=max(config.size // patch, 1) * patch)
@@ -113,16 +112,27 @@ def timm_config(
     return config
 
 
-def _check_family(config: TowerConfig) -> None:
+def _flat(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Sides as one number, as timm takes and this module checks them; the size is told apart."""
+    flat = {
+        key: value[0] if isinstance(value, list) and value[1:] == value[:-1] != [] else value
+        for key, value in arguments.items()
+        if key != "img_size"
+    }
+    if flat.get("in_chans") == 3:
+        del flat["in_chans"]
+    return flat
+
+
+def _check_family(family: str, name: str) -> None:
     """The architecture must be one that timm has and the family's; never a place to fetch from."""
-    who = f"encoder {config.family!r}"
-    library = need_library("timm", who=who)
-    pattern = _FAMILIES.get(config.family)
+    who = f"encoder {family!r}"
+    library = need_library("timm", who=who, extra="features")
+    pattern = _FAMILIES.get(family)
     if pattern is None:
         raise WeightsError(
-            f"{who}: expected a family that timm has, {listing(_FAMILIES)}, got {config.family!r}"
+            f"{who}: expected a family that timm has, {listing(_FAMILIES)}, got {family!r}"
         )
-    name = config.architecture
     if not re.fullmatch(pattern, name) or not library.is_model(name):
         raise WeightsError(
             f"{who}: expected an architecture of timm whose name is like {pattern}, got {name!r}"
@@ -162,10 +172,9 @@ def _is_quick(name: str, tag: str, *, who: str) -> bool:
     OpenAI's are filed under architectures with GELU; timm says so in the notes of their entry,
     and has a second architecture for the original numbers.
     """
-    library = need_library("timm", who=who)
-    entry = library.get_pretrained_cfg(f"{name}.{tag}" if tag else name, allow_unregistered=True)
-    notes = (entry.notes or ()) if entry is not None and entry.tag == tag else ()
-    return any("natively QuickGELU" in note for note in notes)
+    library = need_library("timm.models", who=who, extra="features")
+    entry = library.get_arch_pretrained_cfgs(name).get(f"{name}.{tag}")
+    return any("natively QuickGELU" in note for note in (entry.notes if entry else None) or ())
 
 
 def _native_size(own: Mapping[str, Any], *, who: str) -> int:

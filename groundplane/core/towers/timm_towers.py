@@ -81,7 +81,7 @@ def timm_network(config: TowerConfig, *, summary: bool = True) -> TimmNetwork:
             architecture has no final norm and one is asked for.
     """
     who = f"encoder {config.family!r}"
-    library = need_library("timm", who=who)
+    library = need_library("timm", who=who, extra="features")
     check_timm(config)
     settings = {**config.settings, "img_size": config.size}
     # With one size the angles of rotations are kept, computed in float32; else they would be
