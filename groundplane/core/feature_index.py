@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundplane.core.errors import OutputError
+from groundplane.core.errors import InputError, OutputError
 
 __all__ = ["FeatureIndex", "Listed"]
 
@@ -75,7 +75,11 @@ class FeatureIndex:
         return self._where.get(key)
 
     def refresh(self) -> None:
-        """Read the lines that were appended, by whichever process."""
+        """Read the lines that were appended, by whichever process.
+
+        Raises:
+            InputError: If the file is there and cannot be read.
+        """
         try:
             size = self._path.stat().st_size
             if size == self._seen:
@@ -87,6 +91,9 @@ class FeatureIndex:
                 data = file.read()
         except FileNotFoundError:
             return
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(f"feature store: {self._path}: cannot be read: {reason}") from error
         whole = data.rfind(b"\n") + 1  # what follows is just being written
         self._seen += whole
         for line in data[:whole].splitlines():

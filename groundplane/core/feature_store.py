@@ -255,8 +255,16 @@ class FeatureStore:
         """
         with self._lock:
             self._forget_parent()
-            pending, self._pending, self._pending_bytes = self._pending, {}, 0
+            pending, size = self._pending, self._pending_bytes
+            self._pending, self._pending_bytes = {}, 0
             if not pending:
+                return
+            if self._budget is not None and size > self._budget:
+                # Written, it would push out everything and then itself.
+                _log.warning(
+                    "feature store: %s: %d bytes are more than the budget of %d and are not kept",
+                    self._folder, size, self._budget,
+                )  # fmt: skip
                 return
             self._index.refresh()
             name = f"{secrets.token_hex(8)}.safetensors"
@@ -325,7 +333,7 @@ class FeatureStore:
                 self._give_up([name])
 
     def _make_room(self) -> None:
-        """Give up the oldest shards until the budget is kept; a lone shard beyond it too."""
+        """Give up the oldest shards until the budget is kept."""
         if self._budget is None:
             return
         over, old = self._index.num_bytes - self._budget, []

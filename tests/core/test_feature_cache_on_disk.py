@@ -1,0 +1,115 @@
+"""The second tier of the shared cache: what one process made, the next one reads."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from groundplane.core.errors import InputError, OutputError
+from groundplane.core.feature_cache import FeatureCache
+from groundplane.core.feature_packing import pack_nested, pack_tensor
+from groundplane.core.feature_store import FeatureStore
+
+
+def forbidden(*_):
+    raise AssertionError("made although it was kept")
+
+
+@pytest.fixture
+def tiers(tmp_path):
+    """Makes caches that share a folder, as processes do."""
+    stores = []
+
+    def make():
+        if stores:
+            stores[-1].flush()
+        stores.append(FeatureStore(tmp_path))
+        return FeatureCache(10**6, store=stores[-1])
+
+    return make
+
+
+def test_what_another_made_is_read_and_counted(tiers):
+    made = tiers().get_or_make("a", lambda: torch.ones(3), packing=pack_tensor())
+    cache = tiers()
+    read = cache.get_or_make("a", forbidden, packing=pack_tensor())
+    assert torch.equal(read, made)
+    assert (cache.stats.misses, cache.stats.read, cache.stats.bytes) == (1, 1, 12)
+    assert cache.get_or_make("a", forbidden, packing=pack_tensor()) is read
+    assert cache.stats.hits == 1
+
+
+def test_of_a_batch_only_what_nobody_made_is_made(tiers):
+    def make(places):
+        asked.append(list(places))
+        return [torch.tensor([float(place)]) for place in places]
+
+    asked = []
+    tiers().get_or_make_all(["a", "c"], make, packing=pack_tensor())
+    read = tiers().get_or_make_all(["a", "b", "c", "b"], make, packing=pack_tensor())
+    assert asked == [[0, 1], [1]]
+    assert [tensor.item() for tensor in read] == [0, 1, 1, 1]
+
+
+def test_without_a_packing_nothing_goes_to_the_disk(tiers):
+    tiers().get_or_make(("a", object()), lambda: torch.ones(1))
+    cache = tiers()
+    assert cache.get_or_make("a", lambda: 5) == 5
+    assert cache.stats.read == 0
+
+
+def test_whoever_writes_to_what_was_read_changes_nothing_for_others(tiers):
+    tiers().get_or_make("a", lambda: torch.ones(3), packing=pack_tensor())
+    cache = tiers()
+    cache.get_or_make("a", forbidden, packing=pack_tensor()).zero_()
+    assert cache.get_or_make("a", forbidden, packing=pack_tensor()).tolist() == [1, 1, 1]
+    assert cache.stats.spoilt == 1
+
+
+def test_a_disk_that_is_full_costs_no_answer_and_is_told(tiers, monkeypatch, caplog):
+    def full(*_):
+        raise OutputError("shard: cannot be written: No space left on device")
+
+    monkeypatch.setattr(FeatureStore, "put", full)
+    assert tiers().get_or_make("a", lambda: torch.ones(1), packing=pack_tensor()).item() == 1
+    assert "No space left on device; what was encoded is kept in memory alone" in caplog.text
+
+
+def test_a_key_or_value_that_cannot_be_stored_is_refused_by_name(tiers):
+    with pytest.raises(InputError, match="has no form that is the same in every process"):
+        tiers().get_or_make(object(), lambda: torch.ones(1), packing=pack_tensor())
+    with pytest.raises(InputError, match="expected tensors in tuples"):
+        tiers().get_or_make("a", lambda: 5, packing=pack_nested())
+
+
+def test_a_store_for_reading_is_read_and_not_written(tiers, tmp_path):
+    tiers().get_or_make("a", lambda: torch.ones(1), packing=pack_tensor())
+    tiers()
+    cache = FeatureCache(100, store=FeatureStore(tmp_path, read_only=True))
+    assert cache.get_or_make("a", forbidden, packing=pack_tensor()).item() == 1
+    assert cache.get_or_make("b", lambda: torch.ones(1), packing=pack_tensor()).item() == 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_variable_names_the_folder_of_all_processes(tmp_path, named, monkeypatch):
+    code = """
+import torch
+from groundplane.core.feature_cache import shared_cache
+from groundplane.core.feature_packing import pack_tensor
+
+def make():
+    print("made")
+    return torch.ones(2)
+
+print(shared_cache().get_or_make(("w", 1), make, packing=pack_tensor()).tolist())
+"""
+    monkeypatch.setenv("GROUNDPLANE_FEATURE_STORE", str(tmp_path / "store") if named else "")
+    monkeypatch.chdir(tmp_path)
+    said = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert said[0].stdout == "made\n[1.0, 1.0]\n"
+    assert said[1].stdout == ("[1.0, 1.0]\n" if named else said[0].stdout)
+    assert [path.name for path in tmp_path.iterdir()] == (["store"] if named else [])
