@@ -122,16 +122,23 @@ def _moved(
 ) -> dict[str, Tensor]:
     """Apply the rules to all blocks; every tensor must be used up."""
     numbers = (re.search(r"(?:blocks|layers?)\.(\d+)\.", name) for name in left)
-    depth = 1 + max((int(found.group(1)) for found in numbers if found), default=-1)
+    blocks = sorted({found.group(1) for found in numbers if found})
     found: dict[str, Tensor] = {}
     for rule in rules:
-        for index in range(depth if "#" in rule.timm[0] else 1):
-            timm, theirs = ([n.replace("#", str(index)) for n in side] for side in rule[:2])
+        for block in blocks if "#" in rule.timm[0] else [""]:
+            timm, theirs = ([n.replace("#", block) for n in side] for side in rule[:2])
             sources, targets = (theirs, timm) if to_timm else (timm, theirs)
             if all(name in left for name in sources if name):
                 joined = _join([left.pop(name) if name else None for name in sources])
-                if rule.drop:
-                    joined = joined[(None,) * rule.drop] if to_timm else joined[(0,) * rule.drop]
+                if to_timm:
+                    joined = joined[(None,) * rule.drop]
+                elif rule.drop and joined.shape[: rule.drop] == (1,) * rule.drop:
+                    joined = joined[(0,) * rule.drop]
+                elif rule.drop:
+                    raise WeightsError(
+                        f"{who}: {timm[0]}: expected leading axes of length 1, got a shape of "
+                        f"{tuple(joined.shape)}"
+                    )
                 shares = rule.shares if to_timm and rule.shares else (1,) * len(targets)
                 found |= _split(joined, dict(zip(targets, shares, strict=True)), who=who)
     if left:
