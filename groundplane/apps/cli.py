@@ -44,6 +44,10 @@ _Options = Annotated[
     list[str] | None,
     typer.Option("--option", help="Option of the expert, key=value or NAME.key=value; repeat it."),
 ]
+_EncoderOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="Option of an encoder, NAME.key=value; repeat it."),
+]
 _Device = Annotated[str, typer.Option(help="Where the expert runs: auto, cpu, cuda, cuda:1.")]
 
 
@@ -189,6 +193,36 @@ def parse(
         photo=on, out=out,
     )  # fmt: skip
     raise typer.Exit(finish(lambda: parsing.run(job)))
+
+
+@app.command("blind-pairs")
+def blind_pairs(  # noqa: PLR0913, PLR0917 - one a flag
+    folder: Annotated[Path, typer.Argument(help="The folder of photos; all below it too.")],
+    out: Annotated[Path, typer.Option(help="The pairs and the errors, JSON lines.")],
+    first: Annotated[str, typer.Option(help="The encoder that takes pairs for alike.")] = "clip",
+    second: Annotated[str, typer.Option(help="The encoder that tells them apart.")] = "dinov2",
+    min_first: Annotated[float, typer.Option(help="Least cosine of the first.")] = 0.95,
+    max_second: Annotated[float, typer.Option(help="Greatest cosine of the second.")] = 0.6,
+    most: Annotated[int, typer.Option(help="How many pairs are kept, of widest gap.")] = 1000,
+    sheet: Annotated[Path | None, typer.Option(help="Draw the best pairs: .svg or .png.")] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps encodings for the next run; else OUT.features."),
+    ] = None,
+    option: _EncoderOptions = None,
+    batch: Annotated[int, typer.Option(help="Photos that are encoded together.")] = 32,
+    device: _Device = "auto",
+) -> None:
+    """Find pairs of photos that one encoder takes for alike and another tells apart."""
+    from groundplane.apps import blind_pairs as mined
+    from groundplane.core.blind_pairs import PairRule
+
+    job = mined.BlindPairsJob(
+        folder=folder, encoders=(first, second), options=tuple(option or ()),
+        rule=PairRule(min_first=min_first, max_second=max_second, most=most), out=out,
+        sheet=sheet, store=store, batch=batch, device=device,
+    )  # fmt: skip
+    raise typer.Exit(finish(lambda: mined.run(job)))
 
 
 @app.command()
