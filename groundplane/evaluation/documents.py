@@ -1,10 +1,12 @@
-"""Files of benchmarks: JSON or JSON lines, checked field by field; every error names its place."""
+"""Files of benchmarks: JSON, JSON lines or CSV, checked field by field; errors name their place."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from groundplane.core.errors import InputError
 from groundplane.core.files import one_line
 
-__all__ = ["Row", "read_json", "rows_of"]
+__all__ = ["Row", "read_csv", "read_json", "rows_of"]
 
 _MAX_BYTES = 2**31
 # What the published pickles of referring expressions begin with, in the protocols there are.
@@ -145,6 +147,45 @@ def read_json(path: str | Path, *, what: str) -> Any:
     return list(_lines(text, named))
 
 
+def read_csv(path: str | Path, *, what: str, columns: Mapping[str, Sequence[str]]) -> list[Row]:
+    """Read a table of texts whose first line names its columns.
+
+    Args:
+        path: UTF-8, with or without a byte order mark, any line ends; fields may be quoted.
+        what: What messages call it, such as `questions`.
+        columns: By the name that rows shall have, the names that the file may have, whatever
+            their case and the spaces around them. Other columns are left out.
+
+    Raises:
+        InputError: If it is missing, too large, not UTF-8 or no CSV, lacks a column or has it
+            twice, or a line has another number of fields than the first.
+    """
+    named = f"{what} {one_line(Path(path).name)!r}"
+    text = _decoded(_bytes_of(Path(path), named), named)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        lines = [(reader.line_num, fields) for fields in reader if any(map(str.strip, fields))]
+    except csv.Error as error:
+        raise InputError(f"{named}: line {reader.line_num}: not CSV: {error}") from error
+    if not lines:
+        raise InputError(f"{named}: the file is empty")
+    (_, head), *rest = lines
+    places = {key: _column(head, names, key, named) for key, names in columns.items()}
+    for number, fields in rest:
+        if len(fields) != len(head):
+            raise InputError(
+                f"{named}: line {number}: expected {len(head)} fields, as the first line has, got "
+                f"{len(fields)}; a field that holds a comma must be quoted"
+            )
+    return [
+        Row(
+            values={key: fields[place].strip() for key, place in places.items()},
+            place=f"{named}: line {number}",
+        )
+        for number, fields in rest
+    ]
+
+
 def rows_of(document: Any, *, path: str | Path, what: str, key: str = "") -> list[Row]:
     """The objects of a list: of the document itself, or of its field `key`.
 
@@ -187,6 +228,19 @@ def _decoded(data: bytes, named: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{named}: not UTF-8 at byte {error.start}") from error
+
+
+def _column(head: Sequence[str], names: Sequence[str], key: str, named: str) -> int:
+    """Where a column stands."""
+    plain = [field.strip().casefold() for field in head]
+    found = [place for place, field in enumerate(plain) if field in names]
+    if len(found) != 1:
+        how = "no column" if not found else f"{len(found)} columns"
+        raise InputError(
+            f"{named}: {how} for the {key} ({' or '.join(map(repr, names))}); the first line has "
+            f"{_shown(list(head))}"
+        )
+    return found[0]
 
 
 def _lines(text: str, named: str) -> Iterator[Any]:
