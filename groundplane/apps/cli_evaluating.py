@@ -195,3 +195,64 @@ def refcoco(  # noqa: PLR0913, PLR0917 - one a flag
         predicted_form=predicted_form,
     )  # fmt: skip
     raise typer.Exit(finish(lambda: run.run_refcoco(job, files, out=out, misses=misses)))
+
+
+@evaluate_app.command()
+def mmvp(  # noqa: PLR0913, PLR0917 - one a flag
+    questions: Annotated[Path, typer.Option(help="The benchmark's Questions.csv.")],
+    answers: Annotated[
+        Path | None, typer.Option(help="A model's answers, JSON lines, as its script writes them.")
+    ] = None,
+    patterns: Annotated[
+        Path | None, typer.Option(help="CSV of index and pattern, for a table of patterns.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures, for --model.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The language model that answers, instead of --answers.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="Option of the model, key=value; repeat it."),
+    ] = None,
+    device: _Device = "auto",
+    out: _Out = None,
+    misses: _Misses = 5,
+) -> None:
+    """MMVP: pairs of pictures that CLIP takes for one; both questions must be right."""
+    from groundplane.apps import evaluating_mmvp as run
+
+    job = run.MmvpJob(
+        answers=answers, images=images, model=model, options=tuple(option or ()), device=device
+    )
+    raise typer.Exit(
+        finish(lambda: run.run_mmvp(job, questions, patterns=patterns, out=out, misses=misses))
+    )
+
+
+@evaluate_app.command("mmvp-vlm")
+def mmvp_vlm(
+    folder: Annotated[Path, typer.Option(help="The published folder: Questions.csv, pictures.")],
+    encoder: Annotated[
+        str | None, typer.Option(help="The encoder of pictures and texts: clip, siglip.")
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="Scores instead: the script's output.csv, or JSON lines.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="Option of the encoder, key=value; repeat it."),
+    ] = None,
+    template: Annotated[str, typer.Option(help="What a caption is put in.")] = "a photo of {}",
+    device: _Device = "auto",
+    out: _Out = None,
+) -> None:
+    """MMVP-VLM: an encoder matches two captions to two alike pictures, in nine patterns."""
+    from groundplane.apps import evaluating_mmvp as run
+
+    job = run.VlmJob(
+        encoder=encoder, scores=scores, options=tuple(option or ()), template=template,
+        device=device,
+    )  # fmt: skip
+    raise typer.Exit(finish(lambda: run.run_mmvp_vlm(job, folder, out=out)))

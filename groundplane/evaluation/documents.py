@@ -93,6 +93,17 @@ class Row:
             return str(value)
         return self.text(key)
 
+    def ordinal(self, key: str) -> int:
+        """A field that must be a whole number from 1, given as a number or as text.
+
+        Raises:
+            InputError: If it is not.
+        """
+        name = self.name(key).strip()
+        if not (name.isascii() and name.isdigit() and len(name) < 10 and int(name)):
+            raise self.error(key, "a whole number from 1", self.values[key])
+        return int(name)
+
     def four(self, key: str) -> tuple[float, float, float, float]:
         """A field that must be four finite numbers.
 
