@@ -11,10 +11,20 @@ from torch import Tensor
 
 from groundplane.core.towers.tower import TowerShape
 
-__all__ = ["MIXED", "Fused", "FusionOperator", "FusionReport", "FusionRule", "ProjectorRule"]
+__all__ = [
+    "MIXED",
+    "WHOLE",
+    "Fused",
+    "FusionOperator",
+    "FusionReport",
+    "FusionRule",
+    "ProjectorRule",
+]
 
 # Of `Fused.towers`: the token is of several towers.
 MIXED = -1
+# Of `Fused.cells`: the token stands for the whole picture, as those of a Q-Former do.
+WHOLE = -1
 
 
 class Fused(NamedTuple):
@@ -22,7 +32,8 @@ class Fused(NamedTuple):
 
     Attributes:
         tokens: `m` tokens of the language model's width a picture.
-        cells: Which cell of the operator's grid each token stands for, in raster order.
+        cells: Which cell of the operator's grid each token stands for, counted in raster order;
+            -1 if for the whole picture.
         towers: Which tower each token is of; -1 if of several.
     """
 
@@ -40,7 +51,7 @@ class FusionReport:
         width: Numbers a token.
         grid: Rows and columns of the cells that the tokens stand for.
         flops: Floating-point operations of one forward pass, adapters included; a multiplication
-            and an addition count as two.
+            and an addition count as two. Of matrix products and attention, which are nearly all.
         parameters: Numbers that are trained.
     """
 
@@ -57,7 +68,7 @@ class ProjectorRule:
 
     Attributes:
         kind: `linear`, `mlp2x_gelu` (any number of layers: `mlp3x_gelu`), `qformer`, `identity`.
-        options: Of the kind.
+        options: Of the kind: `bias` of the first two, `QFormerOptions` of the third.
     """
 
     kind: str = "mlp2x_gelu"

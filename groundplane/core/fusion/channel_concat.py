@@ -1,0 +1,69 @@
+"""Features of all towers one after the other in each cell, then one adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.inputs import TowerInputs
+from groundplane.core.fusion.layout import one_a_cell
+from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
+from groundplane.core.fusion.projectors import keeps_cells, make_projector
+from groundplane.core.towers.tower import TowerShape
+
+__all__ = ["ChannelConcat", "ChannelConcatOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelConcatOptions:
+    """Of `channel_concat`: none."""
+
+
+class ChannelConcat(nn.Module):
+    """`V = g([F_1, ..., F_k])`: one token a cell, from the numbers of all towers.
+
+    Args:
+        towers: In order.
+        width: Numbers a token.
+        projector: Of the one adapter g, whose input is as wide as all towers together.
+        options: None.
+
+    Source: Shi et al., Eagle, arXiv 2408.15998, section 2, which resizes to one grid, too.
+    """
+
+    def __init__(
+        self,
+        towers: Sequence[TowerShape],
+        width: int,
+        *,
+        projector: ProjectorRule,
+        options: ChannelConcatOptions,
+    ) -> None:
+        super().__init__()
+        self._inputs = TowerInputs(operator="channel_concat", towers=tuple(towers))
+        self._width = width
+        self._keeps_cells = keeps_cells(projector)
+        self.adapter = make_projector(projector, sum(tower.width for tower in towers), width)
+
+    @property
+    def towers(self) -> tuple[TowerShape, ...]:
+        """What it was made for, in order."""
+        return self._inputs.towers
+
+    def forward(
+        self,
+        features: Sequence[Float[Tensor, "b _ _"]],
+        query: Float[Tensor, "b q"] | None = None,
+    ) -> Fused:
+        """Fuse a batch; the query is not looked at. See `FusionOperator`."""
+        tokens = self.adapter(torch.cat(self._inputs.aligned(features, self), dim=2))
+        return one_a_cell(tokens, keeps_cells=self._keeps_cells, num_towers=len(self.towers))
+
+    def report(self) -> FusionReport:
+        """What it costs."""
+        return report_on(self, self.towers, width=self._width, grid=self._inputs.grid)
