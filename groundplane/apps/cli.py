@@ -195,6 +195,27 @@ def parse(
     raise typer.Exit(finish(lambda: parsing.run(job)))
 
 
+@app.command()
+def disagree(
+    photo: Annotated[Path, typer.Argument(help="The photo.")],
+    encoders: Annotated[
+        str, typer.Option(help="Two encoders with a comma between them.")
+    ] = "clip,dinov2",
+    option: _EncoderOptions = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, all cells.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Draw it on the photo: .svg or .png.")] = None,
+    device: _Device = "auto",
+) -> None:
+    """Show where in a photo two encoders see different things."""
+    from groundplane.apps import disagreeing
+
+    job = disagreeing.DisagreeJob(
+        photo=photo, encoders=encoders, options=tuple(option or ()), as_json=as_json, out=out,
+        device=device,
+    )  # fmt: skip
+    raise typer.Exit(finish(lambda: disagreeing.run(job)))
+
+
 @app.command("blind-pairs")
 def blind_pairs(  # noqa: PLR0913, PLR0917 - one a flag
     folder: Annotated[Path, typer.Argument(help="The folder of photos; all below it too.")],
