@@ -90,6 +90,11 @@ class Additive(nn.Module):
         """What it was made for, in order."""
         return self._inputs.towers
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells that its tokens stand for."""
+        return self._inputs.grid
+
     def forward(
         self,
         features: Sequence[Float[Tensor, "b _ _"]],
@@ -106,4 +111,4 @@ class Additive(nn.Module):
 
     def report(self) -> FusionReport:
         """What it costs."""
-        return report_on(self, self.towers, width=self._width, grid=self._inputs.grid)
+        return report_on(self, self.towers, width=self._width, grid=self.grid)

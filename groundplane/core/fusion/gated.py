@@ -63,6 +63,11 @@ class Gated(nn.Module):
         """What it was made for, in order."""
         return self._inputs.towers
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells that its tokens stand for."""
+        return self._inputs.grid
+
     def weights(self, features: Sequence[Float[Tensor, "b _ _"]]) -> Float[Tensor, "b n k"]:
         """The weight of each tower in each cell; they sum to 1 over the towers."""
         return self._weights(self._inputs.aligned(features, self))
@@ -83,7 +88,7 @@ class Gated(nn.Module):
 
     def report(self) -> FusionReport:
         """What it costs."""
-        return report_on(self, self.towers, width=self._width, grid=self._inputs.grid)
+        return report_on(self, self.towers, width=self._width, grid=self.grid)
 
     def _weights(self, aligned: list[Float[Tensor, "b n _"]]) -> Float[Tensor, "b n k"]:
         logits: Tensor = self.gate(torch.cat(aligned, dim=2))

@@ -94,13 +94,19 @@ class FusionRule:
 class FusionOperator(Protocol):
     """A torch module that fuses the features of towers.
 
-    Its grid is that of the first tower; features on another grid are resampled to it. It runs on
-    the device of the features, makes no copy to another, and compiles without graph breaks.
+    Its grid is that of the first tower; features on another grid are resampled to it. (`sva` has a
+    grid of queries instead, with windows of each tower.) It runs on the device of the features,
+    makes no copy to another, and compiles without graph breaks.
     """
 
     @property
     def towers(self) -> tuple[TowerShape, ...]:
         """What it was made for, in order."""
+        ...
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells that its tokens stand for."""
         ...
 
     def __call__(
@@ -117,6 +123,8 @@ class FusionOperator(Protocol):
         Raises:
             ShapeError: If there is another number of towers, or one has another number of cells
                 or another width than the operator was made for, or a batch differs.
+            InputError: If the features are of several types or on several devices, of another
+                type than the operator's numbers, or a query is missing.
         """
         ...
 

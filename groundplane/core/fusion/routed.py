@@ -95,6 +95,11 @@ class Routed(nn.Module):
         """What it was made for, in order."""
         return self._inputs.towers
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells that its tokens stand for."""
+        return self._inputs.grid
+
     def weights(
         self,
         features: Sequence[Float[Tensor, "b _ _"]],
@@ -133,7 +138,7 @@ class Routed(nn.Module):
             self,
             self.towers,
             width=self._width,
-            grid=self._inputs.grid,
+            grid=self.grid,
             query_width=self._options.query_width,
         )
 

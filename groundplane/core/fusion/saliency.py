@@ -89,6 +89,11 @@ class Saliency(nn.Module):
         """What it was made for, in order."""
         return self._inputs.towers
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells that its tokens stand for."""
+        return self._inputs.grid
+
     def forward(
         self,
         features: Sequence[Float[Tensor, "b _ _"]],
@@ -112,7 +117,7 @@ class Saliency(nn.Module):
 
     def report(self) -> FusionReport:
         """What it costs; the disagreement, `O(n^2 d)`, is counted with it."""
-        return report_on(self, self.towers, width=self._width, grid=self._inputs.grid)
+        return report_on(self, self.towers, width=self._width, grid=self.grid)
 
     def _salient(
         self, first: Float[Tensor, "b n d"], other: Float[Tensor, "b n e"]

@@ -49,7 +49,7 @@ class SvaOptions:
     windows: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        counts = (*(self.grid or ()), *(self.windows or ()))
+        counts = (*(self._grid or ()), *(self.windows or ()))
         if min(self.hidden, self.heads, self.layers, *counts) < 1:
             raise InputError(f"fusion 'sva': expected numbers above 0, got {self}")
         if self.hidden % self.heads:
@@ -90,11 +90,11 @@ class Sva(nn.Module):
     ) -> None:
         super().__init__()
         self._inputs = TowerInputs(operator="sva", towers=tuple(towers))
-        self.grid = options.grid or self._inputs.grid
-        self.windows = _windows(towers, self.grid, options.windows)
+        self._grid = options.grid or self._inputs.grid
+        self.windows = _windows(towers, self._grid, options.windows)
         self._width = width
         self._keeps_cells = keeps_cells(projector)
-        rows, columns = self.grid
+        rows, columns = self._grid
         self.queries = nn.Parameter(torch.randn(rows * columns, options.hidden) * _SPREAD)
         self.norms = nn.ModuleList(nn.LayerNorm(tower.width) for tower in towers)
         self.context = nn.Linear(sum(tower.width for tower in towers), options.hidden)
@@ -110,6 +110,11 @@ class Sva(nn.Module):
         """What it was made for, in order."""
         return self._inputs.towers
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells that its tokens stand for."""
+        return self._grid
+
     def forward(
         self,
         features: Sequence[Float[Tensor, "b _ _"]],
@@ -120,7 +125,7 @@ class Sva(nn.Module):
         normed = [norm(one) for norm, one in zip(self.norms, given, strict=True)]
         context = self.context(torch.cat([one.mean(dim=1) for one in normed], dim=1))
         windowed = [
-            _windowed(one, tower.grid, queries=self.grid, window=window)
+            _windowed(one, tower.grid, queries=self._grid, window=window)
             for one, tower, window in zip(normed, self.towers, self.windows, strict=True)
         ]
         queries = self.queries.expand(context.shape[0], -1, -1)
