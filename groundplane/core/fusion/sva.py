@@ -49,7 +49,7 @@ class SvaOptions:
     windows: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        counts = (*(self._grid or ()), *(self.windows or ()))
+        counts = (*(self.grid or ()), *(self.windows or ()))
         if min(self.hidden, self.heads, self.layers, *counts) < 1:
             raise InputError(f"fusion 'sva': expected numbers above 0, got {self}")
         if self.hidden % self.heads:
