@@ -8,7 +8,7 @@ from torch import Tensor
 
 from groundplane.core.fusion.operator import MIXED, WHOLE, Fused
 
-__all__ = ["interleave", "one_a_cell"]
+__all__ = ["interleave", "interleave_rows", "one_a_cell"]
 
 
 def one_a_cell(
@@ -57,10 +57,22 @@ def interleave(tokens: list[Float[Tensor, "b m d"]], *, keeps_cells: bool = True
         >>> interleave([torch.zeros(0, 2, 1)]).tokens.shape
         torch.Size([0, 2, 1])
     """
-    mixed = tokens[0] if len(tokens) == 1 else torch.stack(tokens, dim=2).flatten(1, 2)
+    mixed = interleave_rows(tokens)
     batch, count = mixed.shape[:2]
     places = torch.arange(count, device=mixed.device)
     cells = (places // len(tokens)).expand(batch, count)
     if not keeps_cells:
         cells = torch.full_like(cells, WHOLE)
     return Fused(mixed, cells, (places % len(tokens)).expand(batch, count))
+
+
+def interleave_rows(tokens: list[Float[Tensor, "b m d"]]) -> Float[Tensor, "b _ d"]:
+    """The tokens of `interleave` alone, in one copy.
+
+    Examples:
+        >>> interleave_rows([torch.zeros(1, 2, 1), torch.ones(1, 2, 1)]).flatten().tolist()
+        [0.0, 1.0, 0.0, 1.0]
+        >>> interleave_rows([torch.zeros(1, 0, 4), torch.ones(1, 0, 4)]).shape
+        torch.Size([1, 0, 4])
+    """
+    return tokens[0] if len(tokens) == 1 else torch.stack(tokens, dim=2).flatten(1, 2)
