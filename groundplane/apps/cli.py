@@ -9,6 +9,7 @@ import typer
 
 from groundplane import __version__
 from groundplane.apps.cli_evaluating import evaluate_app
+from groundplane.apps.cli_training import train_app
 from groundplane.apps.cli_weights import weights_app
 from groundplane.apps.ending import finish
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
 
 
