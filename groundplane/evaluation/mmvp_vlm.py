@@ -51,8 +51,8 @@ PATTERNS = {
     "text": "text",
     "camera perspective": "viewpoint and perspective",
 }
-# The script's folder, and that of the README.
-_ROOTS = ("mllm_vlm images", "mmvp_vlm images")
+# The published folder and that of the README, spelled as `_plain` does.
+_ROOTS = ("mllm vlm images", "mmvp vlm images")
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _BATCH = 16
 

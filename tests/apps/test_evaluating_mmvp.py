@@ -1,0 +1,121 @@
+"""`groundplane evaluate mmvp|mmvp-vlm`: tables, JSON, and one line for a fault."""
+
+import json
+
+import pytest
+
+QUESTIONS = """Index,Question,Options,Correct Answer
+1,Are the wings open?,(a) Yes (b) No,(a)
+2,Are the wings open?,(a) Yes (b) No,(b)
+3,Which way?,(a) Left (b) Right,(a)
+4,Which way?,(a) Left (b) Right,(b)
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def file(name, content):
+        path = tmp_path / name
+        text = content if isinstance(content, str) else "\n".join(map(json.dumps, content))
+        path.write_text(text)
+        return path
+
+    return file
+
+
+def responses(*said, truth=("(a)", "(b)", "(a)", "(b)")):
+    return [
+        {"question_id": i, "response": word, "answer": right}
+        for i, (word, right) in enumerate(zip(said, truth, strict=True), start=1)
+    ]
+
+
+class TestMmvp:
+    def test_the_table_tells_pairs_singles_chance_and_misses(self, run, write):
+        answers = write("a.jsonl", responses("Yes.", "(b)", "left", "hm"))
+        out = answers.with_name("out.json")
+        command = ("evaluate", "mmvp", "--questions", write("Questions.csv", QUESTIONS))
+        code, table, err = run(*command, "--answers", answers, "--json", out)
+        assert (code, err) == (0, "")
+        assert "pair accuracy   0.5000  1 of 2 pairs" in table
+        assert "95 % interval 0.0945 to 0.9055; chance 0.2500" in table
+        assert "accuracy        0.7500  3 of 4 questions" in table
+        assert "1 answers choose no option that can be read" in table
+        assert "4: Which way? (a) Left (b) Right (b); cannot be read: hm" in table
+        assert json.loads(out.read_text())["pair_accuracy"] == 0.5
+
+    def test_patterns_have_a_table(self, run, write):
+        code, table, _ = run(
+            "evaluate", "mmvp", "--questions", write("Questions.csv", QUESTIONS),
+            "--answers", write("a.jsonl", responses("a", "b", "b", "a")),
+            "--patterns", write("p.csv", "index,pattern\n1,state\n3,direction\n"),
+        )  # fmt: skip
+        assert code == 0
+        assert [line.split() for line in table.splitlines()[5:8]] == [
+            ["pattern", "n", "right", "share"],
+            ["state", "1", "1", "1.0000"],
+            ["direction", "1", "0", "0.0000"],
+        ]
+
+    def test_answers_to_another_version_are_told(self, run, write):
+        answers = write(
+            "a.jsonl", responses("a", "b", "a", "b", truth=("(b)", "(b)", "(a)", "(b)"))
+        )
+        questions = write("Questions.csv", QUESTIONS)
+        code, _, err = run("evaluate", "mmvp", "--questions", questions, "--answers", answers)
+        assert code == 0
+        assert "1 answers repeat another truth" in err
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            ([], "give --answers FILE, or --images"),
+            (["--model", "planner"], "give --answers FILE, or --images"),
+            (["--answers", "A", "--images", "."], "not both"),
+            (["--answers", "A", "--option", "x=1"], "--answers takes none"),
+            (["--answers", "nowhere"], "cannot be read"),
+            (["--images", ".", "--model", "no-such"], "no-such"),
+        ],
+    )
+    def test_flags_that_do_not_fit_are_one_line(self, run, write, flags, said):
+        answers = write("a.jsonl", responses("a", "b", "a", "b"))
+        flags = [str(answers) if flag == "A" else flag for flag in flags]
+        questions = write("Questions.csv", QUESTIONS)
+        code, out, err = run("evaluate", "mmvp", "--questions", questions, *flags)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert said in err
+
+
+class TestMmvpVlm:
+    @pytest.fixture
+    def folder(self, write):
+        path = write("Questions.csv", "Question ID,Type,Statement\n1,Text,STOP\n2,Text,GO\n")
+        return path.parent
+
+    def test_the_table_tells_patterns_and_mean(self, run, write, folder):
+        scores = write("s.jsonl", [{"qid1": 1, "qid2": 2, "q1score": 0.9, "q2score": 0.1}])
+        out = folder / "out.json"
+        command = ("evaluate", "mmvp-vlm", "--folder", folder, "--scores", scores, "--json", out)
+        code, table, err = run(*command)
+        assert (code, err) == (0, "")
+        assert [line.split() for line in table.splitlines()[1:3]] == [
+            ["text", "1", "1", "1.0000"],
+            ["mean", "of", "the", "patterns", "1", "1", "1.0000"],
+        ]
+        assert "chance 0.2500; 0 ties" in table
+        assert json.loads(out.read_text())["patterns"]["text"]["right"] == 1
+
+    @pytest.mark.parametrize(
+        ("flags", "said"),
+        [
+            ([], "give --encoder NAME or --scores FILE"),
+            (["--encoder", "clip", "--scores", "x"], "not both"),
+            (["--scores", "x", "--option", "a=b"], "--scores takes none"),
+            (["--scores", "nowhere.csv"], "cannot be read"),
+            (["--encoder", "no-such"], "no-such"),
+        ],
+    )
+    def test_flags_that_do_not_fit_are_one_line(self, run, folder, flags, said):
+        code, out, err = run("evaluate", "mmvp-vlm", "--folder", folder, *flags)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert said in err
