@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def build_mof(
         InputError: If an encoder has no tower, two see unequal crops, or there is no tokenizer.
         WeightsError: If the folder is refused.
     """
-    towers = [_tower(encoder, index) for index, encoder in enumerate(encoders)]
+    towers = [_tower(encoder, index).lean() for index, encoder in enumerate(encoders)]
     seen = view or shared_view(encoders)
     kind = default_dtype(device, dtype)
     if not isinstance(language_model, PreTrainedModel):
@@ -72,7 +73,7 @@ def build_mof(
     if IMAGE_TOKEN not in tokenizer.get_vocab():
         tokenizer.add_tokens([IMAGE_TOKEN], special_tokens=True)
     config = MofConfig(
-        text_config=text.config,
+        text_config=copy.deepcopy(text.config),
         towers=MofConfig.towers_to_json(tuple(tower.config for tower in towers)),
         fusion=fusion_to_json(rule),
         view=view_to_json(seen),
@@ -82,7 +83,6 @@ def build_mof(
     if seed is not None:
         shapes = [tower.shape for tower in towers]
         model.fusion = make_fusion(rule, shapes, model.report.width, seed=seed)
-    model.generation_config = text.generation_config
     model.to(device=device, dtype=kind)
     tokens = model.report.tokens
     return model, MofProcessor(tokenizer, view=seen, tokens=tokens)

@@ -126,10 +126,13 @@ def load_checked(
     missing = {key for key in told["missing_keys"] if not (apart and key.startswith("towers."))}
     _check_keys(folder, {**told, "missing_keys": missing})
     model.restore_computed()
+    model.language_model.generation_config = model.generation_config
+    place = model.get_input_embeddings().weight
     if apart:
-        kind = model.towers[0].mean
-        model.towers = nn.ModuleList(towers or ()).to(device=kind.device, dtype=kind.dtype)
-    model.towers.eval().requires_grad_(False)
+        model.towers = nn.ModuleList(towers or ()).to(device=place.device)
+    # A tower's colours are of one number type with its weights.
+    model.towers.to(dtype=place.dtype).eval().requires_grad_(False)
+    model.fusion.to(dtype=place.dtype)
     return (model, told) if tell else model
 
 

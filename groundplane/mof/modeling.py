@@ -108,6 +108,7 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         self.towers = nn.ModuleList(made)
         self.fusion = fusion
         self.language_model = language_model or AutoModelForCausalLM.from_config(config.text_config)
+        self.generation_config = self.language_model.generation_config
         # A library that makes modules without memory fills them later; these it would leave empty.
         self._computed = {
             name: buffer
@@ -317,7 +318,6 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         embedded, _, _ = self.embed(input_ids, tower_features, attention_mask.bool())
-        settings.setdefault("generation_config", self.generation_config)
         made = self.language_model.generate(
             inputs_embeds=embedded, attention_mask=attention_mask, **settings
         )
