@@ -38,6 +38,12 @@ class TimmNetwork(nn.Module):
         self.final_norm = final_norm
         self.summary = summary
 
+    def lean(self) -> TimmNetwork:
+        """The same modules, without a summary."""
+        return TimmNetwork(
+            self.model, num_blocks=self.num_blocks, final_norm=self.final_norm, summary="none"
+        )
+
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> TowerOutput:
         """Features of normalised pixels."""
         model, depth = self.model, len(self.model.blocks)

@@ -151,6 +151,16 @@ class Tower(nn.Module):
         output: TowerOutput = self.network((pixels - self.mean) / self.std)
         return output
 
+    def lean(self) -> Tower:
+        """A tower of the same modules that gives no summary, and computes no block for one.
+
+        CLIP's second to last block needs no last one; only its projected embedding does.
+        """
+        without = getattr(self.network, "lean", None)
+        network = self.network if without is None else without()
+        made = Tower(network, self.config, shape=self.shape, patch=self.patch)
+        return made.to(device=self.mean.device, dtype=self.mean.dtype)
+
     def train(self, mode: bool = True) -> Tower:
         """A tower is never trained: it stays in evaluation mode, whatever its model does."""
         return super().train(False)

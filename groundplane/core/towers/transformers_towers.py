@@ -1,317 +1,335 @@
-"""Vision networks of transformers as towers."""
+"""Vision transformers of transformers as towers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundplane.core.errors import InputError, WeightsError, listing
+from groundplane.core.errors import InputError
 from groundplane.core.towers.positions import position_rule, resample_positions
 from groundplane.core.towers.rules import num_blocks
 from groundplane.core.towers.tower import Tower, TowerConfig, TowerOutput, TowerShape
-from groundplane.core.weights import need_library
+from groundplane.core.towers.transformers_settings import check_size, make_transformers
 
-__all__ = [
-    "ARCHITECTURES",
-    "TransformersNetwork",
-    "fit_transformers_state",
-    "transformers_network",
-    "transformers_tower",
-]
-
-
-class Architecture(NamedTuple):
-    """Where a class of transformers has its parts.
-
-    Attributes:
-        family: The encoder plugin that it belongs to.
-        config: Class of its configuration.
-        model: Class of the network.
-        blocks: Path to its blocks.
-        norm: Path to the last norm; empty if it has none.
-        positions: Name of the table of position embeddings; empty if it computes them.
-        prefix: Rows of that table that stand for no cell.
-        summary: `projected`, `pooled`, `class` or `radio`.
-    """
-
-    family: str
-    config: str
-    model: str
-    blocks: str
-    norm: str
-    positions: str = ""
-    prefix: int = 1
-    summary: str = "class"
-
-
-# By `model_type` of the vision network.
-ARCHITECTURES: dict[str, Architecture] = {
-    "clip_vision_model": Architecture(
-        "clip",
-        "CLIPVisionConfig",
-        "CLIPVisionModel",
-        "encoder.layers",
-        "post_layernorm",
-        positions="embeddings.position_embedding.weight",
-        summary="projected",
-    ),
-    "siglip_vision_model": Architecture(
-        "siglip",
-        "SiglipVisionConfig",
-        "SiglipVisionModel",
-        "encoder.layers",
-        "post_layernorm",
-        positions="embeddings.position_embedding.weight",
-        prefix=0,
-        summary="pooled",
-    ),
-    "blip_2_vision_model": Architecture(
-        "eva-clip",
-        "Blip2VisionConfig",
-        "Blip2VisionModel",
-        "encoder.layers",
-        "post_layernorm",
-        positions="embeddings.position_embedding",
-    ),
-    "dinov2": Architecture(
-        "dinov2",
-        "Dinov2Config",
-        "Dinov2Model",
-        "encoder.layer",
-        "layernorm",
-        positions="embeddings.position_embeddings",
-    ),
-    "dinov2_with_registers": Architecture(
-        "dinov2",
-        "Dinov2WithRegistersConfig",
-        "Dinov2WithRegistersModel",
-        "encoder.layer",
-        "layernorm",
-        positions="embeddings.position_embeddings",
-    ),
-    "dinov3_vit": Architecture(
-        "dinov3", "DINOv3ViTConfig", "DINOv3ViTModel", "model.layer", "norm"
-    ),
-    "radio": Architecture(
-        "radio", "RadioConfig", "RadioModel", "encoder.layer", "", summary="radio"
-    ),
-}
-# What a checkpoint may not set: where code is found, and what is set here.
-_NOT_TAKEN = ("auto_map", "architectures", "dtype", "image_size", "model_type", "torch_dtype")
-_MOST = {
-    "hidden_size": 16_384,
-    "image_size": 65_536,
-    "intermediate_size": 131_072,
-    "max_img_size": 65_536,
-    "num_attention_heads": 1_024,
-    "num_hidden_layers": 256,
-    "num_register_tokens": 1_024,
-    "num_registers": 1_024,
-    "patch_size": 1_024,
-    "projection_dim": 16_384,
-}
+__all__ = ["TransformersNetwork", "transformers_tower", "wrap_transformers"]
 
 
 class TransformersNetwork(nn.Module):
-    """A vision network of transformers that gives the output of one block.
+    """A vision transformer of transformers that gives the output of one block.
 
     Args:
-        model: The network.
-        parts: Where its parts are.
+        model: A network of `KINDS`.
+        architecture: Its `model_type`.
         num_blocks: How many blocks the cells pass through.
-        final_norm: Whether the last norm is put on them.
-        summary: Whether a summary is made too; without it, blocks that the cells do not need
-            are not run.
+        final_norm: Whether the model's last norm is put on them.
+        summary: Whether a summary is given too; without it only the blocks that the cells need
+            are computed.
     """
 
     def __init__(
-        self, model: Any, parts: Architecture, *, num_blocks: int, final_norm: bool, summary: bool
+        self,
+        model: nn.Module,
+        architecture: str,
+        *,
+        num_blocks: int,
+        final_norm: bool,
+        summary: bool,
     ) -> None:
         super().__init__()
         self.model = model
-        self.parts = parts
+        self.architecture = architecture
         self.num_blocks = num_blocks
         self.final_norm = final_norm
         self.summary = summary
-        width, made = model.config.hidden_size, getattr(model.config, "projection_dim", 0)
-        projects = summary and parts.summary == "projected" and made
-        self.projection = nn.Linear(width, made, bias=False) if projects else nn.Identity()
-        self.num_prefix = _num_prefix(model.config, parts)
-        self.rotation: tuple[str, ...] = ()
-        if hasattr(model, "rope_embeddings"):
-            self._keep_rotation(model)
 
-    def _keep_rotation(self, model: Any) -> None:
-        """The angles of one size, from periods in float32: bfloat16 would spoil them."""
-        side = model.config.image_size
-        cosines, sines = model.rope_embeddings(torch.zeros(1, 3, side, side))
-        self.register_buffer("cosines", cosines, persistent=False)
-        self.register_buffer("sines", sines, persistent=False)
-        self.rotation = ("cosines", "sines")
+    def lean(self) -> TransformersNetwork:
+        """The same modules, without a summary."""
+        return TransformersNetwork(
+            self.model,
+            self.architecture,
+            num_blocks=self.num_blocks,
+            final_norm=self.final_norm,
+            summary=False,
+        )
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> TowerOutput:
         """Features of normalised pixels."""
-        blocks = self.model.get_submodule(self.parts.blocks)
-        hidden = self._embed(pixels)
+        parts = _PARTS[self.architecture](self.model)
+        hidden = parts.embed(pixels)
+        more = {} if parts.more is None else parts.more(pixels)
         cells = hidden
-        more: dict[str, Any] = {}
-        if self.rotation:
-            more["position_embeddings"] = tuple(getattr(self, name) for name in self.rotation)
-        elif self.parts.blocks == "encoder.layers":
-            more["attention_mask"] = None
-        for index in range(len(blocks) if self.summary else self.num_blocks):
-            hidden = blocks[index](hidden, **more)
+        for index, block in enumerate(parts.blocks):
+            if index >= self.num_blocks and not self.summary:
+                break
+            hidden = block(hidden, **more)
             if index + 1 == self.num_blocks:
                 cells = hidden
-        tokens = self._norm(cells) if self.final_norm else cells
-        made = self._summary(hidden) if self.summary else None
-        return TowerOutput(tokens[:, self.num_prefix :], made)
-
-    def _embed(self, pixels: Tensor) -> Tensor:
-        """What enters the first block."""
-        embedded: Tensor = self.model.embeddings(pixels)
-        if self.parts.family == "clip":
-            embedded = self.model.pre_layrnorm(embedded)
-        return embedded
-
-    def _norm(self, hidden: Tensor) -> Tensor:
-        normed: Tensor = self.model.get_submodule(self.parts.norm)(hidden)
-        return normed
-
-    def _summary(self, hidden: Tensor) -> Tensor:
-        made: Tensor
-        if self.parts.summary == "radio":
-            classes = hidden[:, : self.model.config.num_cls_tokens]
-            return classes[:, self.model.summary_idxs].flatten(1)
-        if self.parts.summary == "pooled":
-            made = self.model.head(self._norm(hidden))
-            return made
-        made = self.projection(self._norm(hidden[:, 0]))
-        return made
+        if self.final_norm and parts.norm is not None:
+            cells = parts.norm(cells)
+        made = parts.summarise(hidden) if self.summary and parts.summarise is not None else None
+        return TowerOutput(cells[:, parts.num_prefix :], made)
 
 
-def transformers_network(config: TowerConfig, *, summary: bool = True) -> TransformersNetwork:
-    """Make a network with random weights. Nothing is fetched.
+class _Parts(NamedTuple):
+    """Where a kind of network has what every vision transformer has.
 
-    Args:
-        config: Of the library `transformers`; `settings` are those of the network's own
-            configuration.
-        summary: Whether it gives a summary too.
+    Attributes:
+        embed: Normalised pixels to what enters the first block.
+        blocks: In order.
+        norm: The last norm.
+        num_prefix: Tokens in front of the cells.
+        summarise: What came out of the last block to a vector a picture.
+        more: Further arguments of each block, from the pixels.
+    """
+
+    embed: Callable[[Tensor], Tensor]
+    blocks: nn.ModuleList
+    norm: nn.Module | None
+    num_prefix: int
+    summarise: Callable[[Tensor], Tensor] | None
+    more: Callable[[Tensor], dict[str, Any]] | None = None
+
+
+def transformers_tower(config: TowerConfig) -> Tower:
+    """Make a tower with random weights, with a summary; nothing is fetched.
 
     Raises:
-        WeightsError: If the architecture is unknown or not the family's, or a setting is none of
-            its own or out of bounds.
-        InputError: If there is no such layer, the size is no multiple of the patch, or there is
-            no final norm and one is asked for.
+        WeightsError, InputError: See `check_transformers`; and if there is no such layer, or a
+            final norm is asked for that is not there.
+    """
+    return wrap_transformers(make_transformers(config), config)
+
+
+def wrap_transformers(model: Any, config: TowerConfig) -> Tower:
+    """Make a tower of a network of transformers.
+
+    Args:
+        model: A network of `KINDS`, which is changed: its table of positions is brought to the
+            size that is configured, and what towers do not use is taken out.
+        config: What it is.
+
+    Raises:
+        InputError: If there is no such layer, the size is no multiple of the patch, or the
+            network has no final norm and one is asked for.
     """
     who = f"encoder {config.family!r}"
-    library = need_library("transformers", who=who, extra="features")
-    parts = ARCHITECTURES.get(config.architecture)
-    if parts is None or parts.family != config.family:
-        known = [name for name, one in ARCHITECTURES.items() if one.family == config.family]
-        raise WeightsError(
-            f"{who}: expected an architecture among {listing(known)}, got {config.architecture!r}"
-        )
-    made = _configuration(getattr(library, parts.config), config, who=who)
-    if config.final_norm and not parts.norm:
+    model = _pruned(model, config.architecture)
+    parts = _PARTS[config.architecture](model)
+    if config.final_norm and parts.norm is None:
         raise InputError(f"{who}: final_norm: {config.architecture} has no final norm")
-    count = num_blocks(config.layer, made.num_hidden_layers, who=who)
-    try:
-        model = getattr(library, parts.model)(made)
-    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise WeightsError(f"{who}: transformers cannot make {parts.model}: {said}") from error
-    return TransformersNetwork(
-        model, parts, num_blocks=count, final_norm=config.final_norm, summary=summary
+    patch = int(_config(model).patch_size)
+    check_size(config, patch)
+    side = config.size // patch
+    _fit_positions(model, config, side)
+    depth = len(parts.blocks)
+    count = num_blocks(config.layer, depth, who=who)
+    network = TransformersNetwork(
+        model,
+        config.architecture,
+        num_blocks=count,
+        final_norm=config.final_norm,
+        summary=True,
+    )
+    width = int(_config(model).hidden_size)
+    shape = TowerShape(name=config.family, grid=(side, side), width=width)
+    return Tower(network, config, shape=shape, patch=patch)
+
+
+def _config(model: Any) -> Any:
+    """Of the vision part."""
+    return model.config if hasattr(model, "config") else model.vision_model.config
+
+
+def _pruned(model: Any, architecture: str) -> Any:
+    """Without buffers that a tower computes itself or has no use of."""
+    if architecture in ("clip_vision_model", "siglip_vision_model"):
+        inner = model.vision_model if hasattr(model, "vision_model") else model
+        inner.embeddings.register_buffer("position_ids", None, persistent=False)
+    if architecture == "dinov3_vit":
+        model.rope_embeddings = nn.Identity()
+    if architecture == "radio":
+        model.input_conditioner = nn.Identity()
+        model.register_buffer("summary_idxs", None, persistent=False)
+    return model
+
+
+def _fit_positions(model: Any, config: TowerConfig, side: int) -> None:
+    """Bring the table of positions to a grid; DINOv3 has none."""
+    embeddings = (model.vision_model if hasattr(model, "vision_model") else model).embeddings
+    found = [
+        (owner, name)
+        for owner, name in (
+            (getattr(embeddings, "position_embedding", None), "weight"),
+            (embeddings, "position_embedding"),
+            (embeddings, "position_embeddings"),
+        )
+        if isinstance(getattr(owner, name, None), Tensor)
+    ]
+    for owner, name in found[:1]:
+        table = getattr(owner, name)
+        rule = position_rule(config.family, registers=hasattr(embeddings, "register_tokens"))
+        rows = table if table.ndim == 2 else table[0]
+        num_prefix = int(_has_class_row(config.architecture))
+        new = resample_positions(rows.detach(), (side, side), rule=rule, num_prefix=num_prefix)
+        if new.shape != rows.shape:
+            new = new if table.ndim == 2 else new[None]
+            setattr(owner, name, nn.Parameter(new, requires_grad=False))
+
+
+def _has_class_row(architecture: str) -> bool:
+    """Whether the table has a row for the class token."""
+    return architecture not in ("siglip_vision_model", "radio")
+
+
+def _clip(model: Any) -> _Parts:
+    vision = model.vision_model if hasattr(model, "vision_model") else model
+    inner = vision.embeddings
+
+    def embed(pixels: Tensor) -> Tensor:
+        cells = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        front = inner.class_embedding.expand(len(cells), 1, -1)
+        made: Tensor = vision.pre_layrnorm(
+            torch.cat([front, cells], dim=1) + inner.position_embedding.weight
+        )
+        return made
+
+    def summarise(hidden: Tensor) -> Tensor:
+        normed: Tensor = vision.post_layernorm(hidden[:, 0])
+        return model.visual_projection(normed) if vision is not model else normed
+
+    return _Parts(embed, vision.encoder.layers, vision.post_layernorm, 1, summarise, more=_unmasked)
+
+
+def _siglip(model: Any) -> _Parts:
+    inner = model.embeddings
+
+    def embed(pixels: Tensor) -> Tensor:
+        cells: Tensor = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        return cells + inner.position_embedding.weight
+
+    def summarise(hidden: Tensor) -> Tensor:
+        made: Tensor = model.head(model.post_layernorm(hidden))
+        return made
+
+    return _Parts(
+        embed,
+        model.encoder.layers,
+        model.post_layernorm,
+        0,
+        summarise if model.use_head else None,
+        more=_unmasked,
     )
 
 
-def transformers_tower(config: TowerConfig, *, summary: bool = True) -> Tower:
-    """Make a tower with random weights; see `transformers_network`."""
-    network = transformers_network(config, summary=summary)
-    settings = network.model.config
-    side = config.size // settings.patch_size
-    shape = TowerShape(name=config.family, grid=(side, side), width=settings.hidden_size)
-    return Tower(network, config, shape=shape, patch=settings.patch_size)
+def _blip2(model: Any) -> _Parts:
+    inner = model.embeddings
+
+    def embed(pixels: Tensor) -> Tensor:
+        cells = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        front = inner.class_embedding.expand(len(cells), -1, -1)
+        return torch.cat([front, cells], dim=1) + inner.position_embedding
+
+    def summarise(hidden: Tensor) -> Tensor:
+        made: Tensor = model.post_layernorm(hidden[:, 0])
+        return made
+
+    return _Parts(embed, model.encoder.layers, model.post_layernorm, 1, summarise)
 
 
-def fit_transformers_state(
-    state: Mapping[str, Tensor], network: TransformersNetwork
-) -> dict[str, Tensor]:
-    """Bring the tensors of a checkpoint to the network's names and size.
+def _dinov2(model: Any) -> _Parts:
+    inner = model.embeddings
+    registers = getattr(inner, "register_tokens", None)
 
-    Args:
-        state: Tensors by name, of the vision network alone or with its language part, which is
-            left out.
-        network: Which they are for; only the position embeddings are resampled.
+    def embed(pixels: Tensor) -> Tensor:
+        cells = inner.patch_embeddings.projection(pixels).flatten(2).transpose(1, 2)
+        front = inner.cls_token.expand(len(cells), -1, -1)
+        whole = torch.cat([front, cells], dim=1) + inner.position_embeddings
+        if registers is None:
+            return whole
+        between = registers.expand(len(cells), -1, -1)
+        return torch.cat([whole[:, :1], between, whole[:, 1:]], dim=1)
 
-    Raises:
-        ShapeError: If the position embeddings are for no square grid.
+    def summarise(hidden: Tensor) -> Tensor:
+        made: Tensor = model.layernorm(hidden[:, 0])
+        return made
+
+    num_prefix = 1 + (0 if registers is None else registers.shape[1])
+    return _Parts(
+        embed, model.encoder.layer, model.layernorm, num_prefix, summarise, more=_unmasked
+    )
+
+
+def _dinov3(model: Any) -> _Parts:
+    inner = model.embeddings
+
+    def more(pixels: Tensor) -> dict[str, Any]:
+        side = pixels.shape[-1] // model.config.patch_size
+        head = model.config.hidden_size // model.config.num_attention_heads
+        turns = _rotation(side, head, theta=model.config.rope_theta, like=pixels)
+        return {"position_embeddings": turns}
+
+    def embed(pixels: Tensor) -> Tensor:
+        cells = inner.patch_embeddings(pixels).flatten(2).transpose(1, 2)
+        front = [inner.cls_token, inner.register_tokens]
+        return torch.cat([*(t.expand(len(cells), -1, -1) for t in front), cells], dim=1)
+
+    def summarise(hidden: Tensor) -> Tensor:
+        made: Tensor = model.norm(hidden[:, 0])
+        return made
+
+    num_prefix = 1 + inner.register_tokens.shape[1]
+    return _Parts(embed, model.model.layer, model.norm, num_prefix, summarise, more)
+
+
+def _rotation(
+    side: int, head: int, *, theta: float, like: Tensor
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+    """Cosines and sines by which DINOv3 turns queries and keys of the cells.
+
+    In float32, whatever the network runs in; so it is after a conversion to bfloat16 too.
+
+    Source: facebookresearch/dinov3, `RopePositionEmbedding` (middles of cells in -1 to 1).
     """
-    fitted: dict[str, Tensor] = {}
-    parts = network.parts
-    for full, tensor in state.items():
-        if full.startswith(_OTHERS) or full.endswith("position_ids"):
-            continue
-        name = full.removeprefix("vision_model.")
-        if name == "visual_projection.weight":
-            if isinstance(network.projection, nn.Linear):
-                fitted["projection.weight"] = tensor
-        elif not name.startswith("input_conditioner."):
-            fitted[f"model.{name}"] = tensor
-    table = fitted.get(f"model.{parts.positions}")
-    if table is not None:
-        side = network.model.config.image_size // network.model.config.patch_size
-        rule = position_rule(parts.family, registers=network.num_prefix > 1)
-        rows = resample_positions(
-            table.flatten(0, -2), (side, side), rule=rule, num_prefix=parts.prefix
-        )
-        fitted[f"model.{parts.positions}"] = rows if table.ndim == 2 else rows[None]
-    for name, own in network.model.state_dict().items():
-        # The tower normalises; what the network would do is not asked of the checkpoint.
-        if name.startswith("input_conditioner."):
-            fitted[f"model.{name}"] = own
-    return fitted
+    steps = torch.arange(0, 1, 4 / head, dtype=torch.float32, device=like.device)
+    middles = torch.arange(0.5, side, dtype=torch.float32, device=like.device) / side
+    y, x = torch.meshgrid(middles, middles, indexing="ij")
+    places = 2 * torch.stack([y, x], dim=-1).flatten(0, 1) - 1
+    angles = (2 * torch.pi * places[:, :, None] / theta**steps).flatten(1, 2).tile(2)
+    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
-# Parts of checkpoints that hold more than the vision network.
-_OTHERS = ("text_model.", "text_projection.", "logit_", "language_", "qformer.", "query_tokens")
+def _radio(model: Any) -> _Parts:
+    inner = model.embeddings
+    chosen = list(model.config.summary_idxs)
+
+    def embed(pixels: Tensor) -> Tensor:
+        patch = model.config.patch_size
+        flat = nn.functional.unfold(pixels, patch, stride=patch).transpose(1, 2)
+        cells = inner.patch_projection(flat) + inner.position_embedding
+        front = inner.cls_register_token[None].expand(len(cells), -1, -1)
+        return torch.cat([front, cells], dim=1)
+
+    def summarise(hidden: Tensor) -> Tensor:
+        return torch.cat([hidden[:, index] for index in chosen], dim=1)
+
+    num_prefix = inner.cls_register_token.shape[0]
+    return _Parts(embed, model.encoder.layer, None, num_prefix, summarise, more=_unmasked)
 
 
-def _configuration(make: Callable[..., Any], config: TowerConfig, *, who: str) -> Any:
-    """The library's configuration, of settings that it knows."""
-    settings = {k: v for k, v in config.settings.items() if k not in _NOT_TAKEN}
-    known = make().to_dict()
-    strange = sorted(key for key in settings if key not in known)
-    wrong = [
-        f"{key}={settings[key]!r}"
-        for key, most in _MOST.items()
-        if key in settings and not _is_count(settings[key], most)
-    ]
-    if strange or wrong:
-        raise WeightsError(
-            f"{who}: settings of {config.architecture} that are not taken: "
-            f"{listing([*strange, *wrong], limit=8)}"
-        )
-    made = make(**settings, image_size=config.size)
-    if config.size % made.patch_size:
-        raise InputError(
-            f"{who}: size: expected a multiple of its patch of {made.patch_size} pixels, got "
-            f"{config.size}"
-        )
-    return made
+def _unmasked(_: Tensor) -> dict[str, Any]:
+    return {"attention_mask": None}
 
 
-def _is_count(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
-
-
-def _num_prefix(settings: Any, parts: Architecture) -> int:
-    """Tokens in front that stand for no cell."""
-    if parts.summary == "radio":
-        return int(settings.num_summary_tokens)
-    return parts.prefix + int(getattr(settings, "num_register_tokens", 0))
+_PARTS: dict[str, Callable[[Any], _Parts]] = {
+    "clip_vision_model": _clip,
+    "siglip_vision_model": _siglip,
+    "blip_2_vision_model": _blip2,
+    "dinov2": _dinov2,
+    "dinov2_with_registers": _dinov2,
+    "dinov3_vit": _dinov3,
+    "radio": _radio,
+}
