@@ -3,6 +3,14 @@
 import json
 
 import pytest
+import torch
+from PIL import Image as Pictures
+
+from groundplane.apps import evaluating_mmvp
+from groundplane.core.features import FeatureGrid
+from groundplane.core.frames import Frame
+from groundplane.core.session import Done, Text
+from groundplane.testing.language_models import ScriptedModel
 
 QUESTIONS = """Index,Question,Options,Correct Answer
 1,Are the wings open?,(a) Yes (b) No,(a)
@@ -66,6 +74,31 @@ class TestMmvp:
         assert code == 0
         assert "1 answers repeat another truth" in err
 
+    def test_a_language_model_answers_through_the_orchestrator(self, run, write, monkeypatch):
+        def script(sequence, prompt):
+            letter = "(a)" if prompt.images[0].pixels.mean() > 100 else "(b)"
+            asked.append(prompt.text)
+            return [Text(sequence=sequence, text=letter), Done(sequence=sequence)]
+
+        def load(kind, name, *, device, **options):
+            made.append((kind, name, device, options))
+            return ScriptedModel(script)
+
+        asked, made = [], []
+        monkeypatch.setattr(evaluating_mmvp, "load", load)
+        questions = write("Questions.csv", QUESTIONS)
+        for number in range(1, 5):
+            grey = 200 if number % 2 else 20
+            Pictures.new("RGB", (5, 5), (grey,) * 3).save(questions.with_name(f"{number}.jpg"))
+        code, table, _ = run(
+            "evaluate", "mmvp", "--questions", questions, "--images", questions.parent,
+            "--model", "mof", "--option", "weights=W", "--device", "cpu",
+        )  # fmt: skip
+        assert code == 0
+        assert "pair accuracy   1.0000  2 of 2 pairs" in table
+        assert made == [("language_models", "mof", "cpu", {"weights": "W"})]
+        assert asked[2] == "Which way? (a) Left (b) Right"
+
     @pytest.mark.parametrize(
         ("flags", "said"),
         [
@@ -104,6 +137,33 @@ class TestMmvpVlm:
         ]
         assert "chance 0.2500; 0 ties" in table
         assert json.loads(out.read_text())["patterns"]["text"]["right"] == 1
+
+    def test_an_encoder_matches_pictures_and_captions(self, run, folder, monkeypatch):
+        class Encoder:
+            def encode(self, images):
+                summary = torch.stack([self.point(i.pixels.mean() > 100) for i in images])
+                return FeatureGrid(
+                    tokens=summary[:, None],
+                    grid=(1, 1),
+                    patch=1,
+                    frames=tuple(Frame.original(image.size) for image in images),
+                    summary=summary,
+                )
+
+            def embed_texts(self, texts):
+                return torch.stack([self.point("STOP" in text) for text in texts])
+
+            def point(self, first):
+                return torch.tensor([1.0, 0.0] if first else [0.0, 1.0])
+
+        (folder / "MLLM_VLM Images" / "Text").mkdir(parents=True)
+        for number, grey in ((1, 200), (2, 20)):
+            path = folder / "MLLM_VLM Images" / "Text" / f"{number}.jpg"
+            Pictures.new("RGB", (5, 5), (grey,) * 3).save(path)
+        monkeypatch.setattr(evaluating_mmvp, "load", lambda kind, name, **options: Encoder())
+        code, table, _ = run("evaluate", "mmvp-vlm", "--folder", folder, "--encoder", "clip")
+        assert code == 0
+        assert table.splitlines()[1].split() == ["text", "1", "1", "1.0000"]
 
     @pytest.mark.parametrize(
         ("flags", "said"),
