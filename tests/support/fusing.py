@@ -40,7 +40,7 @@ def operator(name, towers=None, *, width=24, seed=0, projector=None, **options):
         options=SMALL.get(name, {}) | options,
     )
     made = make_fusion(rule, towers or pair(), width, seed=seed).eval()
-    if name == "gated":
+    if name == "gated" and seed is not None:
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             made.gate.weight.copy_(torch.randn(made.gate.weight.shape, generator=generator) / 4)

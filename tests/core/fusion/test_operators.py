@@ -178,7 +178,7 @@ class TestAll:
         assert found.tokens.shape == (3, report.tokens, report.width) == (3, report.tokens, 24)
         assert found.cells.shape == found.towers.shape == (3, report.tokens)
         assert made.grid == report.grid == (4, 4)
-        assert 0 <= found.cells.min() and found.cells.max() == 15
+        assert (found.cells.min(), found.cells.max()) == (0, 15)
 
     def test_pictures_do_not_mix(self, name):
         made, given, asked = operator(name), features(), query()
@@ -236,7 +236,9 @@ class TestAll:
     @pytest.mark.usefixtures("unchecked")
     def test_another_grid_or_width_is_refused_by_the_towers_name(self, name, shape):
         given = [features()[0], torch.zeros(shape)]
-        with pytest.raises(ShapeError, match=r"'dinov2': expected features of shape \(pictures, 16"):
+        with pytest.raises(
+            ShapeError, match=r"'dinov2': expected features of shape \(pictures, 16"
+        ):
             operator(name)(given, query())
 
     @pytest.mark.usefixtures("unchecked")
@@ -252,7 +254,7 @@ class TestAll:
             operator(name)(given, query())
 
     def test_features_of_another_type_than_the_numbers_are_refused(self, name):
-        with pytest.raises(InputError, match="its own type, torch.float32, got torch.bfloat16"):
+        with pytest.raises(InputError, match=r"its own type, torch\.float32, got torch\.bfloat16"):
             operator(name)(features(dtype=torch.bfloat16), query())
 
     def test_autocast_takes_features_of_another_type(self, name):
