@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from groundplane.core.errors import InputError, WeightsError
 from groundplane.core.towers.positions import position_rule, resample_positions
+from groundplane.core.towers.rules import num_blocks
 from groundplane.core.towers.timm_settings import check_timm
 from groundplane.core.towers.tower import Tower, TowerConfig, TowerOutput, TowerShape
 from groundplane.core.weights import need_library
@@ -105,7 +106,7 @@ def timm_network(config: TowerConfig, *, summary: bool = True) -> TimmNetwork:
     kind = "class" if config.family in _CLASS_TOKEN else "head"
     return TimmNetwork(
         model,
-        num_blocks=_num_blocks(config.layer, len(model.blocks), who=who),
+        num_blocks=num_blocks(config.layer, len(model.blocks), who=who),
         final_norm=config.final_norm,
         summary=kind if summary else "none",
     )
@@ -144,11 +145,3 @@ def fit_timm_state(
         )
         fitted["model.pos_embed"] = rows[None]
     return fitted
-
-
-def _num_blocks(layer: int, depth: int, *, who: str) -> int:
-    """How many blocks come before a layer that may be counted from the end."""
-    count = layer if layer >= 0 else depth + 1 + layer
-    if not 0 <= count <= depth:
-        raise InputError(f"{who}: layer: expected {-depth - 1} to {depth}, got {layer}")
-    return count

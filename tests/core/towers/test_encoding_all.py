@@ -11,8 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from groundplane.core.errors import ShapeError
 from groundplane.core.towers import encoding_all
-from groundplane.core.towers.encoding_all import encode_towers, shares_of
+from groundplane.core.towers.encoding_all import encode_towers
 from groundplane.core.towers.tower import Tower, TowerConfig, TowerOutput, TowerShape
+from groundplane.core.views import canvas_to_tower
 
 
 class Patches(nn.Module):
@@ -51,40 +52,46 @@ def test_each_tower_gives_what_it_gives_alone() -> None:
     canvas = bytes_of(32)
     outputs = encode_towers(towers, canvas)
     for tower, output in zip(towers, outputs, strict=True):
-        alone = tower(shares_of(canvas, tower.config.size))
+        alone = tower(canvas_to_tower(canvas, tower.config.size))
         assert torch.equal(output.tokens, alone.tokens)
         assert output.summary is not None
         assert alone.summary is not None
         assert torch.equal(output.summary, alone.summary)
 
 
-def test_bytes_and_shares_give_the_same() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_grey_levels_of_any_type_give_the_same(dtype: torch.dtype) -> None:
+    """A trainer may have converted them."""
     canvas = bytes_of(24)
-    for size in (16, 24, 32):
-        assert torch.equal(shares_of(canvas, size), shares_of(canvas.float() / 255, size))
+    (expected,) = encode_towers([tower_of(16)], canvas)
+    (got,) = encode_towers([tower_of(16)], canvas.to(dtype))
+    assert torch.equal(got.tokens, expected.tokens)
 
 
-def test_a_canvas_of_the_size_wanted_is_not_resampled() -> None:
-    canvas = bytes_of(16)
-    assert torch.equal(shares_of(canvas, 16).mul(255).round().to(torch.uint8), canvas)
+def test_the_filter_is_the_one_asked_for() -> None:
+    canvas = bytes_of(24)
+    (output,) = encode_towers([tower_of(16)], canvas, filter="bilinear")
+    assert torch.equal(output.tokens, tower_of(16)(canvas_to_tower(canvas, 16, "bilinear")).tokens)
 
 
-def test_resizing_stays_within_black_and_white() -> None:
-    stripes = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
-    stripes[..., ::2] = 255
-    shares = shares_of(stripes, 24)
-    assert float(shares.min()) == 0.0
-    assert float(shares.max()) == 1.0
+def test_a_list_of_modules_will_do() -> None:
+    towers = [tower_of(16), tower_of(32)]
+    for one, other in zip(
+        encode_towers(nn.ModuleList(towers), bytes_of(24)),
+        encode_towers(towers, bytes_of(24)),
+        strict=True,
+    ):
+        assert torch.equal(one.tokens, other.tokens)
 
 
 def test_towers_of_one_size_share_one_resized_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def counted(canvas: Tensor, size: int, **more: Any) -> Tensor:
+    def counted(canvas: Tensor, size: int, *more: Any) -> Tensor:
         asked.append(size)
-        return shares_of(canvas, size, **more)
+        return canvas_to_tower(canvas, size, *more)
 
-    monkeypatch.setattr(encoding_all, "shares_of", counted)
+    monkeypatch.setattr(encoding_all, "canvas_to_tower", counted)
     encode_towers([tower_of(16), tower_of(32), tower_of(16, seed=1)], bytes_of(24))
     assert asked == [16, 32]
 
@@ -103,7 +110,7 @@ def test_a_tower_in_bfloat16_gets_bfloat16() -> None:
 @pytest.mark.parametrize("shape", [(2, 3, 8, 9), (2, 4, 8, 8), (3, 8, 8)])
 @pytest.mark.usefixtures("unchecked")
 def test_what_is_no_batch_of_squares_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match="expected pictures of shape"):
+    with pytest.raises(ShapeError, match="expected pixels of shape"):
         encode_towers([tower_of(16)], torch.zeros(shape))
 
 
