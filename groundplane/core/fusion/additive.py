@@ -62,7 +62,7 @@ class Additive(nn.Module):
         ShapeError: If the towers' widths differ.
         InputError: If there is not one share a tower.
 
-    Source: Tong et al., Eyes Wide Shut, arXiv 2401.06209, section 4.2. There are two towers there.
+    Source: Tong et al., Eyes Wide Shut, arXiv 2401.06209. There are two towers there.
     """
 
     def __init__(

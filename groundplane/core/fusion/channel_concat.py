@@ -33,7 +33,7 @@ class ChannelConcat(nn.Module):
         projector: Of the one adapter g, whose input is as wide as all towers together.
         options: None.
 
-    Source: Shi et al., Eagle, arXiv 2408.15998, section 2, which resizes to one grid, too.
+    Source: Shi et al., Eagle, arXiv 2408.15998, which resizes to one grid, too.
     """
 
     def __init__(

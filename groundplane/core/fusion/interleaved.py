@@ -32,7 +32,7 @@ class Interleaved(nn.Module):
         projector: Of each of the adapters g.
         options: None.
 
-    Source: Tong et al., Eyes Wide Shut, arXiv 2401.06209, section 4.3, where the towers are CLIP
+    Source: Tong et al., Eyes Wide Shut, arXiv 2401.06209, where the towers are CLIP
     and DINOv2: 576 cells of each give 1152 tokens.
     """
 

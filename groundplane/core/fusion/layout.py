@@ -48,7 +48,7 @@ def interleave(tokens: list[Float[Tensor, "b m d"]], *, keeps_cells: bool = True
         tokens: One a tower, in order, as many of each.
         keeps_cells: False if they stand for the whole picture.
 
-    Source: Tong et al., Eyes Wide Shut, arXiv 2401.06209, section 4.3.
+    Source: Tong et al., Eyes Wide Shut, arXiv 2401.06209.
 
     Examples:
         >>> fused = interleave([torch.zeros(1, 2, 1), torch.ones(1, 2, 1)])

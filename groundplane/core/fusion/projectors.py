@@ -89,7 +89,7 @@ class QFormerProjector(nn.Module):
         width_out: Numbers a token.
         options: Of the Q-Former.
 
-    Source: Li et al., BLIP-2, arXiv 2301.12597, section 3.1; transformers' `Blip2QFormerModel`.
+    Source: Li et al., BLIP-2, arXiv 2301.12597; transformers' `Blip2QFormerModel`.
     """
 
     def __init__(self, width_in: int, width_out: int, *, options: QFormerOptions) -> None:
@@ -131,7 +131,7 @@ class DecoupledProjector(nn.Module):
     Raises:
         InputError: If there is no task.
 
-    Source: Wu et al., Janus, arXiv 2410.13848, section 3.1.
+    Source: Wu et al., Janus, arXiv 2410.13848.
     """
 
     def __init__(self, projectors: Mapping[str, nn.Module]) -> None:
@@ -174,7 +174,7 @@ def make_projector(rule: ProjectorRule, width_in: int, width_out: int) -> nn.Mod
         ShapeError: If `identity` is to change the width.
         PluginBrokenError: If `qformer` is wanted and transformers is not installed.
 
-    Source: Liu et al., LLaVA-1.5, arXiv 2310.03744, section 3.2.
+    Source: Liu et al., LLaVA-1.5, arXiv 2310.03744.
 
     Examples:
         >>> make_projector(ProjectorRule(), 8, 16)(torch.zeros(2, 5, 8)).shape

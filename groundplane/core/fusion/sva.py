@@ -76,7 +76,7 @@ class Sva(nn.Module):
         ShapeError: If a tower's grid is no whole multiple of the queries' and no windows are given.
         InputError: If there is not one window a tower.
 
-    Source: Tong et al., Cambrian-1, arXiv 2406.16860, section 4. The queries are not put into
+    Source: Tong et al., Cambrian-1, arXiv 2406.16860. The queries are not put into
     layers of the language model again, as they are there.
     """
 

@@ -6,9 +6,10 @@ import torch
 from fusing import QFORMER, features, operator, pair, tower
 
 from groundplane.core.errors import InputError, ShapeError
-from groundplane.core.features import FeatureGrid
+from groundplane.core.features import FeatureGrid, View
 from groundplane.core.frames import Frame
 from groundplane.core.fusion.grids import fuse_grids
+from groundplane.core.views import view_frame
 
 SIZES = [(640, 480), (480, 640), (100, 100)]
 
@@ -114,3 +115,13 @@ def test_no_pictures_give_no_tokens():
         for grid in grids()
     ]
     assert fuse_grids(operator("interleaved"), given).fused.tokens.shape == (0, 32, 24)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(641, 480), (333, 1000), (17, 5), (4000, 3001)])
+def test_one_view_at_two_sizes_of_input_is_one_crop(fit, size):
+    clip, dino = (view_frame(View(fit=fit, size=side), size) for side in (336, 518))
+    towers = [tower("clip", side=24, width=4), tower("dinov2", side=37, width=4)]
+    made = operator("interleaved", towers)
+    fused = fuse_grids(made, grids([clip] * 3, [dino] * 3, towers=towers))
+    assert fused.fused.tokens.shape == (3, 1152, 24)
