@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "DetectorError",
+    "EncoderError",
     "GroundplaneError",
     "InputError",
     "MediaError",
@@ -44,6 +45,10 @@ class SceneError(InputError):
 
 class DetectorError(GroundplaneError, RuntimeError):
     """An expert broke its contract or failed; the message names it."""
+
+
+class EncoderError(GroundplaneError, RuntimeError):
+    """An encoder gave what no encoder may give, such as NaN; the message names it."""
 
 
 class WeightsError(InputError):

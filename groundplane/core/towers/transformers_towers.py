@@ -192,14 +192,15 @@ def _clip(model: Any) -> _Parts:
     def embed(pixels: Tensor) -> Tensor:
         cells = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
         front = inner.class_embedding.expand(len(cells), 1, -1)
-        made: Tensor = vision.pre_layrnorm(
-            torch.cat([front, cells], dim=1) + inner.position_embedding.weight
-        )
+        whole = torch.cat([front, cells], dim=1) + inner.position_embedding.weight
+        made: Tensor = vision.pre_layrnorm(whole)
         return made
 
     def summarise(hidden: Tensor) -> Tensor:
-        normed: Tensor = vision.post_layernorm(hidden[:, 0])
-        return model.visual_projection(normed) if vision is not model else normed
+        made: Tensor = vision.post_layernorm(hidden[:, 0])
+        if vision is not model:
+            made = model.visual_projection(made)
+        return made
 
     return _Parts(embed, vision.encoder.layers, vision.post_layernorm, 1, summarise, more=_unmasked)
 
@@ -209,7 +210,8 @@ def _siglip(model: Any) -> _Parts:
 
     def embed(pixels: Tensor) -> Tensor:
         cells: Tensor = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
-        return cells + inner.position_embedding.weight
+        positions: Tensor = inner.position_embedding.weight
+        return cells + positions
 
     def summarise(hidden: Tensor) -> Tensor:
         made: Tensor = model.head(model.post_layernorm(hidden))
@@ -231,7 +233,8 @@ def _blip2(model: Any) -> _Parts:
     def embed(pixels: Tensor) -> Tensor:
         cells = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
         front = inner.class_embedding.expand(len(cells), -1, -1)
-        return torch.cat([front, cells], dim=1) + inner.position_embedding
+        positions: Tensor = inner.position_embedding
+        return torch.cat([front, cells], dim=1) + positions
 
     def summarise(hidden: Tensor) -> Tensor:
         made: Tensor = model.post_layernorm(hidden[:, 0])
@@ -247,7 +250,8 @@ def _dinov2(model: Any) -> _Parts:
     def embed(pixels: Tensor) -> Tensor:
         cells = inner.patch_embeddings.projection(pixels).flatten(2).transpose(1, 2)
         front = inner.cls_token.expand(len(cells), -1, -1)
-        whole = torch.cat([front, cells], dim=1) + inner.position_embeddings
+        positions: Tensor = inner.position_embeddings
+        whole = torch.cat([front, cells], dim=1) + positions
         if registers is None:
             return whole
         between = registers.expand(len(cells), -1, -1)
