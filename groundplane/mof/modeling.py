@@ -232,7 +232,8 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         Args:
             input_ids: The text; see `embed`.
             pixel_values: The pictures of all samples, in order; None where there are none.
-            attention_mask: 0 where the text is padding, left or right.
+            attention_mask: 0 where the text is padding, left or right; or, for packed texts, b 1 t t
+                as the language model takes it, which is added to its scores.
             labels: The token that each place should have had before it; -100 is not counted, and
                 no place of a picture is.
             tower_features: What `encode` gave, instead of `pixel_values`.
@@ -250,7 +251,8 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         if inputs_embeds is None:
             if tower_features is None and pixel_values is not None:
                 tower_features = self.encode(pixel_values)
-            asked = None if attention_mask is None else attention_mask.bool()
+            flat = attention_mask is not None and attention_mask.ndim == 2
+            asked = attention_mask.bool() if flat else None
             if labels is not None:
                 unanswered = labels == IGNORED
                 asked = unanswered if asked is None else asked & unanswered
