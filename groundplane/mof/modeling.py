@@ -133,6 +133,11 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         """What a picture costs: tokens, their width, arithmetic."""
         return self.fusion.report()  # type: ignore[operator]
 
+    @property
+    def tower_names(self) -> list[str]:
+        """For messages."""
+        return [tower.shape.name for tower in self.towers]
+
     def get_input_embeddings(self) -> nn.Module:
         """Of the language model."""
         return self.language_model.get_input_embeddings()
@@ -232,8 +237,8 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         Args:
             input_ids: The text; see `embed`.
             pixel_values: The pictures of all samples, in order; None where there are none.
-            attention_mask: 0 where the text is padding, left or right; or, for packed texts, b 1 t t
-                as the language model takes it, which is added to its scores.
+            attention_mask: 0 where the text is padding, left or right; or, for packed texts, what
+                the language model adds to its scores, b 1 t t.
             labels: The token that each place should have had before it; -100 is not counted, and
                 no place of a picture is.
             tower_features: What `encode` gave, instead of `pixel_values`.
@@ -251,8 +256,9 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         if inputs_embeds is None:
             if tower_features is None and pixel_values is not None:
                 tower_features = self.encode(pixel_values)
-            flat = attention_mask is not None and attention_mask.ndim == 2
-            asked = attention_mask.bool() if flat else None
+            asked = None
+            if attention_mask is not None and attention_mask.ndim == 2:
+                asked = attention_mask.bool()
             if labels is not None:
                 unanswered = labels == IGNORED
                 asked = unanswered if asked is None else asked & unanswered
@@ -316,7 +322,7 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         if tower_features is None and pixel_values is not None:
             tower_features = self.encode(pixel_values)
         if tower_features is not None:
-            check_features(tower_features, [tower.shape.name for tower in self.towers])
+            check_features(tower_features, self.tower_names)
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         embedded, _, _ = self.embed(input_ids, tower_features, attention_mask.bool())
