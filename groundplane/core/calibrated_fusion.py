@@ -1,0 +1,84 @@
+"""Experimental: two towers added behind the adapters, of which the second was only fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from groundplane.core.calibrating import LinearMap
+from groundplane.core.errors import InputError, ShapeError
+from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.inputs import TowerInputs
+from groundplane.core.fusion.layout import one_a_cell
+from groundplane.core.fusion.operator import Fused, FusionReport
+from groundplane.core.towers.tower import TowerShape
+
+__all__ = ["CalibratedAdditive"]
+
+
+class CalibratedAdditive(nn.Module):
+    """`V = a g(F_1) + (1 - a) (W F_2 + b)`: one token a cell, and nothing to train.
+
+    Unlike `additive` it mixes behind the adapter, since the fitted map ends there. Satisfies
+    `FusionOperator`. Experimental: whether a model gains by it must be measured.
+
+    Args:
+        towers: The one that the language model knows, and the one that was calibrated.
+        adapter: The language model's own projector, g; it is used as it is and frozen.
+        fitted: From `calibrate`, between these towers.
+        share: Of the first tower, a.
+
+    Raises:
+        ShapeError: If there are not two towers, or the map is of another width.
+        InputError: If the share is not in [0, 1].
+    """
+
+    def __init__(
+        self,
+        towers: Sequence[TowerShape],
+        adapter: nn.Module,
+        fitted: LinearMap,
+        *,
+        share: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if len(towers) != 2:
+            raise ShapeError(f"calibrated fusion: expected two towers, got {len(towers)}")
+        if fitted.weight.shape[1] != towers[1].width:
+            raise ShapeError(
+                f"calibrated fusion: expected a map of {towers[1].width} numbers a cell of "
+                f"{towers[1].name!r}, got one of {fitted.weight.shape[1]}"
+            )
+        if not 0 <= share <= 1:  # NaN is not either
+            raise InputError(f"calibrated fusion: share: expected 0 to 1, got {share}")
+        self._inputs = TowerInputs(operator="calibrated", towers=tuple(towers))
+        self._width = int(fitted.weight.shape[0])
+        self.share = share
+        self.adapter = adapter.requires_grad_(False)
+        self.calibrated = fitted.module()
+
+    @property
+    def towers(self) -> tuple[TowerShape, ...]:
+        """What it was made for, in order."""
+        return self._inputs.towers
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells that its tokens stand for."""
+        return self._inputs.grid
+
+    def forward(
+        self,
+        features: Sequence[Float[Tensor, "b _ _"]],
+        query: Float[Tensor, "b q"] | None = None,
+    ) -> Fused:
+        """Fuse a batch; the query is not looked at. See `FusionOperator`."""
+        first, second = self._inputs.aligned(features, self)
+        known = self.adapter(first) * self.share
+        return one_a_cell(known.add(self.calibrated(second), alpha=1 - self.share))
+
+    def report(self) -> FusionReport:
+        """What it costs."""
+        return report_on(self, self.towers, width=self._width, grid=self.grid)
