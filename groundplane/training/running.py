@@ -93,11 +93,14 @@ def _device(name: str) -> str:
 def _learner(config: TrainConfig, device: str) -> tuple[Learner, Any]:
     """The model, built anew: the adapters are random, by the seed."""
     encoders = [load("encoders", rule.name, **rule.options) for rule in config.encoders]
-    model, processor = build_mof(config.language_model, encoders, config.fusion, seed=config.seed)
+    model, processor = build_mof(
+        config.language_model, encoders, config.fusion, seed=config.seed, dtype=torch.float32
+    )
     if all(rule.train != "language_model" for rule in config.stages.values()) and device != "cpu":
         model.language_model.to(torch.bfloat16)
+    model.to(torch.device(device))  # type: ignore[arg-type]
     learner = Learner(
-        model=model.to(device),
+        model=model,
         tokenizer=processor.tokenizer,
         template=config.template,
         cache=config.cache_features,

@@ -213,11 +213,14 @@ def _train(
         arguments_of(rule, folder, seed=seed, cuda=model.device.type == "cuda"),
         Reporter(name, log, tell),
     )
+    if rule.checkpointing:
+        # The other way of torch needs gradients of a layer's input, which adapters may not give.
+        _checkpoint(model, "enable", {"use_reentrant": False})
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
     seconds = time.monotonic() - started
     if rule.checkpointing:
-        model.gradient_checkpointing_disable()
+        _checkpoint(model, "disable")
     check_frozen(before, hash_frozen(model))
     save_trained(model, folder / _WEIGHTS)
     if rule.train == "lora":
@@ -237,6 +240,12 @@ def _train(
         "trained": {"before": learning, "after": hash_trained(model)},
         **_of_data(data, prepared, rule),
     }
+
+
+def _checkpoint(model: Any, what: str, *settings: object) -> None:
+    """Recompute activations or not; transformers 5 has renamed it on the way."""
+    new = getattr(model, f"activation_checkpointing_{what}", None)
+    (new or getattr(model, f"gradient_checkpointing_{what}"))(*settings)
 
 
 def _of_data(data: StageData, prepared: Prepared, rule: StageRule) -> dict[str, Any]:

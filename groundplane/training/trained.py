@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -73,7 +74,10 @@ def _with_lora(language_model: Any, rule: LoraRule) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(language_model, config)
+        with warnings.catch_warnings():
+            # peft still asks transformers by names that it is giving up.
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(language_model, config)
     except ValueError as error:
         linear = {n.split(".")[-1] for n, m in language_model.named_modules() if _linear(m)}
         raise InputError(

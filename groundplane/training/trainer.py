@@ -202,8 +202,6 @@ def arguments_of(rule: StageRule, folder: Path, *, seed: int, cuda: bool) -> Tra
         optim="adamw_torch",
         bf16=cuda,
         use_cpu=not cuda,
-        gradient_checkpointing=rule.checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if rule.checkpointing else None,
         logging_steps=rule.log_every,
         logging_first_step=True,
         logging_nan_inf_filter=False,  # a loss that is no number must be seen

@@ -7,11 +7,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from groundplane.testing.checkpoints import byte_pairs
+from groundplane.testing.checkpoints import byte_pairs, make_model
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -41,7 +40,6 @@ def make_tokenizer(chat: bool = False) -> Any:
 
 def make_llama(seed: int = 0, vocabulary: int = 512) -> Any:
     """A Llama of two layers; its answers depend on all that it reads."""
-    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=32,
@@ -53,7 +51,7 @@ def make_llama(seed: int = 0, vocabulary: int = 512) -> Any:
         bos_token_id=None,
         eos_token_id=None,
     )
-    return LlamaForCausalLM(config).eval()
+    return make_model(LlamaForCausalLM, config, seed)
 
 
 def save_language_model(folder: str | Path, *, chat: bool = False, seed: int = 0) -> Path:
