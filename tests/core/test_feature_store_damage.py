@@ -240,7 +240,8 @@ while True:
     if i % 7 == 0:
         store.flush()
 """
-        for round_ in range(int(os.environ.get("GROUNDPLANE_KILLS", "3"))):
+        kills = int(os.environ.get("GROUNDPLANE_KILLS", "3"))
+        for round_ in range(kills):
             process = subprocess.Popen(
                 [sys.executable, "-c", code, str(tmp_path), str(round_)], stdout=subprocess.PIPE
             )
@@ -251,7 +252,7 @@ while True:
             process.wait(30)
             process.stdout.close()
         store, found = FeatureStore(tmp_path), 0
-        for round_ in range(3):
+        for round_ in range(kills):  # the oldest may be given up for room
             for i in range(200):
                 read = store.get((round_, i))
                 if read is not None:
