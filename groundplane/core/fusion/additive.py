@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundplane.core.errors import InputError
-from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.costs import cost_report, projector_flops
 from groundplane.core.fusion.inputs import TowerInputs, equal_widths
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
-from groundplane.core.fusion.projectors import keeps_cells, make_projector
+from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
 from groundplane.core.towers.tower import TowerShape
 
 __all__ = ["Additive", "AdditiveOptions"]
@@ -82,7 +82,7 @@ class Additive(nn.Module):
                 f"fusion 'additive': shares: expected {len(towers)}, one a tower, got {self.shares}"
             )
         self._width = width
-        self._keeps_cells = keeps_cells(projector)
+        self._projector = projector
         self.adapter = make_projector(projector, width_in, width)
 
     @property
@@ -106,9 +106,17 @@ class Additive(nn.Module):
         for given, share in zip(others, self.shares[1:], strict=True):
             mixed = mixed.add(given, alpha=share)
         return one_a_cell(
-            self.adapter(mixed), keeps_cells=self._keeps_cells, num_towers=len(self.towers)
+            self.adapter(mixed),
+            keeps_cells=keeps_cells(self._projector),
+            num_towers=len(self.towers),
         )
 
     def report(self) -> FusionReport:
         """What it costs."""
-        return report_on(self, self.towers, width=self._width, grid=self.grid)
+        return cost_report(
+            self,
+            tokens=tokens_after(self._projector, self._inputs.num_cells),
+            width=self._width,
+            grid=self.grid,
+            flops=projector_flops(self.adapter, self._inputs.num_cells),
+        )

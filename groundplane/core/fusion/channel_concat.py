@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.costs import cost_report, projector_flops
 from groundplane.core.fusion.inputs import TowerInputs
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
-from groundplane.core.fusion.projectors import keeps_cells, make_projector
+from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
 from groundplane.core.towers.tower import TowerShape
 
 __all__ = ["ChannelConcat", "ChannelConcatOptions"]
@@ -47,7 +47,7 @@ class ChannelConcat(nn.Module):
         super().__init__()
         self._inputs = TowerInputs(operator="channel_concat", towers=tuple(towers))
         self._width = width
-        self._keeps_cells = keeps_cells(projector)
+        self._projector = projector
         self.adapter = make_projector(projector, sum(tower.width for tower in towers), width)
 
     @property
@@ -67,8 +67,16 @@ class ChannelConcat(nn.Module):
     ) -> Fused:
         """Fuse a batch; the query is not looked at. See `FusionOperator`."""
         tokens = self.adapter(torch.cat(self._inputs.aligned(features, self), dim=2))
-        return one_a_cell(tokens, keeps_cells=self._keeps_cells, num_towers=len(self.towers))
+        return one_a_cell(
+            tokens, keeps_cells=keeps_cells(self._projector), num_towers=len(self.towers)
+        )
 
     def report(self) -> FusionReport:
         """What it costs."""
-        return report_on(self, self.towers, width=self._width, grid=self.grid)
+        return cost_report(
+            self,
+            tokens=tokens_after(self._projector, self._inputs.num_cells),
+            width=self._width,
+            grid=self.grid,
+            flops=projector_flops(self.adapter, self._inputs.num_cells),
+        )

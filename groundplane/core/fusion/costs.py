@@ -1,56 +1,62 @@
-"""What an operator costs, counted by PyTorch itself on shapes alone."""
+"""What an operator costs, counted from its layers; nothing is run for it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from groundplane.core.fusion.operator import FusionReport
-from groundplane.core.towers.tower import TowerShape
+from groundplane.core.fusion.projectors import QFormerProjector
 
-__all__ = ["report_on"]
+__all__ = ["cost_report", "linear_flops", "projector_flops"]
 
 
-def report_on(
-    operator: nn.Module,
-    towers: Sequence[TowerShape],
-    *,
-    width: int,
-    grid: tuple[int, int],
-    query_width: int | None = None,
+def linear_flops(module: nn.Module, rows: int) -> int:
+    """Operations of all linear layers of a module, each on so many rows.
+
+    Examples:
+        >>> linear_flops(nn.Sequential(nn.Linear(2, 3), nn.GELU(), nn.Linear(3, 4)), 10)
+        360
+        >>> linear_flops(nn.Identity(), 10)
+        0
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return sum(2 * rows * layer.in_features * layer.out_features for layer in layers)
+
+
+def projector_flops(projector: nn.Module, num_cells: int) -> int:
+    """Operations of a projector on so many cells.
+
+    Examples:
+        >>> projector_flops(nn.Linear(2, 3), 10)
+        120
+        >>> projector_flops(nn.Linear(2, 3), 0)
+        0
+    """
+    if not isinstance(projector, QFormerProjector):
+        return linear_flops(projector, num_cells)
+    options, width_in = projector.options, projector.width_in
+    queries, hidden = options.queries, options.hidden
+    # Query and output; keys and values of what is looked at; the products with both.
+    square = 2 * 2 * queries * hidden * hidden
+    itself = 2 * 2 * queries * hidden * hidden + 2 * 2 * queries * queries * hidden
+    cells = 2 * 2 * num_cells * width_in * hidden + 2 * 2 * queries * num_cells * hidden
+    block = square + itself + 2 * 2 * queries * hidden * options.intermediate
+    crossings = -(-options.layers // options.cross_every)
+    last = linear_flops(projector.proj, queries)
+    return options.layers * block + crossings * (square + cells) + last
+
+
+def cost_report(
+    operator: nn.Module, *, tokens: int, width: int, grid: tuple[int, int], flops: int
 ) -> FusionReport:
-    """Run one picture through an operator without a number in it, and count.
-
-    Matrix products and attention are counted, as `torch.utils.flop_counter` does; sums, norms and
-    activations, below one in a hundred of them, are not. No weight is read and no memory is taken.
+    """A report, with the trained parameters counted.
 
     Args:
-        operator: Takes features and a query, and gives `Fused`.
-        towers: What it was made for.
+        operator: Whose parameters.
+        tokens: Tokens of a picture.
         width: Numbers a token.
-        grid: Of the cells that its tokens stand for.
-        query_width: Numbers of the query, if it needs one.
+        grid: Of the cells that the tokens stand for.
+        flops: Of one picture.
     """
-    parameters = dict(operator.named_parameters())
-    numbers = {
-        name: tensor.detach().to("meta")
-        for name, tensor in (*parameters.items(), *operator.named_buffers())
-    }
-    dtype = next((p.dtype for p in parameters.values()), torch.float32)
-    features = [
-        torch.empty((1, tower.num_cells, tower.width), dtype=dtype, device="meta")
-        for tower in towers
-    ]
-    query = None if query_width is None else torch.empty((1, query_width), device="meta").to(dtype)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        fused = torch.func.functional_call(operator, numbers, (features, query))
-    return FusionReport(
-        tokens=fused.tokens.shape[1],
-        width=width,
-        grid=grid,
-        flops=counter.get_total_flops(),
-        parameters=sum(p.numel() for p in parameters.values() if p.requires_grad),
-    )
+    trained = sum(p.numel() for p in operator.parameters() if p.requires_grad)
+    return FusionReport(tokens=tokens, width=width, grid=grid, flops=flops, parameters=trained)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.costs import cost_report, linear_flops, projector_flops
 from groundplane.core.fusion.inputs import TowerInputs, need_cells
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
@@ -88,7 +88,15 @@ class Gated(nn.Module):
 
     def report(self) -> FusionReport:
         """What it costs."""
-        return report_on(self, self.towers, width=self._width, grid=self.grid)
+        cells = self._inputs.num_cells
+        adapters = sum(projector_flops(adapter, cells) for adapter in self.adapters)
+        return cost_report(
+            self,
+            tokens=cells,
+            width=self._width,
+            grid=self.grid,
+            flops=adapters + linear_flops(self.gate, cells),
+        )
 
     def _weights(self, aligned: list[Float[Tensor, "b n _"]]) -> Float[Tensor, "b n k"]:
         logits: Tensor = self.gate(torch.cat(aligned, dim=2))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.costs import cost_report, projector_flops
 from groundplane.core.fusion.inputs import TowerInputs
 from groundplane.core.fusion.layout import interleave
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
-from groundplane.core.fusion.projectors import keeps_cells, make_projector
+from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
 from groundplane.core.towers.tower import TowerShape
 
 __all__ = ["Interleaved", "InterleavedOptions"]
@@ -47,7 +47,7 @@ class Interleaved(nn.Module):
         super().__init__()
         self._inputs = TowerInputs(operator="interleaved", towers=tuple(towers))
         self._width = width
-        self._keeps_cells = keeps_cells(projector)
+        self._projector = projector
         self.adapters = nn.ModuleList(
             make_projector(projector, tower.width, width) for tower in towers
         )
@@ -70,8 +70,15 @@ class Interleaved(nn.Module):
         """Fuse a batch; the query is not looked at. See `FusionOperator`."""
         aligned = self._inputs.aligned(features, self)
         tokens = [adapter(given) for adapter, given in zip(self.adapters, aligned, strict=True)]
-        return interleave(tokens, keeps_cells=self._keeps_cells)
+        return interleave(tokens, keeps_cells=keeps_cells(self._projector))
 
     def report(self) -> FusionReport:
         """What it costs."""
-        return report_on(self, self.towers, width=self._width, grid=self.grid)
+        cells = self._inputs.num_cells
+        return cost_report(
+            self,
+            tokens=len(self.towers) * tokens_after(self._projector, cells),
+            width=self._width,
+            grid=self.grid,
+            flops=sum(projector_flops(adapter, cells) for adapter in self.adapters),
+        )

@@ -94,6 +94,7 @@ class QFormerProjector(nn.Module):
 
     def __init__(self, width_in: int, width_out: int, *, options: QFormerOptions) -> None:
         super().__init__()
+        self.width_in, self.options = width_in, options
         library = need_library("transformers", extra="mof", who="projector 'qformer'")
         config = library.Blip2QFormerConfig(
             hidden_size=options.hidden,

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from groundplane.core.errors import InputError, ShapeError
-from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.costs import cost_report, linear_flops, projector_flops
 from groundplane.core.fusion.inputs import TowerInputs
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
-from groundplane.core.fusion.projectors import keeps_cells, make_projector
+from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
 from groundplane.core.towers.tower import TowerShape
 
 __all__ = ["Routed", "RoutedOptions"]
@@ -83,7 +83,7 @@ class Routed(nn.Module):
         self._inputs = TowerInputs(operator="routed", towers=tuple(towers))
         self._width = width
         self._options = options
-        self._keeps_cells = keeps_cells(projector)
+        self._projector = projector
         self.adapters = nn.ModuleList(
             make_projector(projector, tower.width, width) for tower in towers
         )
@@ -129,17 +129,22 @@ class Routed(nn.Module):
         if self._options.hard:
             chosen = weights.argmax(dim=1, keepdim=True).expand(tokens.shape[:2])
         return one_a_cell(
-            tokens, keeps_cells=self._keeps_cells, num_towers=len(self.towers), towers=chosen
+            tokens,
+            keeps_cells=keeps_cells(self._projector),
+            num_towers=len(self.towers),
+            towers=chosen,
         )
 
     def report(self) -> FusionReport:
         """What it costs."""
-        return report_on(
+        cells = self._inputs.num_cells
+        adapters = sum(projector_flops(adapter, cells) for adapter in self.adapters)
+        return cost_report(
             self,
-            self.towers,
+            tokens=tokens_after(self._projector, cells),
             width=self._width,
             grid=self.grid,
-            query_width=self._options.query_width,
+            flops=adapters + linear_flops(self.router, 1),
         )
 
     def _weights(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from groundplane.core.disagreement import disagreement
 from groundplane.core.errors import InputError
-from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.costs import cost_report, projector_flops
 from groundplane.core.fusion.inputs import TowerInputs, need_cells
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
 from groundplane.core.fusion.projectors import make_projector
@@ -117,7 +117,17 @@ class Saliency(nn.Module):
 
     def report(self) -> FusionReport:
         """What it costs; the disagreement, `O(n^2 d)`, is counted with it."""
-        return report_on(self, self.towers, width=self._width, grid=self.grid)
+        cells, (first, *others) = self._inputs.num_cells, self.towers
+        kept = sum(projector_flops(adapter, self.budget) for adapter in self.adapters[1:])
+        # Cosines of all cells, by both towers; with very few cells there are none to compare.
+        compared = sum(2 * cells**2 * (first.width + other.width) for other in others)
+        return cost_report(
+            self,
+            tokens=cells + len(others) * self.budget,
+            width=self._width,
+            grid=self.grid,
+            flops=projector_flops(self.adapters[0], cells) + kept + (compared if cells >= 4 else 0),
+        )
 
     def _salient(
         self, first: Float[Tensor, "b n d"], other: Float[Tensor, "b n e"]

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from groundplane.core.errors import InputError, ShapeError
-from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.costs import cost_report, linear_flops, projector_flops
 from groundplane.core.fusion.inputs import TowerInputs
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
-from groundplane.core.fusion.projectors import keeps_cells, make_projector
+from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
 from groundplane.core.fusion.resampling import resample
 from groundplane.core.towers.tower import TowerShape
 
@@ -93,7 +93,7 @@ class Sva(nn.Module):
         self._grid = options.grid or self._inputs.grid
         self.windows = _windows(towers, self._grid, options.windows)
         self._width = width
-        self._keeps_cells = keeps_cells(projector)
+        self._projector = projector
         rows, columns = self._grid
         self.queries = nn.Parameter(torch.randn(rows * columns, options.hidden) * _SPREAD)
         self.norms = nn.ModuleList(nn.LayerNorm(tower.width) for tower in towers)
@@ -134,13 +134,27 @@ class Sva(nn.Module):
             queries = layer(queries, context, windowed)
         return one_a_cell(
             self.adapter(self.norm(queries)),
-            keeps_cells=self._keeps_cells,
+            keeps_cells=keeps_cells(self._projector),
             num_towers=len(self.towers),
         )
 
     def report(self) -> FusionReport:
         """What it costs; the grid is that of the queries."""
-        return report_on(self, self.towers, width=self._width, grid=self.grid)
+        num_queries = self.grid[0] * self.grid[1]
+        asking = sum(
+            layer.flops(num_queries, self.windows)
+            for layer in self.layers
+            if isinstance(layer, _Layer)
+        )
+        return cost_report(
+            self,
+            tokens=tokens_after(self._projector, num_queries),
+            width=self._width,
+            grid=self.grid,
+            flops=linear_flops(self.context, 1)
+            + asking
+            + projector_flops(self.adapter, num_queries),
+        )
 
 
 class _Layer(nn.Module):
@@ -148,7 +162,7 @@ class _Layer(nn.Module):
 
     def __init__(self, widths: Sequence[int], hidden: int, *, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.hidden, self.heads = hidden, heads
         self.mix = nn.Linear(2 * hidden, hidden)
         self.norm_query = nn.LayerNorm(hidden)
         self.query = nn.Linear(hidden, hidden, bias=False)
@@ -179,6 +193,18 @@ class _Layer(nn.Module):
         queries = queries + self.output(found.transpose(1, 2).flatten(2).view_as(queries))
         thought: Tensor = self.thought(self.norm_thought(queries))
         return queries + thought
+
+    def flops(self, num_queries: int, windows: Sequence[_Grid]) -> int:
+        """Operations for one picture."""
+        towers = zip(windows, self.keys, self.values, strict=True)
+        cells = [(high * wide, key, value) for (high, wide), key, value in towers]
+        projected = sum(
+            linear_flops(key, num_queries * window) + linear_flops(value, num_queries * window)
+            for window, key, value in cells
+        )
+        products = 2 * 2 * num_queries * sum(window for window, _, _ in cells) * self.hidden
+        own = (self.mix, self.query, self.output, self.thought)
+        return projected + products + sum(linear_flops(part, num_queries) for part in own)
 
     def _split(self, rows: Float[Tensor, "b q w h"]) -> Float[Tensor, "bq a w c"]:
         """Each query on its own, each head on its own."""
