@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, ClassVar, Literal
 
@@ -43,40 +43,45 @@ class MofConfig(PreTrainedConfig):  # type: ignore[misc]
     model_type = "groundplane_mof"
     sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig}
 
-    text_config: dict[str, Any] | PreTrainedConfig | None = None
-    towers: list[dict[str, Any]] | None = None
-    fusion: dict[str, Any] | None = None
-    view: dict[str, Any] | None = None
-    image_token_id: int = -1
-    tower_weights: Literal["inside", "reference"] = "inside"
-    tower_hashes: list[str] | None = None
-    tie_word_embeddings: bool = False
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        if not isinstance(self.text_config, PreTrainedConfig):
-            settings = {"model_type": "llama", **(self.text_config or {})}
-            self.text_config = AutoConfig.for_model(**settings)
-        super().__post_init__(**kwargs)
-        self.towers = list(self.towers or [])
-        self.fusion = dict(self.fusion or fusion_to_json(FusionRule()))
-        self.view = dict(self.view or view_to_json(View()))
-        self.tower_hashes = list(self.tower_hashes or [])
-        self.tie_word_embeddings = bool(getattr(self.text_config, "tie_word_embeddings", False))
+    def __init__(
+        self,
+        *,
+        text_config: Mapping[str, Any] | PreTrainedConfig | None = None,
+        towers: Sequence[Mapping[str, Any]] = (),
+        fusion: Mapping[str, Any] | None = None,
+        view: Mapping[str, Any] | None = None,
+        image_token_id: int = -1,
+        tower_weights: Literal["inside", "reference"] = "inside",
+        tower_hashes: Sequence[str] = (),
+        **rest: Any,
+    ) -> None:
+        if not isinstance(text_config, PreTrainedConfig):
+            text_config = AutoConfig.for_model(**{"model_type": "llama", **(text_config or {})})
+        self.text_config = text_config
+        self.towers = [dict(tower) for tower in towers]
+        self.fusion = dict(fusion or fusion_to_json(FusionRule()))
+        self.view = dict(view or view_to_json(View()))
+        self.image_token_id = image_token_id
+        self.tower_weights = tower_weights
+        self.tower_hashes = list(tower_hashes)
+        # What ties weights asks the whole for it, though it is the language model's own affair.
+        self.tie_word_embeddings = bool(getattr(text_config, "tie_word_embeddings", False))
+        super().__init__(**{k: v for k, v in rest.items() if k != "tie_word_embeddings"})
 
     @property
     def tower_configs(self) -> tuple[TowerConfig, ...]:
         """What each tower is."""
-        return tuple(tower_from_json(tower) for tower in self.towers or ())
+        return tuple(tower_from_json(tower) for tower in self.towers)
 
     @property
     def rule(self) -> FusionRule:
         """How the towers are fused."""
-        return fusion_from_json(self.fusion or {})
+        return fusion_from_json(self.fusion)
 
     @property
     def seen(self) -> View:
         """The part of a picture that all towers see."""
-        return view_from_json(self.view or {})
+        return view_from_json(self.view)
 
     @staticmethod
     def towers_to_json(towers: tuple[TowerConfig, ...]) -> list[dict[str, Any]]:
