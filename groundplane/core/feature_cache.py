@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from groundplane.core.feature_store import FeatureStore
     from groundplane.core.image import Image
 
-__all__ = ["BUDGET", "STORE", "CacheStats", "FeatureCache", "bytes_of", "image_key", "shared_cache"]
+__all__ = [
+    "BUDGET",
+    "STORE",
+    "STORE_BUDGET",
+    "CacheStats",
+    "FeatureCache",
+    "bytes_of",
+    "image_key",
+    "shared_cache",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +48,7 @@ T = TypeVar("T")
 
 BUDGET = "GROUNDPLANE_CACHE_BYTES"
 STORE = "GROUNDPLANE_FEATURE_STORE"
+STORE_BUDGET = "GROUNDPLANE_FEATURE_STORE_BYTES"
 # About 60 pictures as a detector encodes them at 800 by 1066 in float32.
 _DEFAULT_BUDGET = 2**30
 # Sequences of numbers or letters, which are one thing each.
@@ -343,23 +353,31 @@ def shared_cache() -> FeatureCache:
     Its budget is 1 GiB, or what the environment variable `GROUNDPLANE_CACHE_BYTES` says when it
     is first used; `resize` changes it later. `GROUNDPLANE_FEATURE_STORE` names a folder in which
     a `FeatureStore` keeps what experts encode beyond this process; without it nothing is written.
+    `GROUNDPLANE_FEATURE_STORE_BYTES` bounds the folder; without it, it grows.
 
     Raises:
-        InputError: If a variable is no whole number of 0 or more, or the folder is refused.
+        InputError: If a budget is no whole number, or the folder is refused.
         OutputError: If the folder cannot be made.
     """
-    budget = os.environ.get(BUDGET, "").strip() or str(_DEFAULT_BUDGET)
-    if not (budget.isascii() and budget.isdigit()):
-        raise InputError(f"{BUDGET}: expected a whole number of bytes, 0 or more, got {budget!r}")
     folder = os.environ.get(STORE, "").strip()
-    return FeatureCache(int(budget), store=_open_store(folder) if folder else None)
+    store = _open_store(folder, _stated(STORE_BUDGET)) if folder else None
+    budget = _stated(BUDGET)
+    return FeatureCache(_DEFAULT_BUDGET if budget is None else budget, store=store)
 
 
-def _open_store(folder: str) -> FeatureStore:
+def _stated(variable: str) -> int | None:
+    """A number of bytes in the environment, None where there is none."""
+    said = os.environ.get(variable, "").strip()
+    if said and not (said.isascii() and said.isdigit()):
+        raise InputError(f"{variable}: expected a whole number of bytes, 0 or more, got {said!r}")
+    return int(said) if said else None
+
+
+def _open_store(folder: str, budget: int | None) -> FeatureStore:
     # Here, since it loads torch, which a cache of texts does not need.
     from groundplane.core.feature_store import FeatureStore
 
-    return FeatureStore(folder)
+    return FeatureStore(folder, budget)
 
 
 def image_key(image: Image) -> tuple[Hashable, ...]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from groundplane.core.errors import InputError, OutputError
-from groundplane.core.feature_cache import FeatureCache
+from groundplane.core.feature_cache import STORE, STORE_BUDGET, FeatureCache, shared_cache
 from groundplane.core.feature_packing import pack_nested, pack_tensor
 from groundplane.core.feature_store import FeatureStore
 
@@ -113,3 +113,20 @@ print(shared_cache().get_or_make(("w", 1), make, packing=pack_tensor()).tolist()
     assert said[0].stdout == "made\n[1.0, 1.0]\n"
     assert said[1].stdout == ("[1.0, 1.0]\n" if named else said[0].stdout)
     assert [path.name for path in tmp_path.iterdir()] == (["store"] if named else [])
+
+
+def test_a_variable_bounds_the_folder(tmp_path, monkeypatch):
+    shared_cache.cache_clear()
+    monkeypatch.setenv(STORE, str(tmp_path / "store"))
+    monkeypatch.setenv(STORE_BUDGET, "100")
+    shared_cache().get_or_make("a", lambda: torch.ones(1000), packing=pack_tensor())
+    shared_cache()._store.flush()
+    assert FeatureStore(tmp_path / "store").stats.bytes == 0
+    shared_cache.cache_clear()
+    monkeypatch.setenv(STORE_BUDGET, "much")
+    with pytest.raises(
+        InputError, match="GROUNDPLANE_FEATURE_STORE_BYTES: expected a whole number"
+    ):
+        shared_cache()
+    monkeypatch.undo()
+    shared_cache.cache_clear()

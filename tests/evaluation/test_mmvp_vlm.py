@@ -8,9 +8,11 @@ import pytest
 import torch
 from PIL import Image as Pictures
 
+import groundplane
 from groundplane.core.errors import DetectorError, InputError
 from groundplane.core.features import FeatureGrid
 from groundplane.core.frames import Frame
+from groundplane.core.media import read_image
 from groundplane.evaluation.mmvp_vlm import (
     PATTERNS,
     PairEncoder,
@@ -292,3 +294,35 @@ class TestEncoder:
 
         with pytest.raises(DetectorError, match="of the shape of the texts"):
             score(small, Wide())
+
+    def test_clip_is_asked_as_each_picture_and_caption_would_be_alone(self, small):
+        pytest.importorskip("transformers")
+        from groundplane.testing.checkpoints_towers import save_clip
+
+        clip = groundplane.load(
+            "encoders", "clip", device="cpu", weights=str(save_clip(small / "w"))
+        )
+        pairs = read_mmvp_vlm(small)
+        margins = score_pairs(pairs, small, clip)
+        for pair, (first, second) in zip(pairs, margins.tolist(), strict=True):
+            folder = small / "MLLM_VLM Images" / pair.type
+            a, b = (
+                torch.nn.functional.normalize(
+                    clip.encode([read_image(folder / f"{number}.png")]).summary[0], dim=0
+                )
+                for number in pair.numbers
+            )
+            one, two = clip.embed_texts([f"a photo of {caption}" for caption in pair.captions])
+            # A batch sums in another order: float32 of cosines.
+            assert first == pytest.approx(float(a @ one - b @ one), abs=1e-5)
+            assert second == pytest.approx(float(a @ two - b @ two), abs=1e-5)
+
+    def test_an_encoder_of_pictures_alone_is_refused(self, small, unchecked):
+        pytest.importorskip("transformers")
+        from groundplane.testing.checkpoints_towers import save_dinov2
+
+        dino = groundplane.load(
+            "encoders", "dinov2", device="cpu", weights=str(save_dinov2(small / "w"))
+        )
+        with pytest.raises(InputError, match="texts"):
+            score_pairs(read_mmvp_vlm(small), small, dino)
