@@ -74,7 +74,10 @@ def run_training(
         folder.write(_SCORES, scores)
     processor.view = learner.model.config.seen
     _save(learner, processor, folder)
-    plot_losses({n: s["losses"] for n, s in stages.items()}, folder.path / "loss.png")
+    losses = {
+        n: [(int(step), float(loss)) for step, loss in s["losses"]] for n, s in stages.items()
+    }
+    plot_losses(losses, folder.path / "loss.png")
     report = _report(config, learner, stages, scores)
     folder.write("report.json", report)
     return report
@@ -145,7 +148,13 @@ def _held_out(learner: Learner, samples: list[Sample], rule: StageRule) -> dict[
 
 def _save(learner: Learner, processor: Any, folder: RunFolder) -> None:
     place = str(folder.path / "model")
-    learner.model.save_pretrained(place)
+    shown = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        learner.model.save_pretrained(place)
+    finally:
+        if shown:
+            transformers.utils.logging.enable_progress_bar()
     processor.save_pretrained(place)
 
 

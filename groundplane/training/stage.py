@@ -225,14 +225,16 @@ def _train(
     save_trained(model, folder / _WEIGHTS)
     if rule.train == "lora":
         model.language_model.save_pretrained(str(folder / "lora"))
-    steps = trainer.state.global_step
+    steps, skipped_steps = trainer.state.global_step, found[1] if found else 0
+    epochs = float(trainer.state.epoch or 0)
+    seen = epochs * len(prepared.rows) * (1 - skipped_steps / steps)
     return {
         "train": rule.train,
         "steps": steps,
         "resumed_from": found[1] if found else None,
-        "epochs": trainer.state.epoch,
+        "epochs": epochs,
         "seconds": round(seconds, 3),
-        "rows_per_second": round((steps - (found[1] if found else 0)) * rule.batch / seconds, 3),
+        "rows_per_second": round(seen / seconds, 3),
         "trained_parameters": sum(w.numel() for w in model.parameters() if w.requires_grad),
         "losses": log.losses(),
         "encoded_pictures": encoded,
