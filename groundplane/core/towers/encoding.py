@@ -15,6 +15,7 @@ from groundplane.core.errors import EncoderError, InputError, listing
 from groundplane.core.feature_cache import image_key, shared_cache
 from groundplane.core.feature_packing import pack_fields, pack_tensor
 from groundplane.core.features import FeatureGrid, View
+from groundplane.core.frames import Frame
 from groundplane.core.image import Image
 from groundplane.core.towers.building import load_tower
 from groundplane.core.towers.rules import TowerRule
@@ -135,7 +136,7 @@ class TowerEncoder:
             InputError: If a picture is too narrow to be resized.
             EncoderError: If features are not finite numbers; it names the pictures.
         """
-        frames = tuple(view_frame(self._view, image.size) for image in images)
+        frames = tuple(_frame(image, self._view) for image in images)
         keys = [(*self._key, image_key(image)) for image in images]
 
         def make(missing: list[int]) -> list[_One]:
@@ -223,6 +224,13 @@ class TowerEncoder:
                 f"for {listing(names)}; its weights may be damaged, or too large for "
                 f"{output.tokens.dtype}: try dtype=torch.float32"
             )
+
+
+def _frame(image: Image, view: View) -> Frame:
+    try:
+        return view_frame(view, image.size)
+    except InputError as error:
+        raise InputError(f"image {image.source.name!r}: {error}") from error
 
 
 def _stacked(ones: Sequence[_One]) -> TowerOutput:
