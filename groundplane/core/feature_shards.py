@@ -220,5 +220,5 @@ def _bytes(tensor: Tensor) -> UInt8[Tensor, " bytes"]:
 def _checksum(parts: list[Tensor]) -> int:
     value = 0
     for part in parts:
-        value = zlib.crc32(part.numpy(), value)
+        value = zlib.crc32(part.numpy().data, value)
     return value
