@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from groundplane.core.towers.converting import timm_from_transformers, transformers_from_timm
 from groundplane.core.towers.timm_towers import TimmNetwork, fit_timm_state, timm_network
 from groundplane.core.towers.tower import TowerConfig
+from groundplane.core.towers.transformers_towers import wrap_transformers
 from groundplane.core.weights import load_strict
 
 transformers = pytest.importorskip("transformers")
@@ -302,3 +303,22 @@ def test_original_clip_has_its_own_activation() -> None:
         got = ours(case, module, plain)(pixels_of(case.size))
     cells, _ = theirs(case, module, pixels_of(case.size), -1, False)
     assert off(got.tokens, cells) > 1e-4
+
+
+@_NATIVE
+@pytest.mark.parametrize("other", [False, True], ids=["native", "another size"])
+def test_towers_of_both_libraries_are_the_same_at_every_size(case: Case, other: bool) -> None:
+    """With one rule a family for the positions, DINOv2's included."""
+    size = case.other_size if other else case.size
+    module: Any = made(case.theirs)
+    config = config_of(case, layer=-1, final_norm=True, size=size)
+    network = ours(case, module, config)
+    twin = replace(config, library="transformers", architecture=module.config.model_type)
+    tower = wrap_transformers(module, twin)
+    pixels = pixels_of(size)
+    with torch.no_grad():
+        got, expected = network(pixels), tower.network(pixels)
+    assert off(got.tokens, expected.tokens) < 1e-5
+    # BLIP-2 normalises its class token twice; a tower of ours does it once.
+    assert got.summary is not None
+    assert off(got.summary, expected.summary) < 1e-5
