@@ -59,9 +59,9 @@ def view_pixels(
 ) -> UInt8[Tensor, "b 3 s s"]:
     """Pictures as a view shows them.
 
-    `crop` is within one grey level of the CLIP image processor of transformers, `pad` of LLaVA's
-    padding to a square and the same resizing (Pillow's filters); within two where a picture is
-    enlarged ten times and more.
+    `crop` is what the CLIP image processor of transformers gives, `pad` LLaVA's padding to a
+    square and the same resizing: of photos within one grey level, of Pillow's filters too; where
+    neighbours are as unlike as in noise, single pixels are further from Pillow's.
 
     Args:
         images: Of any sizes.
@@ -204,9 +204,9 @@ def _resized(
     """To rows and columns; see `resize_pixels`, which takes a picture of the host."""
     if planes.shape[1:] == size:
         return planes
-    if not planes.is_cuda:
+    if not planes.is_cuda and min(planes.shape[2], size[1]) > 1:
         return interpolate(planes[None], size=size, mode=view.filter, antialias=True)[0]
-    # There bytes are not resized.
+    # On a card bytes are not resized, and of a width of 1 torch takes rows for channels.
     wide = interpolate(planes.float()[None], size=size, mode=view.filter, antialias=True)[0]
     return wide.round_().clamp_(0, 255).to(torch.uint8)
 
