@@ -55,21 +55,14 @@ def run_training(
     folder = RunFolder(config, resume=resume)
     data = {n: read_stage_data(rule, seed=config.seed) for n, rule in config.stages.items()}
     transformers.set_seed(config.seed)
-    learner, processor = _learner(config, device)
+    learner, processor = _learner(config, device, tell)
     scores: dict[str, Any] = folder.read(_SCORES) or {}
     stages: dict[str, Any] = {}
     _score(config, learner, data, scores, after="start")
     folder.write(_SCORES, scores)
     for name, rule in config.stages.items():
-        stages[name] = train_stage(
-            learner,
-            name,
-            rule,
-            data=data[name],
-            folder=folder.stage(name),
-            seed=config.seed,
-            tell=tell,
-        )
+        place = folder.stage(name)
+        stages[name] = train_stage(learner, name, rule, data=data[name], folder=place)
         _score(config, learner, data, scores, after=name)
         folder.write(_SCORES, scores)
     processor.view = learner.model.config.seen
@@ -93,7 +86,9 @@ def _device(name: str) -> str:
     return device
 
 
-def _learner(config: TrainConfig, device: str) -> tuple[Learner, Any]:
+def _learner(
+    config: TrainConfig, device: str, tell: Callable[[StageProgress], None]
+) -> tuple[Learner, Any]:
     """The model, built anew: the adapters are random, by the seed."""
     encoders = [load("encoders", rule.name, **rule.options) for rule in config.encoders]
     model, processor = build_mof(
@@ -107,6 +102,8 @@ def _learner(config: TrainConfig, device: str) -> tuple[Learner, Any]:
         tokenizer=processor.tokenizer,
         template=config.template,
         cache=config.cache_features,
+        seed=config.seed,
+        tell=tell,
     )
     return learner, processor
 
@@ -148,13 +145,14 @@ def _held_out(learner: Learner, samples: list[Sample], rule: StageRule) -> dict[
 
 def _save(learner: Learner, processor: Any, folder: RunFolder) -> None:
     place = str(folder.path / "model")
-    shown = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
+    logging: Any = transformers.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         learner.model.save_pretrained(place)
     finally:
         if shown:
-            transformers.utils.logging.enable_progress_bar()
+            logging.enable_progress_bar()
     processor.save_pretrained(place)
 
 

@@ -34,6 +34,7 @@ from groundplane.training.trainer import (
     Log,
     Reporter,
     StageProgress,
+    StageTrainer,
     arguments_of,
     last_checkpoint,
     make_trainer,
@@ -53,12 +54,16 @@ class Learner:
         tokenizer: A fast one that has `<image>` as one token.
         template: How a conversation becomes text.
         cache: Folder in which features of pictures are kept; None: each is encoded every time.
+        seed: Of the order of samples, of dropout and of new matrices of LoRA.
+        tell: Is called with every line of the log.
     """
 
     model: Any
     tokenizer: Any
     template: Literal["auto", "chat", "vicuna"] = "auto"
     cache: Path | None = None
+    seed: int = 0
+    tell: Callable[[StageProgress], None] = lambda progress: None
 
     def conversations(self, max_length: int) -> Conversations:
         """What brings conversations to tokens."""
@@ -144,8 +149,6 @@ def train_stage(
     *,
     data: StageData,
     folder: Path,
-    seed: int = 0,
-    tell: Callable[[StageProgress], None] = lambda progress: None,
 ) -> dict[str, Any]:
     """Train one stage; the model is changed in place.
 
@@ -158,8 +161,6 @@ def train_stage(
         rule: How.
         data: On what.
         folder: For checkpoints, the log and the weights; it is made where it is not there.
-        seed: Of the order of samples, of dropout and of new matrices of LoRA.
-        tell: Is called with every line of the log.
 
     Returns:
         A report that JSON can hold: steps, samples, losses, speed, hashes of weights.
@@ -171,11 +172,11 @@ def train_stage(
     """
     folder.mkdir(parents=True, exist_ok=True)
     learner.see(rule.fit)
-    transformers.set_seed(seed)
+    transformers.set_seed(learner.seed)
     choose_trained(learner.model, rule.train, rule.lora)
     done: dict[str, Any] | None = _read(folder / _DONE)
     if done is None:
-        done = _train(learner, name, rule, data=data, folder=folder, seed=seed, tell=tell)
+        done = _train(learner, name, rule, data=data, folder=folder)
         _write(folder / _DONE, done)
     else:
         load_trained(learner.model, folder / _WEIGHTS)
@@ -186,52 +187,36 @@ def train_stage(
 
 
 def _train(
-    learner: Learner,
-    name: str,
-    rule: StageRule,
-    *,
-    data: StageData,
-    folder: Path,
-    seed: int,
-    tell: Callable[[StageProgress], None],
+    learner: Learner, name: str, rule: StageRule, *, data: StageData, folder: Path
 ) -> dict[str, Any]:
     model = learner.model
+    conversations = learner.conversations(rule.max_length)
     prepared = prepare_rows(
-        data.samples,
-        learner.conversations(rule.max_length),
-        packing=rule.packing,
-        skip=rule.skip_missing,
+        data.samples, conversations, packing=rule.packing, skip=rule.skip_missing
     )
     pictures, encoded = learner.pictures(prepared.samples)
     before, learning = _frozen_before(model, folder), hash_trained(model)
     found = last_checkpoint(folder)
-    log = Log(folder / "log.jsonl", after=found[1] if found else 0)
+    after = found[1] if found else 0
+    log = Log(folder / "log.jsonl", after=after)
     trainer = make_trainer(
         model,
         prepared.rows,
         learner.collator(pictures, packing=rule.packing),
-        arguments_of(rule, folder, seed=seed, cuda=model.device.type == "cuda"),
-        Reporter(name, log, tell),
+        arguments_of(rule, folder, seed=learner.seed, cuda=model.device.type == "cuda"),
+        Reporter(name, log, learner.tell),
     )
-    if rule.checkpointing:
-        # The other way of torch needs gradients of a layer's input, which adapters may not give.
-        _checkpoint(model, "enable", {"use_reentrant": False})
-    started = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
-    seconds = time.monotonic() - started
-    if rule.checkpointing:
-        _checkpoint(model, "disable")
+    seconds = _timed(trainer, rule, str(found[0]) if found else None)
     check_frozen(before, hash_frozen(model))
     save_trained(model, folder / _WEIGHTS)
     if rule.train == "lora":
         model.language_model.save_pretrained(str(folder / "lora"))
-    steps, skipped_steps = trainer.state.global_step, found[1] if found else 0
-    epochs = float(trainer.state.epoch or 0)
-    seen = epochs * len(prepared.rows) * (1 - skipped_steps / steps)
+    steps, epochs = trainer.state.global_step, float(trainer.state.epoch or 0)
+    seen = epochs * len(prepared.rows) * (1 - after / steps)
     return {
         "train": rule.train,
         "steps": steps,
-        "resumed_from": found[1] if found else None,
+        "resumed_from": after or None,
         "epochs": epochs,
         "seconds": round(seconds, 3),
         "rows_per_second": round(seen / seconds, 3),
@@ -242,6 +227,19 @@ def _train(
         "trained": {"before": learning, "after": hash_trained(model)},
         **_of_data(data, prepared, rule),
     }
+
+
+def _timed(trainer: StageTrainer, rule: StageRule, checkpoint: str | None) -> float:
+    """Train, and say how many seconds that took."""
+    if rule.checkpointing:
+        # The other way of torch needs gradients of a layer's input, which adapters may not give.
+        _checkpoint(trainer.model, "enable", {"use_reentrant": False})
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    seconds = time.monotonic() - started
+    if rule.checkpointing:
+        _checkpoint(trainer.model, "disable")
+    return seconds
 
 
 def _checkpoint(model: Any, what: str, *settings: object) -> None:

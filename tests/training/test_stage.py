@@ -18,9 +18,11 @@ def rule(path, **changes):
     return StageRule(**plain | changes)
 
 
-def train(learner, given, folder, name="stage1", **options):
+def train(learner, given, folder, tell=None):
     data = read_stage_data(given, seed=0)
-    return train_stage(learner, name, given, data=data, folder=folder, **options)
+    if tell:
+        learner = dataclasses.replace(learner, tell=tell)
+    return train_stage(learner, "stage1", given, data=data, folder=folder)
 
 
 def copied(model):
