@@ -62,7 +62,7 @@ class TowerInputs:
         Raises:
             ShapeError: If the number of towers, of cells, of pictures or a width is another.
             InputError: If they are of several types or on several devices, or of another type
-                than the parameters.
+                or on another device than the parameters.
         """
         if len(features) != len(self.towers):
             raise ShapeError(
@@ -112,9 +112,14 @@ class TowerInputs:
 
     def _check_parameters(self, given: Tensor, module: nn.Module) -> None:
         parameter = next(module.parameters(), None)
-        if parameter is None or parameter.dtype == given.dtype:
+        if parameter is None:
             return
-        if not torch.is_autocast_enabled(given.device.type):
+        if parameter.device != given.device:
+            raise InputError(
+                f"fusion {self.operator!r}: expected features on its own device, "
+                f"{parameter.device}, got {given.device}; move one of the two with .to(device)"
+            )
+        if parameter.dtype != given.dtype and not torch.is_autocast_enabled(given.device.type):
             raise InputError(
                 f"fusion {self.operator!r}: expected features of its own type, {parameter.dtype}, "
                 f"got {given.dtype}; convert one of the two with .to(dtype)"

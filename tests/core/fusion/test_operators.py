@@ -257,6 +257,13 @@ class TestAll:
         with pytest.raises(InputError, match=r"its own type, torch\.float32, got torch\.bfloat16"):
             operator(name)(features(dtype=torch.bfloat16), query())
 
+    def test_features_on_another_device_are_refused(self, name):
+        given = [one.to("meta") for one in features()]
+        with pytest.raises(InputError, match="its own device, cpu, got meta"):
+            operator(name)(given, query())
+        with pytest.raises(InputError, match="'dinov2': expected features on cpu, as those of"):
+            operator(name)([features()[0], given[1]], query())
+
     def test_autocast_takes_features_of_another_type(self, name):
         with torch.autocast("cpu", torch.bfloat16):
             found = operator(name)(features(dtype=torch.bfloat16), query())
