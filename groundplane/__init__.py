@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from groundplane.asking import Asker, ask
     from groundplane.core.answer import Answer, GroundedText, Status
     from groundplane.core.errors import GroundplaneError
+    from groundplane.core.features import FeatureGrid, View
     from groundplane.core.frames import Frame
+    from groundplane.core.fusion.grids import fuse_grids
+    from groundplane.core.fusion.making import make_fusion
+    from groundplane.core.fusion.operator import FusionRule
     from groundplane.core.host import available, load
     from groundplane.core.image import Image
     from groundplane.core.media import read_image
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from groundplane.finding import find
     from groundplane.grounding.parsing import parse
     from groundplane.grounding.setup import make_router
+    from groundplane.mof.building import build_mof
     from groundplane.replies import Reply
     from groundplane.spatial.boxes import Boxes3D
     from groundplane.spatial.chances.worlds import Caution
@@ -35,7 +40,9 @@ _HOMES = {
     "Boxes3D": "groundplane.spatial.boxes",
     "Caution": "groundplane.spatial.chances.worlds",
     "CognitiveMap": "groundplane.spatial.map",
+    "FeatureGrid": "groundplane.core.features",
     "Frame": "groundplane.core.frames",
+    "FusionRule": "groundplane.core.fusion.operator",
     "GroundedText": "groundplane.core.answer",
     "GroundplaneError": "groundplane.core.errors",
     "Image": "groundplane.core.image",
@@ -43,10 +50,14 @@ _HOMES = {
     "Reply": "groundplane.replies",
     "Status": "groundplane.core.answer",
     "Story": "groundplane.spatial.stories",
+    "View": "groundplane.core.features",
     "ask": "groundplane.asking",
     "available": "groundplane.core.host",
+    "build_mof": "groundplane.mof.building",
     "find": "groundplane.finding",
+    "fuse_grids": "groundplane.core.fusion.grids",
     "load": "groundplane.core.host",
+    "make_fusion": "groundplane.core.fusion.making",
     "make_router": "groundplane.grounding.setup",
     "parse": "groundplane.grounding.parsing",
     "read_image": "groundplane.core.media",
@@ -59,7 +70,9 @@ __all__ = [
     "Boxes3D",
     "Caution",
     "CognitiveMap",
+    "FeatureGrid",
     "Frame",
+    "FusionRule",
     "GroundedText",
     "GroundplaneError",
     "Image",
@@ -67,11 +80,15 @@ __all__ = [
     "Reply",
     "Status",
     "Story",
+    "View",
     "__version__",
     "ask",
     "available",
+    "build_mof",
     "find",
+    "fuse_grids",
     "load",
+    "make_fusion",
     "make_router",
     "parse",
     "read_image",
