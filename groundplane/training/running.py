@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -78,6 +79,9 @@ def run_training(
 
 def _device(name: str) -> str:
     device = choose_device(name)
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes != "1":
+        raise InputError(f"training: runs in one process, got WORLD_SIZE = {processes}")
     if device not in ("cpu", "cuda", "cuda:0"):
         raise InputError(
             f"device: training runs on cpu or cuda, got {device!r}; to use another GPU, set "

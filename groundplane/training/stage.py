@@ -190,6 +190,11 @@ def _train(
     learner: Learner, name: str, rule: StageRule, *, data: StageData, folder: Path
 ) -> dict[str, Any]:
     model = learner.model
+    if rule.packing and model.config.rule.options.get("by") in ("query", "both"):
+        raise InputError(
+            f"{name}: packing: the fusion {model.config.rule.name!r} routes by what is asked, and "
+            "would take the questions of a whole row for one; set packing = false"
+        )
     conversations = learner.conversations(rule.max_length)
     prepared = prepare_rows(
         data.samples, conversations, packing=rule.packing, skip=rule.skip_missing

@@ -188,6 +188,12 @@ def test_a_folder_of_other_files_is_refused(run, folder):
     assert (code, "holds other files, such as 'thesis.txt'" in err) == (2, True)
 
 
+def test_several_processes_are_refused(run, folder, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, err = run("train", "mof", config(folder))
+    assert (code, "runs in one process, got WORLD_SIZE = 2" in err) == (2, True)
+
+
 def test_forgetting_of_a_table_of_scores(run, tmp_path):
     path = tmp_path / "scores.json"
     path.write_text('{"tasks": ["a", "b"], "scores": [[0.9, 0.2], [0.6, 0.8]]}')

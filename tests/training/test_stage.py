@@ -200,6 +200,14 @@ def test_parts_of_a_batch_add_up_to_it(tmp_path):
     assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
 
 
+def test_a_fusion_that_routes_by_the_question_is_not_packed(tmp_path):
+    learner = make_learner()
+    learner.model.config.fusion["options"]["by"] = "query"
+    given = rule(save_data(tmp_path / "d"), packing=True)
+    with pytest.raises(InputError, match=r"routes by what is asked.*packing = false"):
+        train(learner, given, tmp_path / "s")
+
+
 @pytest.mark.parametrize("train_", ["adapters", "language_model", "lora"])
 def test_checkpointing_of_activations_changes_nothing(tmp_path, train_):
     path = save_data(tmp_path / "d")
