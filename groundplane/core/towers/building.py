@@ -183,7 +183,11 @@ def _load_transformers(
     told = kept_settings(vision.config.to_dict())
     if architecture == "clip_vision_model" and not hasattr(model, "visual_projection"):
         told["projection_dim"] = 0
-    patch = int(vision.config.patch_size)
+    patch = told.get("patch_size")
+    if not isinstance(patch, int):
+        raise WeightsError(
+            f"{who}: patch_size: expected one number, got {vision.config.patch_size!r}"
+        )
     native = inner.get("image_size", told.get("image_size", 224))
     native = native[0] if isinstance(native, list) else native
     size = max(int(native) // patch, 1) * patch if rule.size is None else rule.size

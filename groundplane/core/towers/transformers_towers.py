@@ -121,7 +121,7 @@ def wrap_transformers(model: Any, config: TowerConfig) -> Tower:
     parts = _PARTS[config.architecture](model)
     if config.final_norm and parts.norm is None:
         raise InputError(f"{who}: final_norm: {config.architecture} has no final norm")
-    patch = int(_config(model).patch_size)
+    patch = int(str(config.settings.get("patch_size", _config(model).patch_size)))
     check_size(config, patch)
     side = config.size // patch
     _fit_positions(model, config, side)
