@@ -1,0 +1,126 @@
+"""Does a mixture of features tell pairs apart that a contrastive tower takes for the same?
+
+Everything is made here, and anew in each trial: pictures, two small towers trained on them, one
+contrastive and one self-distilled, and language models that see with one or both. They are asked
+about blind pairs of pictures that they were not trained on; a pair counts if both answers are right, so that
+chance is 25 %. All see the same pictures and questions for as many steps; that two towers give
+more tokens is controlled for by the contrastive tower given twice, and that they are two networks by an untrained
+second one. What was found is in docs/mof.md.
+
+Run: python benchmarks/mof_pairs.py --json results.json --out docs/img/mof-pairs.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+# Before torch starts its threads: trials run side by side, each with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from mof_world.drawing import draw_results
+from mof_world.heads import HEADS
+from mof_world.pictures import ATTRIBUTES
+from mof_world.trials import CONTROL, QUICK, TOWERS, Size, run_trial, summarise
+
+
+def main() -> None:
+    """Run the trials, print what they say, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=4, help="trials, each with a seed of its own")
+    parser.add_argument("--workers", type=int, default=2, help="trials at a time")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="begin no trial that would end later"
+    )
+    parser.add_argument("--quick", action="store_true", help="seconds, without meaning: for tests")
+    parser.add_argument("--json", type=Path, help="write all numbers")
+    parser.add_argument("--out", type=Path, help="write the plot")
+    args = parser.parse_args()
+    size = QUICK if args.quick else Size()
+    started = time.monotonic()
+    trials = run_all(args.seeds, size, workers=args.workers, minutes=args.minutes)
+    seconds = time.monotonic() - started
+    results = {
+        "seeds": [trial["seed"] for trial in trials],
+        "size": {name: getattr(size, name) for name in Size.__slots__},
+        "seconds": round(seconds, 1),
+        "summary": summarise(trials),
+        "trials": trials,
+    }
+    report(results)
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
+    if args.out:
+        draw_results(results, args.out)
+
+
+def run_all(seeds: int, size: Size, *, workers: int, minutes: float) -> list[dict[str, Any]]:
+    """Run trials side by side, in rounds, until all are done or the next would take too long."""
+    trials: list[dict[str, Any]] = []
+    started, longest = time.monotonic(), 0.0
+    # Not by fork: threads of torch do not survive it.
+    context = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory(prefix="mof-pairs-") as place,
+        ProcessPoolExecutor(workers, mp_context=context) as pool,
+    ):
+        for first in range(0, seeds, workers):
+            begun = time.monotonic()
+            if begun - started + longest > 60 * minutes:
+                print(f"{seeds - first} of {seeds} trials left out: {minutes:g} minutes are over")
+                break
+            batch = range(first, min(first + workers, seeds))
+            jobs = [pool.submit(run_trial, seed, size, Path(place) / str(seed)) for seed in batch]
+            for job in jobs:
+                trials.append(job.result())
+                print(f"trial {trials[-1]['seed']}: seconds {trials[-1]['seconds']}", flush=True)
+            longest = max(longest, time.monotonic() - begun)
+    return trials
+
+
+def report(results: dict[str, Any]) -> None:
+    """Print tables: what a linear reader finds in the towers, then what the models answer."""
+    trials, summary = results["trials"], results["summary"]
+    found = [len(trial["pairs"]) for trial in trials]
+    print(f"\n{len(trials)} trials, {results['seconds']:.0f} s; pairs a trial: {found}")
+    print(f"\n{'ridge probe, %':28}" + "".join(f"{name:>9}" for name in ATTRIBUTES))
+    for what in ("summary", "cells"):
+        for tower in TOWERS:
+            rows = [trial["probes"][tower][what] for trial in trials]
+            means = [100 * sum(row[n] for row in rows) / len(rows) for n in ATTRIBUTES]
+            print(f"{tower + ', ' + what:28}" + "".join(f"{mean:9.1f}" for mean in means))
+    print(
+        f"\n{'accuracy, %':26}{'tokens':>7}{'pairs':>15}{'over control':>15}{'named':>8}{'unnamed':>9}"
+    )
+    for head in HEADS:
+        row = summary[head.name]
+        tokens = trials[0]["heads"][head.name]["tokens"]
+        pairs, over = (_both(row[key]) for key in ("pair_accuracy", "over_control"))
+        if head.name == CONTROL:
+            over = "(control)"
+        print(
+            f"{head.name:26}{tokens:7}{pairs:>15}{over:>15}"
+            f"{100 * row['named'][0]:8.1f}{100 * row['unnamed'][0]:9.1f}"
+        )
+    print("\nby attribute, %           " + "".join(f"{name:>9}" for name in ATTRIBUTES))
+    for head in HEADS:
+        rows = [trial["heads"][head.name]["attributes"] for trial in trials]
+        means = [100 * sum(row[n] for row in rows) / len(rows) for n in ATTRIBUTES]
+        print(f"{head.name:26}" + "".join(f"{mean:9.1f}" for mean in means))
+    gain = summary["interleaved"]["over_control"]
+    print(f"\ninterleaved - {CONTROL} = {_both(gain)} points of pair accuracy (95 %)")
+
+
+def _both(pair: tuple[float, float]) -> str:
+    return f"{100 * pair[0]:.1f} +- {100 * pair[1]:.1f}"
+
+
+if __name__ == "__main__":
+    main()
