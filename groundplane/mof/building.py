@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from groundplane.core.checkpoints import check_folder
@@ -83,7 +84,7 @@ def build_mof(
     if seed is not None:
         shapes = [tower.shape for tower in towers]
         model.fusion = make_fusion(rule, shapes, model.report.width, seed=seed)
-    model.to(device=device, dtype=kind)
+    nn.Module.to(model, device=device, dtype=kind)
     tokens = model.report.tokens
     return model, MofProcessor(tokenizer, view=seen, tokens=tokens)
 

@@ -18,7 +18,7 @@ from groundplane.core.towers.tower import TowerConfig
 __all__ = ["MofConfig", "view_from_json", "view_to_json"]
 
 
-class MofConfig(PreTrainedConfig):  # type: ignore[misc]
+class MofConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Configuration of `MofForConditionalGeneration`.
 
     Attributes:

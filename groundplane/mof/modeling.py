@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedModel
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from groundplane.core.errors import InputError
 from groundplane.core.fusion.making import make_fusion
@@ -37,7 +37,7 @@ IGNORED = -100
 
 
 @dataclass
-class MofOutput(ModelOutput):  # type: ignore[misc]
+class MofOutput(ModelOutput):
     """What a forward pass gives.
 
     Attributes:
@@ -57,7 +57,7 @@ class MofOutput(ModelOutput):  # type: ignore[misc]
     image_hidden_states: Tensor | None = None
 
 
-class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
     """Frozen towers, a fusion operator, and a causal language model.
 
     The towers are never trained: they stay in evaluation mode and get no gradient. The fusion
@@ -73,14 +73,19 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
     """
 
     config_class = MofConfig
+    # Modules; said so, since torch types every attribute of a module as a tensor or a module.
+    towers: Any
+    fusion: Any
+    language_model: Any
+
     main_input_name = "input_ids"
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _skip_keys_device_placement = ("past_key_values",)
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -107,7 +112,8 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
             fusion = make_fusion(config.rule, shapes, width)
         self.towers = nn.ModuleList(made)
         self.fusion = fusion
-        self.language_model = language_model or AutoModelForCausalLM.from_config(config.text_config)
+        make: Any = AutoModelForCausalLM
+        self.language_model = language_model or make.from_config(config.text_config)
         self.generation_config = self.language_model.generation_config
         # A library that makes modules without memory fills them later; these it would leave empty.
         self._computed = {
@@ -115,7 +121,7 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
             for name, buffer in self.named_non_persistent_buffers()
             if not name.startswith("language_model.")
         }
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def restore_computed(self) -> None:
         """Put back what towers and fusion computed when they were made, after loading."""
@@ -131,7 +137,8 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
     @property
     def report(self) -> FusionReport:
         """What a picture costs: tokens, their width, arithmetic."""
-        return self.fusion.report()  # type: ignore[operator]
+        told: FusionReport = self.fusion.report()
+        return told
 
     @property
     def tower_names(self) -> list[str]:
@@ -140,7 +147,8 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
 
     def get_input_embeddings(self) -> nn.Module:
         """Of the language model."""
-        return self.language_model.get_input_embeddings()
+        table: nn.Module = self.language_model.get_input_embeddings()
+        return table
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Of the language model."""
@@ -148,7 +156,8 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
 
     def get_output_embeddings(self) -> nn.Module | None:
         """The language model's head."""
-        return self.language_model.get_output_embeddings()
+        head: nn.Module | None = self.language_model.get_output_embeddings()
+        return head
 
     @torch.no_grad()
     def encode(self, pixel_values: Shaped[Tensor, "k 3 s s"]) -> list[Float[Tensor, "k _ _"]]:
@@ -253,15 +262,10 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("mof: expected either input_ids or inputs_embeds")
         tokens = mask = None
-        if inputs_embeds is None:
+        if input_ids is not None:
             if tower_features is None and pixel_values is not None:
                 tower_features = self.encode(pixel_values)
-            asked = None
-            if attention_mask is not None and attention_mask.ndim == 2:
-                asked = attention_mask.bool()
-            if labels is not None:
-                unanswered = labels == IGNORED
-                asked = unanswered if asked is None else asked & unanswered
+            asked = _asked(attention_mask, labels)
             inputs_embeds, mask, tokens = self.embed(input_ids, tower_features, asked)
             if tokens is None and self.training:
                 inputs_embeds = inputs_embeds + self._touch()
@@ -293,7 +297,7 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         return sum((0.0 * weight.sum() for weight in trained), 0.0)
 
     @torch.no_grad()
-    def generate(
+    def generate(  # type: ignore[override]
         self,
         input_ids: Int[Tensor, "b t"],
         pixel_values: Shaped[Tensor, "k 3 s s"] | None = None,
@@ -367,7 +371,7 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
             self.config.tower_weights, self.config.tower_hashes = before
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]
         cls, folder: str | Path, *args: Any, towers: Sequence[Tower] | None = None, **rest: Any
     ) -> Any:
         """Load what `save_pretrained` saved: every tensor must have its place and its shape.
@@ -383,6 +387,16 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
                 is missing, unexpected or of another shape, or the towers are other ones.
         """
         return load_checked(super().from_pretrained, Path(folder), towers, args, rest)
+
+
+def _asked(
+    attention_mask: Tensor | None, labels: Int[Tensor, "b t"] | None
+) -> Bool[Tensor, "b t"] | None:
+    """Where a text asks: what is neither padding nor an answer; None: everywhere."""
+    unanswered = None if labels is None else labels == IGNORED
+    if attention_mask is None or attention_mask.ndim != 2:
+        return unanswered
+    return attention_mask.bool() if unanswered is None else attention_mask.bool() & unanswered
 
 
 def _width(config: MofConfig) -> int:

@@ -173,7 +173,7 @@ class MofProcessor:
     ) -> list[Image]:
         """The pictures in order, if there is one placeholder for each."""
         places = [text.count(self.image_token) for text in texts]
-        given = list(images or ())
+        given: list[Any] = list(images or ())
         if all(isinstance(one, Image) for one in given):
             if sum(places) != len(given):
                 raise InputError(
@@ -217,10 +217,11 @@ class MofProcessor:
         said: list[str] = []
         for part in parts:
             kind = part.get("type") if isinstance(part, Mapping) else None
+            words = part.get("text") if isinstance(part, Mapping) else None
             if kind == "image":
                 said.append(self.image_token + "\n")
-            elif kind == "text" and isinstance(part.get("text"), str):
-                said.append(part["text"])
+            elif kind == "text" and isinstance(words, str):
+                said.append(words)
             else:
                 raise InputError(
                     f"{_WHO}: a message: expected a role and a content of text or of parts of the "
