@@ -58,20 +58,21 @@ class TransformersNetwork(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> TowerOutput:
         """Features of normalised pixels."""
-        parts = _PARTS[self.architecture](self.model)
-        hidden = parts.embed(pixels)
-        more = {} if parts.more is None else parts.more(pixels)
+        model: Any = self.model
+        parts = _PARTS[self.architecture]
+        hidden = parts.embed(model, pixels)
+        more = parts.more(model, pixels)
         cells = hidden
-        for index, block in enumerate(parts.blocks):
+        for index, block in enumerate(model.get_submodule(parts.blocks)):
             if index >= self.num_blocks and not self.summary:
                 break
             hidden = block(hidden, **more)
             if index + 1 == self.num_blocks:
                 cells = hidden
-        if self.final_norm and parts.norm is not None:
-            cells = parts.norm(cells)
-        made = parts.summarise(hidden) if self.summary and parts.summarise is not None else None
-        return TowerOutput(cells[:, parts.num_prefix :], made)
+        if self.final_norm:
+            cells = model.get_submodule(parts.norm)(cells)
+        made = parts.summarise(model, hidden) if self.summary else None
+        return TowerOutput(cells[:, parts.num_prefix(model) :], made)
 
 
 class _Parts(NamedTuple):
@@ -79,19 +80,19 @@ class _Parts(NamedTuple):
 
     Attributes:
         embed: Normalised pixels to what enters the first block.
-        blocks: In order.
-        norm: The last norm.
+        blocks: Path to the blocks.
+        norm: Path to the last norm; empty if there is none.
         num_prefix: Tokens in front of the cells.
-        summarise: What came out of the last block to a vector a picture.
+        summarise: What came out of the last block to a vector a picture, or None.
         more: Further arguments of each block, from the pixels.
     """
 
-    embed: Callable[[Tensor], Tensor]
-    blocks: nn.ModuleList
-    norm: nn.Module | None
-    num_prefix: int
-    summarise: Callable[[Tensor], Tensor] | None
-    more: Callable[[Tensor], dict[str, Any]] | None = None
+    embed: Callable[[Any, Tensor], Tensor]
+    blocks: str
+    norm: str
+    num_prefix: Callable[[Any], int]
+    summarise: Callable[[Any, Tensor], Tensor | None]
+    more: Callable[[Any, Tensor], dict[str, Any]]
 
 
 def transformers_tower(config: TowerConfig) -> Tower:
@@ -118,14 +119,14 @@ def wrap_transformers(model: Any, config: TowerConfig) -> Tower:
     """
     who = f"encoder {config.family!r}"
     model = _pruned(model, config.architecture)
-    parts = _PARTS[config.architecture](model)
-    if config.final_norm and parts.norm is None:
+    parts = _PARTS[config.architecture]
+    if config.final_norm and not parts.norm:
         raise InputError(f"{who}: final_norm: {config.architecture} has no final norm")
     patch = int(str(config.settings.get("patch_size", _config(model).patch_size)))
     check_size(config, patch)
     side = config.size // patch
     _fit_positions(model, config, side)
-    depth = len(parts.blocks)
+    depth = len(model.get_submodule(parts.blocks))
     count = num_blocks(config.layer, depth, who=who)
     network = TransformersNetwork(
         model,
@@ -146,6 +147,10 @@ def _config(model: Any) -> Any:
 
 def _pruned(model: Any, architecture: str) -> Any:
     """Without buffers that a tower computes itself or has no use of."""
+    if architecture == "clip_vision_model" and not hasattr(model, "vision_model"):
+        shell = nn.Module()  # one without a projection is named as one with it
+        shell.vision_model = model
+        model = shell
     if architecture in ("clip_vision_model", "siglip_vision_model"):
         inner = model.vision_model if hasattr(model, "vision_model") else model
         inner.embeddings.register_buffer("position_ids", None, persistent=False)
@@ -185,155 +190,162 @@ def _has_class_row(architecture: str) -> bool:
     return architecture not in ("siglip_vision_model", "radio")
 
 
-def _clip(model: Any) -> _Parts:
-    vision = model.vision_model if hasattr(model, "vision_model") else model
-    inner = vision.embeddings
-
-    def embed(pixels: Tensor) -> Tensor:
-        cells = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
-        front = inner.class_embedding.expand(len(cells), 1, -1)
-        whole = torch.cat([front, cells], dim=1) + inner.position_embedding.weight
-        made: Tensor = vision.pre_layrnorm(whole)
-        return made
-
-    def summarise(hidden: Tensor) -> Tensor:
-        made: Tensor = vision.post_layernorm(hidden[:, 0])
-        if vision is not model:
-            made = model.visual_projection(made)
-        return made
-
-    return _Parts(embed, vision.encoder.layers, vision.post_layernorm, 1, summarise, more=_unmasked)
+def _embed_clip(model: Any, pixels: Tensor) -> Tensor:
+    vision, inner = model.vision_model, model.vision_model.embeddings
+    cells = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
+    front = inner.class_embedding.expand(len(cells), 1, -1)
+    whole = torch.cat([front, cells], dim=1) + inner.position_embedding.weight
+    made: Tensor = vision.pre_layrnorm(whole)
+    return made
 
 
-def _siglip(model: Any) -> _Parts:
+def _summarise_clip(model: Any, hidden: Tensor) -> Tensor:
+    made: Tensor = model.vision_model.post_layernorm(hidden[:, 0])
+    if hasattr(model, "visual_projection"):
+        made = model.visual_projection(made)
+    return made
+
+
+def _embed_siglip(model: Any, pixels: Tensor) -> Tensor:
     inner = model.embeddings
-
-    def embed(pixels: Tensor) -> Tensor:
-        cells: Tensor = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
-        positions: Tensor = inner.position_embedding.weight
-        return cells + positions
-
-    def summarise(hidden: Tensor) -> Tensor:
-        made: Tensor = model.head(model.post_layernorm(hidden))
-        return made
-
-    return _Parts(
-        embed,
-        model.encoder.layers,
-        model.post_layernorm,
-        0,
-        summarise if model.use_head else None,
-        more=_unmasked,
-    )
+    cells: Tensor = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
+    positions: Tensor = inner.position_embedding.weight
+    return cells + positions
 
 
-def _blip2(model: Any) -> _Parts:
+def _summarise_siglip(model: Any, hidden: Tensor) -> Tensor | None:
+    if not model.use_head:
+        return None
+    made: Tensor = model.head(model.post_layernorm(hidden))
+    return made
+
+
+def _embed_blip2(model: Any, pixels: Tensor) -> Tensor:
     inner = model.embeddings
-
-    def embed(pixels: Tensor) -> Tensor:
-        cells = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
-        front = inner.class_embedding.expand(len(cells), -1, -1)
-        positions: Tensor = inner.position_embedding
-        return torch.cat([front, cells], dim=1) + positions
-
-    def summarise(hidden: Tensor) -> Tensor:
-        made: Tensor = model.post_layernorm(hidden[:, 0])
-        return made
-
-    return _Parts(embed, model.encoder.layers, model.post_layernorm, 1, summarise)
+    cells = inner.patch_embedding(pixels).flatten(2).transpose(1, 2)
+    front = inner.class_embedding.expand(len(cells), -1, -1)
+    positions: Tensor = inner.position_embedding
+    return torch.cat([front, cells], dim=1) + positions
 
 
-def _dinov2(model: Any) -> _Parts:
+def _summarise_blip2(model: Any, hidden: Tensor) -> Tensor:
+    made: Tensor = model.post_layernorm(hidden[:, 0])
+    return made
+
+
+def _embed_dinov2(model: Any, pixels: Tensor) -> Tensor:
     inner = model.embeddings
-    registers = getattr(inner, "register_tokens", None)
-
-    def embed(pixels: Tensor) -> Tensor:
-        cells = inner.patch_embeddings.projection(pixels).flatten(2).transpose(1, 2)
-        front = inner.cls_token.expand(len(cells), -1, -1)
-        positions: Tensor = inner.position_embeddings
-        whole = torch.cat([front, cells], dim=1) + positions
-        if registers is None:
-            return whole
-        between = registers.expand(len(cells), -1, -1)
-        return torch.cat([whole[:, :1], between, whole[:, 1:]], dim=1)
-
-    def summarise(hidden: Tensor) -> Tensor:
-        made: Tensor = model.layernorm(hidden[:, 0])
-        return made
-
-    num_prefix = 1 + (0 if registers is None else registers.shape[1])
-    return _Parts(
-        embed, model.encoder.layer, model.layernorm, num_prefix, summarise, more=_unmasked
-    )
+    cells = inner.patch_embeddings.projection(pixels).flatten(2).transpose(1, 2)
+    front = inner.cls_token.expand(len(cells), -1, -1)
+    positions: Tensor = inner.position_embeddings
+    whole = torch.cat([front, cells], dim=1) + positions
+    if not hasattr(inner, "register_tokens"):
+        return whole
+    between = inner.register_tokens.expand(len(cells), -1, -1)
+    return torch.cat([whole[:, :1], between, whole[:, 1:]], dim=1)
 
 
-def _dinov3(model: Any) -> _Parts:
+def _summarise_dinov2(model: Any, hidden: Tensor) -> Tensor:
+    made: Tensor = model.layernorm(hidden[:, 0])
+    return made
+
+
+def _embed_dinov3(model: Any, pixels: Tensor) -> Tensor:
     inner = model.embeddings
-
-    def more(pixels: Tensor) -> dict[str, Any]:
-        side = pixels.shape[-1] // model.config.patch_size
-        head = model.config.hidden_size // model.config.num_attention_heads
-        turns = _rotation(side, head, theta=model.config.rope_theta, like=pixels)
-        return {"position_embeddings": turns}
-
-    def embed(pixels: Tensor) -> Tensor:
-        cells = inner.patch_embeddings(pixels).flatten(2).transpose(1, 2)
-        front = [inner.cls_token, inner.register_tokens]
-        return torch.cat([*(t.expand(len(cells), -1, -1) for t in front), cells], dim=1)
-
-    def summarise(hidden: Tensor) -> Tensor:
-        made: Tensor = model.norm(hidden[:, 0])
-        return made
-
-    num_prefix = 1 + inner.register_tokens.shape[1]
-    return _Parts(embed, model.model.layer, model.norm, num_prefix, summarise, more)
+    cells = inner.patch_embeddings(pixels).flatten(2).transpose(1, 2)
+    front = [inner.cls_token, inner.register_tokens]
+    return torch.cat([*(t.expand(len(cells), -1, -1) for t in front), cells], dim=1)
 
 
-def _rotation(
-    side: int, head: int, *, theta: float, like: Tensor
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+def _summarise_dinov3(model: Any, hidden: Tensor) -> Tensor:
+    made: Tensor = model.norm(hidden[:, 0])
+    return made
+
+
+def _turned(model: Any, pixels: Tensor) -> dict[str, Any]:
     """Cosines and sines by which DINOv3 turns queries and keys of the cells.
 
     In float32, whatever the network runs in; so it is after a conversion to bfloat16 too.
 
     Source: facebookresearch/dinov3, `RopePositionEmbedding` (middles of cells in -1 to 1).
     """
-    steps = torch.arange(0, 1, 4 / head, dtype=torch.float32, device=like.device)
-    middles = torch.arange(0.5, side, dtype=torch.float32, device=like.device) / side
+    config, device = model.config, pixels.device
+    side = pixels.shape[-1] // config.patch_size
+    head = config.hidden_size // config.num_attention_heads
+    steps = torch.arange(0, 1, 4 / head, dtype=torch.float32, device=device)
+    middles = torch.arange(0.5, side, dtype=torch.float32, device=device) / side
     y, x = torch.meshgrid(middles, middles, indexing="ij")
     places = 2 * torch.stack([y, x], dim=-1).flatten(0, 1) - 1
-    angles = (2 * torch.pi * places[:, :, None] / theta**steps).flatten(1, 2).tile(2)
-    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+    angles = (2 * torch.pi * places[:, :, None] / config.rope_theta**steps).flatten(1, 2).tile(2)
+    return {"position_embeddings": (angles.cos().to(pixels.dtype), angles.sin().to(pixels.dtype))}
 
 
-def _radio(model: Any) -> _Parts:
-    inner = model.embeddings
-    chosen = list(model.config.summary_idxs)
-
-    def embed(pixels: Tensor) -> Tensor:
-        patch = model.config.patch_size
-        flat = nn.functional.unfold(pixels, patch, stride=patch).transpose(1, 2)
-        cells = inner.patch_projection(flat) + inner.position_embedding
-        front = inner.cls_register_token[None].expand(len(cells), -1, -1)
-        return torch.cat([front, cells], dim=1)
-
-    def summarise(hidden: Tensor) -> Tensor:
-        return torch.cat([hidden[:, index] for index in chosen], dim=1)
-
-    num_prefix = inner.cls_register_token.shape[0]
-    return _Parts(embed, model.encoder.layer, None, num_prefix, summarise, more=_unmasked)
+def _embed_radio(model: Any, pixels: Tensor) -> Tensor:
+    inner, patch = model.embeddings, model.config.patch_size
+    flat = nn.functional.unfold(pixels, patch, stride=patch).transpose(1, 2)
+    cells = inner.patch_projection(flat) + inner.position_embedding
+    front = inner.cls_register_token[None].expand(len(cells), -1, -1)
+    return torch.cat([front, cells], dim=1)
 
 
-def _unmasked(_: Tensor) -> dict[str, Any]:
+def _summarise_radio(model: Any, hidden: Tensor) -> Tensor:
+    return torch.cat([hidden[:, index] for index in model.config.summary_idxs], dim=1)
+
+
+def _unmasked(_: Any, __: Tensor) -> dict[str, Any]:
     return {"attention_mask": None}
 
 
-_PARTS: dict[str, Callable[[Any], _Parts]] = {
-    "clip_vision_model": _clip,
-    "siglip_vision_model": _siglip,
-    "blip_2_vision_model": _blip2,
-    "dinov2": _dinov2,
-    "dinov2_with_registers": _dinov2,
-    "dinov3_vit": _dinov3,
-    "radio": _radio,
+def _no_more(_: Any, __: Tensor) -> dict[str, Any]:
+    return {}
+
+
+def _none(_: Any) -> int:
+    return 0
+
+
+def _class_and_registers(model: Any) -> int:
+    registers = getattr(model.embeddings, "register_tokens", None)
+    return 1 + (0 if registers is None else int(registers.shape[1]))
+
+
+def _one(_: Any) -> int:
+    return 1
+
+
+def _classes_and_registers(model: Any) -> int:
+    return int(model.embeddings.cls_register_token.shape[0])
+
+
+_DINOV2 = _Parts(
+    _embed_dinov2,
+    "encoder.layer",
+    "layernorm",
+    _class_and_registers,
+    _summarise_dinov2,
+    _unmasked,
+)
+_PARTS: dict[str, _Parts] = {
+    "clip_vision_model": _Parts(
+        _embed_clip,
+        "vision_model.encoder.layers",
+        "vision_model.post_layernorm",
+        _one,
+        _summarise_clip,
+        _unmasked,
+    ),
+    "siglip_vision_model": _Parts(
+        _embed_siglip, "encoder.layers", "post_layernorm", _none, _summarise_siglip, _unmasked
+    ),
+    "blip_2_vision_model": _Parts(
+        _embed_blip2, "encoder.layers", "post_layernorm", _one, _summarise_blip2, _no_more
+    ),
+    "dinov2": _DINOV2,
+    "dinov2_with_registers": _DINOV2,
+    "dinov3_vit": _Parts(
+        _embed_dinov3, "model.layer", "norm", _class_and_registers, _summarise_dinov3, _turned
+    ),
+    "radio": _Parts(
+        _embed_radio, "encoder.layer", "", _classes_and_registers, _summarise_radio, _unmasked
+    ),
 }

@@ -298,3 +298,18 @@ def test_colours_that_are_no_three_numbers_are_refused(tmp_path: Path, mean: obj
     path.write_text(json.dumps(json.loads(path.read_text()) | {"image_mean": mean}))
     with pytest.raises(InputError, match="image_mean: expected three numbers"):
         load_tower("dinov2", folder, TowerRule(), who="test")
+
+
+def test_a_clip_without_a_projection_is_read(tmp_path: Path) -> None:
+    whole = transformers.CLIPModel.from_pretrained(save_clip(tmp_path / "whole"))
+    whole.vision_model.save_pretrained(tmp_path / "part")
+    tower = load_tower("clip", tmp_path / "part", TowerRule(), who="test")
+    pixels = pixels_of(tower)
+    with torch.no_grad():
+        out = whole.vision_model((pixels - tower.mean) / tower.std, output_hidden_states=True)
+    got = tower(pixels)
+    assert torch.allclose(got.tokens, out.hidden_states[-2][:, 1:], atol=1e-5)
+    assert torch.allclose(got.summary, out.pooler_output, atol=1e-5)
+    twin = build_tower(tower_from_json(tower_to_json(tower.config)))
+    twin.load_state_dict(tower.state_dict())
+    assert torch.equal(twin(pixels).tokens, got.tokens)
