@@ -129,3 +129,20 @@ def test_another_photos_frame_and_another_ending_are_refused(tmp_path):
         draw_heat(image, np.ones((2, 2)), Frame.original((9, 10)), tmp_path / "a.png")
     with pytest.raises(OutputError, match=r"\.svg or \.png"):
         draw_heat(image, np.ones((2, 2)), Frame.original((10, 10)), tmp_path / "a.gif")
+
+
+def test_clip_and_dinov2_themselves_are_compared(run, tmp_path):
+    pytest.importorskip("transformers")
+    from groundplane.testing.checkpoints_towers import save_clip, save_dinov2
+
+    save_clip(tmp_path / "clip")
+    save_dinov2(tmp_path / "dinov2")
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    PILImage.fromarray(pixels).save(tmp_path / "photo.png")
+    options = [f"{name}.weights={tmp_path / name}" for name in ("clip", "dinov2")]
+    given = [part for option in options for part in ("--option", option)]
+    code, out, _ = run("disagree", tmp_path / "photo.png", "--json", "--device", "cpu", *given)
+    record = json.loads(out)
+    assert code == 0
+    assert record["encoders"] == ["clip", "dinov2"]
+    assert all(0 <= cell["value"] <= 2 for cell in record["cells"])
