@@ -10,7 +10,14 @@ from groundplane.core.errors import InputError, WeightsError, listing
 from groundplane.core.towers.tower import TowerConfig
 from groundplane.core.weights import need_library
 
-__all__ = ["KINDS", "Kind", "check_transformers", "kept_settings", "make_transformers"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "check_size",
+    "check_transformers",
+    "kept_settings",
+    "make_transformers",
+]
 
 
 class Kind(NamedTuple):
