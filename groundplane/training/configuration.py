@@ -174,6 +174,7 @@ class TrainConfig:
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         template: How a conversation becomes text: the tokenizer's `chat` template, `vicuna`, or
             the first if the tokenizer has one.
+        adapters: Folder of adapters to begin with, such as `stage1/adapters` of an earlier run.
         text: Plain text, whose perplexity is measured before and after every stage that changes
             the language model.
         cache_features: Folder in which the towers' features are kept, so that each picture is
@@ -189,6 +190,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     template: Literal["auto", "chat", "vicuna"] = "auto"
+    adapters: Path | None = None
     text: Path | None = None
     cache_features: Path | None = None
 

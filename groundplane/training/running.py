@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from groundplane import __version__
 from groundplane.core.errors import InputError
 from groundplane.core.host import choose_device, load
+from groundplane.mof.adapters import load_adapters
 from groundplane.mof.building import build_mof
 from groundplane.training.configuration import StageRule, TrainConfig
 from groundplane.training.forgetting import Forgetting, measure_forgetting
@@ -100,6 +101,8 @@ def _learner(
     )
     if all(rule.train != "language_model" for rule in config.stages.values()) and device != "cpu":
         model.language_model.to(torch.bfloat16)
+    if config.adapters is not None:
+        load_adapters(model, config.adapters)
     model.to(torch.device(device))  # type: ignore[arg-type]
     learner = Learner(
         model=model,

@@ -15,6 +15,7 @@ import transformers
 from groundplane.core.errors import InputError
 from groundplane.core.features import View
 from groundplane.core.files import write_whole
+from groundplane.mof.adapters import save_adapters
 from groundplane.mof.configuration import view_to_json
 from groundplane.training.caching import store_pictures
 from groundplane.training.configuration import StageRule
@@ -183,6 +184,7 @@ def train_stage(
     if rule.train == "lora":
         merge_lora(learner.model)
     learner.model.requires_grad_(False).eval()
+    save_adapters(learner.model, folder / "adapters")
     return done
 
 

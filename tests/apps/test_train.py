@@ -93,6 +93,19 @@ def test_both_stages_and_what_they_leave(run, folder):
     assert [json.loads(line)["step"] for line in log] == [1, 2, 3]
 
 
+def test_the_second_stage_alone_begins_with_adapters_of_another_run(run, folder):
+    first = CONFIG.split("[stage2]", maxsplit=1)[0]
+    (folder / "first.toml").write_text(first)
+    assert run("train", "mof", folder / "first.toml")[0] == 0
+    second = first.split("[stage1]")[0] + "[stage2]" + CONFIG.split("[stage2]")[1]
+    second = second.replace('"out"', '"then"\nadapters = "out/stage1/adapters"')
+    (folder / "second.toml").write_text(second)
+    assert run("train", "mof", folder / "second.toml")[0] == 0
+    assert run("train", "mof", config(folder, ('"out"', '"both"')))[0] == 0
+    one, two = (load_file(folder / n / "stage2" / "trained.safetensors") for n in ("then", "both"))
+    assert all(torch.equal(one[name], two[name]) for name in two)
+
+
 def test_what_was_trained_can_be_used(run, folder):
     run("train", "mof", config(folder))
     place = folder / "out" / "model"
