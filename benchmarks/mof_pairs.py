@@ -2,10 +2,10 @@
 
 Everything is made here, and anew in each trial: pictures, two small towers trained on them, one
 contrastive and one self-distilled, and language models that see with one or both. They are asked
-about blind pairs of pictures that they were not trained on; a pair counts if both answers are right, so that
-chance is 25 %. All see the same pictures and questions for as many steps; that two towers give
-more tokens is controlled for by the contrastive tower given twice, and that they are two networks by an untrained
-second one. What was found is in docs/mof.md.
+about blind pairs of pictures that they were not trained on; a pair counts if both answers are
+right, so that chance is 25 %. All see the same pictures and questions for as many steps. That two
+towers give more tokens is controlled for by the contrastive tower given twice, and that they are
+two networks by an untrained second one. What was found is in docs/mof.md.
 
 Run: python benchmarks/mof_pairs.py --json results.json --out docs/img/mof-pairs.png
 """
@@ -13,6 +13,7 @@ Run: python benchmarks/mof_pairs.py --json results.json --out docs/img/mof-pairs
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -49,7 +50,7 @@ def main() -> None:
     seconds = time.monotonic() - started
     results = {
         "seeds": [trial["seed"] for trial in trials],
-        "size": {name: getattr(size, name) for name in Size.__slots__},
+        "size": dataclasses.asdict(size),
         "seconds": round(seconds, 1),
         "summary": summarise(trials),
         "trials": trials,
@@ -96,9 +97,7 @@ def report(results: dict[str, Any]) -> None:
             rows = [trial["probes"][tower][what] for trial in trials]
             means = [100 * sum(row[n] for row in rows) / len(rows) for n in ATTRIBUTES]
             print(f"{tower + ', ' + what:28}" + "".join(f"{mean:9.1f}" for mean in means))
-    print(
-        f"\n{'accuracy, %':26}{'tokens':>7}{'pairs':>15}{'over control':>15}{'named':>8}{'unnamed':>9}"
-    )
+    print(f"\n{'accuracy, %':26}{'tokens':>7}{'pairs':>15}{'over control':>15}  named unnamed")
     for head in HEADS:
         row = summary[head.name]
         tokens = trials[0]["heads"][head.name]["tokens"]
@@ -107,7 +106,7 @@ def report(results: dict[str, Any]) -> None:
             over = "(control)"
         print(
             f"{head.name:26}{tokens:7}{pairs:>15}{over:>15}"
-            f"{100 * row['named'][0]:8.1f}{100 * row['unnamed'][0]:9.1f}"
+            f"{100 * row['named'][0]:7.1f}{100 * row['unnamed'][0]:8.1f}"
         )
     print("\nby attribute, %           " + "".join(f"{name:>9}" for name in ATTRIBUTES))
     for head in HEADS:

@@ -7,7 +7,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-
 from mof_world.pictures import ATTRIBUTES, UNNAMED, render
 
 __all__ = ["draw_results"]
@@ -77,7 +76,7 @@ def _draw_probes(axis: Any, trials: list[dict[str, Any]]) -> None:
 
 
 def _draw_pairs(axis: Any, trial: dict[str, Any], held_out: int) -> None:
-    """Pairs with the greatest gap that the contrastive model fails and the interleaved one does not."""
+    """Pairs that the contrastive model fails and the interleaved one does not."""
     heads = trial["heads"]
     lost, won = (heads[name]["pair_right"] for name in ("contrastive", "interleaved"))
     shown = [i for i, both in enumerate(zip(lost, won, strict=True)) if both == (0, 1)][:_SHOWN]

@@ -1,8 +1,8 @@
 """Pictures of a small world, what their captions say, and what can be asked of them.
 
 As on the web, a caption names some of what a picture shows and never the rest: here the colour,
-the pattern and the ground are named, and which way the fish faces, whether the sea is calm, and how many
-bubbles there are of which form are not.
+the pattern and the ground are named; which way the fish faces, whether the sea is calm, how many
+bubbles there are and of which form are not.
 """
 
 from __future__ import annotations

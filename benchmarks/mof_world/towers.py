@@ -17,12 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from mof_world.pictures import NAMED, SIDE, Pictures, captions
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, Dinov2Config, Dinov2Model
-
-from mof_world.pictures import NAMED, SIDE, Pictures, captions
 
 __all__ = ["save_contrastive", "save_self_distilled", "save_untrained"]
 
@@ -107,8 +105,8 @@ def save_self_distilled(pictures: Pictures, folder: Path, *, steps: int, seed: i
             target = _whitened(told[:, 0]).roll(_BATCH, 0)  # of the other crop
             cells = _whitened(told[:, 1:].flatten(0, 1)).view_as(told[:, 1:])
         seen = student(views, bool_masked_pos=hidden).last_hidden_state
-        loss = F.mse_loss(whole(seen[:, 0]), target)
-        loss = loss + F.mse_loss(part(seen[:, 1:][hidden]), cells[hidden])
+        loss = nn.functional.mse_loss(whole(seen[:, 0]), target)
+        loss = loss + nn.functional.mse_loss(part(seen[:, 1:][hidden]), cells[hidden])
         _step(optimiser, loss, step / steps, step)
         _follow(teacher, student, 1 - (1 - _MOMENTUM) * _fall(step / steps))
         losses.append(loss.item())
@@ -185,8 +183,8 @@ def _view(shares: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
     frame = torch.zeros(count, 2, 3)
     frame[:, 0, 0] = frame[:, 1, 1] = extent
     frame[:, :, 2] = (2 * torch.rand(count, 2) - 1) * (1 - extent)[:, None]
-    grid = F.affine_grid(frame, list(shares.shape), align_corners=False)
-    crop = F.grid_sample(shares, grid, padding_mode="border", align_corners=False)
+    grid = nn.functional.affine_grid(frame, list(shares.shape), align_corners=False)
+    crop = nn.functional.grid_sample(shares, grid, padding_mode="border", align_corners=False)
     order = torch.stack([torch.randperm(3) for _ in range(count)])
     crop = crop.gather(1, order.view(count, 3, 1, 1).expand_as(crop))
     crop = torch.where(torch.rand(count, 1, 1, 1) < 0.3, 1 - crop, crop)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from mof_world.heads import HEADS, answers, encode, train_head, write_conversations
+from mof_world.pictures import ATTRIBUTES, NAMED, UNNAMED, Pictures, render
+from mof_world.towers import save_contrastive, save_self_distilled, save_untrained
 from numpy.typing import NDArray
 from scipy import stats
 
 from groundplane.core.blind_pairs import PairRule, find_blind_pairs
-from mof_world.heads import HEADS, answers, encode, train_head, write_conversations
-from mof_world.pictures import ATTRIBUTES, NAMED, UNNAMED, Pictures, render
-from mof_world.towers import save_contrastive, save_self_distilled, save_untrained
 
 __all__ = ["Size", "interval", "pick_pairs", "probe", "run_trial", "summarise"]
 
@@ -37,6 +37,7 @@ class Size:
         self_distilled: Steps of the other.
         head: Steps of each language model.
         pairs: At most; no picture is in two.
+        rule: Which pairs are blind; the cosines are those of Tong et al. (2024).
     """
 
     pictures: int = 3000
@@ -45,9 +46,18 @@ class Size:
     self_distilled: int = 800
     head: int = 300
     pairs: int = 200
+    rule: PairRule = field(default_factory=lambda: PairRule(most=10_000))
 
 
-QUICK = Size(pictures=160, held_out=120, contrastive=4, self_distilled=4, head=4, pairs=20)
+QUICK = Size(
+    pictures=160,
+    held_out=120,
+    contrastive=4,
+    self_distilled=4,
+    head=4,
+    pairs=20,
+    rule=PairRule(min_first=-1.0, max_second=1.0),
+)
 
 
 def run_trial(seed: int, size: Size, folder: Path) -> dict[str, Any]:
@@ -73,7 +83,7 @@ def run_trial(seed: int, size: Size, folder: Path) -> dict[str, Any]:
     clock.lap("self-distilled tower")
     data = write_conversations(train, folder / "data", seed=seed)
     seen = {name: (encode(train, towers, name), encode(held, towers, name)) for name in TOWERS}
-    pairs, asked, found = pick_pairs(held, *(seen[n][1][1] for n in TOWERS[:2]), most=size.pairs)
+    pairs, asked, found = pick_pairs(held, *(seen[n][1][1] for n in TOWERS[:2]), size)
     probes = {name: _probes(*both, train, held) for name, both in seen.items()}
     clock.lap("probes and pairs")
     heads = {}
@@ -120,10 +130,9 @@ def pick_pairs(
     pictures: Pictures,
     first: Float[torch.Tensor, "n d"],
     second: Float[torch.Tensor, "n e"],
-    *,
-    most: int,
+    size: Size,
 ) -> tuple[NDArray[np.int64], list[str], int]:
-    """Blind pairs that a question can tell apart.
+    """Blind pairs that a question can tell apart, those with the greatest gap first.
 
     A pair is asked for an attribute that captions do not name and in which its pictures differ,
     as the pairs of MMVP are asked for what people see in them.
@@ -132,25 +141,29 @@ def pick_pairs(
         pictures: Whose pairs.
         first: Summaries of the contrastive tower.
         second: Of the self-distilled one.
-        most: Pairs at most; greatest gap first, and no picture is in two.
+        size: How many, and which are blind.
 
     Returns:
         Pairs, what each is asked for, and how many blind pairs there are in all.
+
+    Raises:
+        RuntimeError: If there is none.
     """
-    rule = PairRule(min_first=0.95, max_second=0.6, most=50 * most)  # of the paper, as published
-    blind = find_blind_pairs(first, second, rule)
+    blind = find_blind_pairs(first, second, size.rule)
     draws = np.random.default_rng(0)
     used: set[int] = set()
     pairs: list[list[int]] = []
     asked: list[str] = []
     for a, b in blind.pairs.tolist():
         differing = [n for n in UNNAMED if pictures.truth[n][a] != pictures.truth[n][b]]
-        if used & {a, b} or not differing or len(pairs) == most:
+        if used & {a, b} or not differing or len(pairs) == size.pairs:
             continue
         used |= {a, b}
         pairs.append([a, b])
         asked.append(differing[draws.integers(len(differing))])
-    return np.array(pairs, np.int64).reshape(-1, 2), asked, blind.num_found
+    if not pairs:
+        raise RuntimeError(f"no blind pair by {size.rule} among {len(pictures)} pictures")
+    return np.array(pairs, np.int64), asked, blind.num_found
 
 
 def probe(
@@ -195,7 +208,7 @@ def _accuracies(
     place = [columns.index(name) for name in asked]
     both = right[pairs[:, 0], place] & right[pairs[:, 1], place]
     return {
-        "pair_accuracy": float(both.mean()) if len(both) else None,
+        "pair_accuracy": float(both.mean()),
         "pair_right": both.astype(int).tolist(),
         "attributes": each,
         "named": float(np.mean([each[name] for name in NAMED])),
@@ -220,7 +233,7 @@ def summarise(trials: list[dict[str, Any]]) -> dict[str, dict[str, tuple[float, 
     """For each way of seeing: accuracies, and how much better its pairs are than the control's.
 
     Args:
-        trials: Of `run_trial`; those without a pair are an error.
+        trials: Of `run_trial`.
 
     Returns:
         Name to measure to mean and half of the interval.
