@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from groundplane.core.calibrating import LinearMap
 from groundplane.core.errors import InputError, ShapeError
-from groundplane.core.fusion.costs import report_on
+from groundplane.core.fusion.costs import cost_report, linear_flops, projector_flops
 from groundplane.core.fusion.inputs import TowerInputs
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport
@@ -81,4 +81,6 @@ class CalibratedAdditive(nn.Module):
 
     def report(self) -> FusionReport:
         """What it costs."""
-        return report_on(self, self.towers, width=self._width, grid=self.grid)
+        cells = self._inputs.num_cells
+        flops = projector_flops(self.adapter, cells) + linear_flops(self.calibrated, cells)
+        return cost_report(self, tokens=cells, width=self._width, grid=self.grid, flops=flops)

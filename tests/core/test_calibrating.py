@@ -199,6 +199,7 @@ class TestFusion:
     def test_nothing_is_trained(self) -> None:
         report = CalibratedAdditive(self.towers, nn.Linear(4, 6), self.fitted).report()
         assert (report.parameters, report.tokens, report.width) == (0, 4, 6)
+        assert report.flops == 2 * 4 * (4 * 6 + 3 * 6)
 
     @pytest.mark.usefixtures("unchecked")
     def test_what_does_not_fit_is_refused(self) -> None:
