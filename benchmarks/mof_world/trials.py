@@ -44,7 +44,7 @@ class Size:
     held_out: int = 1500
     contrastive: int = 500
     self_distilled: int = 800
-    head: int = 300
+    head: int = 600
     pairs: int = 200
     rule: PairRule = field(default_factory=lambda: PairRule(most=10_000))
 
