@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mof_world.drawing import draw_results
 from mof_world.heads import HEADS
-from mof_world.pictures import ATTRIBUTES
+from mof_world.pictures import ATTRIBUTES, UNNAMED
 from mof_world.trials import CONTROL, QUICK, TOWERS, Size, run_trial, summarise
 
 
@@ -41,25 +41,33 @@ def main() -> None:
         "--minutes", type=float, default=10.0, help="begin no trial that would end later"
     )
     parser.add_argument("--quick", action="store_true", help="seconds, without meaning: for tests")
+    parser.add_argument("--read", type=Path, help="run nothing; tell of a file that --json wrote")
     parser.add_argument("--json", type=Path, help="write all numbers")
     parser.add_argument("--out", type=Path, help="write the plot")
     args = parser.parse_args()
-    size = QUICK if args.quick else Size()
-    started = time.monotonic()
-    trials = run_all(args.seeds, size, workers=args.workers, minutes=args.minutes)
-    seconds = time.monotonic() - started
-    results = {
-        "seeds": [trial["seed"] for trial in trials],
-        "size": dataclasses.asdict(size),
-        "seconds": round(seconds, 1),
-        "summary": summarise(trials),
-        "trials": trials,
-    }
+    if args.read:
+        results = json.loads(args.read.read_text())
+    else:
+        size = QUICK if args.quick else Size()
+        results = measure(args.seeds, size, workers=args.workers, minutes=args.minutes)
     report(results)
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n")
     if args.out:
         draw_results(results, args.out)
+
+
+def measure(seeds: int, size: Size, *, workers: int, minutes: float) -> dict[str, Any]:
+    """All numbers, as JSON holds them."""
+    started = time.monotonic()
+    trials = run_all(seeds, size, workers=workers, minutes=minutes)
+    return {
+        "seeds": [trial["seed"] for trial in trials],
+        "size": dataclasses.asdict(size),
+        "seconds": round(time.monotonic() - started, 1),
+        "summary": summarise(trials),
+        "trials": trials,
+    }
 
 
 def run_all(seeds: int, size: Size, *, workers: int, minutes: float) -> list[dict[str, Any]]:
@@ -113,8 +121,24 @@ def report(results: dict[str, Any]) -> None:
         rows = [trial["heads"][head.name]["attributes"] for trial in trials]
         means = [100 * sum(row[n] for row in rows) / len(rows) for n in ATTRIBUTES]
         print(f"{head.name:26}" + "".join(f"{mean:9.1f}" for mean in means))
+    print("\npairs right by what is asked, all trials, %" + _asked(trials))
     gain = summary["interleaved"]["over_control"]
     print(f"\ninterleaved - {CONTROL} = {_both(gain)} points of pair accuracy (95 %)")
+
+
+def _asked(trials: list[dict[str, Any]]) -> str:
+    """A table of the pairs, one column an attribute."""
+    asked = [name for trial in trials for name in trial["asked"]]
+    counts = {name: asked.count(name) for name in UNNAMED}
+    lines = ["", f"{'pairs':26}" + "".join(f"{name:>9} ({n:3})" for name, n in counts.items())]
+    for head in HEADS:
+        right = [one for trial in trials for one in trial["heads"][head.name]["pair_right"]]
+        row = f"{head.name:26}"
+        for name, count in counts.items():
+            won = sum(one for one, about in zip(right, asked, strict=True) if about == name)
+            row += f"{100 * won / max(1, count):15.1f}"
+        lines.append(row)
+    return "\n".join(lines)
 
 
 def _both(pair: tuple[float, float]) -> str:

@@ -33,10 +33,10 @@ from groundplane.training.stage import Learner, read_stage_data, train_stage
 
 __all__ = ["HEADS", "Head", "TrainedHead", "answers", "encode", "train_head", "write_conversations"]
 
-_SPREAD = 0.1
 _TURNS = 4  # questions a conversation
 _BATCH, _RATE = 32, 5e-3
-# The usual 0.02 is for widths of a thousand; at this one signals would die out.
+# Of weights as they begin. The usual 0.02 is for widths of a thousand: at this one signals die out.
+_SPREAD = 0.1
 _TEMPLATE = (
     "{% for m in messages %}{{ m['content'] }}"
     "{% if m['role'] == 'assistant' %} </s>{% endif %} {% endfor %}"
