@@ -86,7 +86,7 @@ class Reference:
         """Tokens of some pictures at once."""
         grids = []
         for tower, adapter in zip(self.towers, self.adapters, strict=True):
-            shares = canvas_to_tower(canvas, tower.config.size).to(tower.mean.dtype)
+            shares = canvas_to_tower(canvas, tower.config.size)
             grids.append(adapter(tower(shares).tokens))
         return through_host(grids)
 
@@ -168,7 +168,7 @@ def check(ours: Ours, count: int, *, tolerance: float) -> float:
     if not got.shape == expected.shape or not off <= tolerance:
         raise SystemExit(f"tokens differ by {off:.2g} of their size: not timed")
     grids = [
-        tower(canvas_to_tower(canvas, tower.config.size).to(tower.mean.dtype))
+        tower(canvas_to_tower(canvas, tower.config.size))
         for tower in ours.towers
     ]
     tokens = [grid.tokens[..., :8] for grid in grids]

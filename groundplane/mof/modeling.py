@@ -98,6 +98,7 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         told = config.tower_configs
         if not told:
             raise InputError("mof: expected a configuration with at least one tower, got none")
+        self._filter = config.seen.filter
         self._routes = config.rule.options.get("by") in ("query", "both")
         if config.tower_weights == "reference":
             self._keys_to_ignore_on_load_missing = [r"^towers\."]
@@ -166,7 +167,8 @@ class MofForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ig
         Args:
             pixel_values: Canvases of the view, grey levels, as `MofProcessor` gives them.
         """
-        return [output.tokens for output in encode_towers(self.towers, pixel_values)]
+        outputs = encode_towers(self.towers, pixel_values, filter=self._filter)
+        return [output.tokens for output in outputs]
 
     def fuse(
         self,

@@ -9,6 +9,7 @@ from groundplane.core.errors import InputError, ShapeError, WeightsError
 from groundplane.core.features import View
 from groundplane.core.fusion.making import fusion_to_json
 from groundplane.core.fusion.operator import FusionRule, ProjectorRule
+from groundplane.core.views import canvas_to_tower
 from groundplane.mof.configuration import MofConfig, view_to_json
 from groundplane.mof.decoding import Decoding
 from groundplane.mof.modeling import MofForConditionalGeneration
@@ -34,14 +35,14 @@ def text_config(kind="llama", **settings):
     return {"model_type": kind, **shape, **ids, **KINDS[kind], **settings}
 
 
-def make(kind="llama", rule=None, towers=None, **settings):
+def make(kind="llama", rule=None, towers=None, view=None, **settings):
     torch.manual_seed(0)
     towers = towers or [make_tower("clip", seed=1), make_tower("dino", width=24, seed=2)]
     config = MofConfig(
         text_config=text_config(kind, **settings),
         towers=MofConfig.towers_to_json(tuple(tower.config for tower in towers)),
         fusion=fusion_to_json(rule or FusionRule()),
-        view=view_to_json(View(size=32)),
+        view=view_to_json(view or View(size=32)),
         image_token_id=IMAGE,
     )
     model = MofForConditionalGeneration(config, towers=towers)
@@ -145,6 +146,16 @@ class TestForward:
         model, given = make(), batch()
         features = model.encode(given.pop("pixel_values"))
         assert torch.equal(model(**given, tower_features=features).logits, model(**batch()).logits)
+
+    @pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+    def test_towers_of_another_size_are_resized_as_the_view_says(self, name):
+        model = make(view=View(size=48, filter=name))
+        pixels = torch.randint(0, 256, (1, 3, 48, 48), dtype=torch.uint8)
+        shares = canvas_to_tower(pixels, 32, name)
+        other = canvas_to_tower(pixels, 32, "bicubic" if name == "bilinear" else "bilinear")
+        (got, _), tower = model.encode(pixels), model.towers[0]
+        assert torch.equal(got, tower(shares).tokens)
+        assert not torch.equal(got, tower(other).tokens)
 
     def test_an_image_token_within_the_vocabulary_may_be_one(self):
         model, given = make(), batch()

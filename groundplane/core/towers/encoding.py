@@ -104,7 +104,7 @@ class TowerEncoder:
         self._view = view
         self._batch = batch
         self._texts = texts
-        kind = (str(tower.mean.device), str(tower.mean.dtype))
+        kind = (str(tower.mean.device), str(tower.dtype))
         seen = (view.fit, view.size, view.fill, view.filter)
         self._key = ("encoder", tower.config.family, *key, seen, *kind)
         self._name = f"{tower.config.family}-{sha256(repr(self._key).encode()).hexdigest()[:16]}"
@@ -187,7 +187,7 @@ class TowerEncoder:
     @torch.inference_mode()
     def _run(self, canvas: UInt8[Tensor, "b 3 s s"]) -> TowerOutput:
         shares = canvas_to_tower(canvas, self.config.size, self._view.filter)
-        output: TowerOutput = self._whole(shares.to(self._whole.mean.dtype))
+        output: TowerOutput = self._whole(shares)
         return output
 
     def _encoded(self, images: Sequence[Image]) -> list[_One]:

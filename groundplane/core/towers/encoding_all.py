@@ -50,14 +50,14 @@ def encode_towers(
         raise ShapeError(
             f"towers: expected one stream a tower, {len(towers)}, got {len(streams)} streams"
         )
-    resized: dict[tuple[int, torch.dtype], Tensor] = {}
+    resized: dict[int, Tensor] = {}
     inputs = []
     each: list[Any] = list(towers)
     for tower in each:
-        size, dtype = tower.config.size, tower.mean.dtype
-        if (size, dtype) not in resized:
-            resized[size, dtype] = canvas_to_tower(canvas, size, filter).to(dtype)
-        inputs.append(resized[size, dtype])
+        size = tower.config.size
+        if size not in resized:
+            resized[size] = canvas_to_tower(canvas, size, filter)
+        inputs.append(resized[size])
     if inputs and streams:
         return _side_by_side(each, inputs, streams)
     return [tower(pixels) for tower, pixels in zip(each, inputs, strict=True)]

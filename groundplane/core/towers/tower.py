@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -112,6 +112,9 @@ class Network(Protocol):
 class Tower(nn.Module):
     """A frozen network of an encoder; normalises its pixels itself.
 
+    It does so in float32 whatever the network runs in: the mean and deviation rounded to bfloat16
+    would shift every colour.
+
     Args:
         network: A module that satisfies `Network`.
         config: What it is.
@@ -129,15 +132,22 @@ class Tower(nn.Module):
         self.patch = patch
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", _colour(config.mean), persistent=False)
+        self.register_buffer("std", _colour(config.std), persistent=False)
         self.eval().requires_grad_(False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type that the network runs in."""
+        kinds = (weight.dtype for weight in self.network.parameters())
+        return next((kind for kind in kinds if kind.is_floating_point), torch.float32)
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> TowerOutput:
         """Encode a batch.
 
         Args:
-            pixels: In shares of full brightness, 0 to 1, of the side `config.size`.
+            pixels: In shares of full brightness, 0 to 1, of the side `config.size`; float32 is
+                exact.
 
         Raises:
             ShapeError: If the pixels are of another size.
@@ -148,7 +158,8 @@ class Tower(nn.Module):
                 f"tower {self.shape.name!r}: expected pixels of shape (pictures, 3, {side}, "
                 f"{side}), got {tuple(pixels.shape)}"
             )
-        output: TowerOutput = self.network((pixels - self.mean) / self.std)
+        normal = (pixels.float() - self.mean) / self.std
+        output: TowerOutput = self.network(normal.to(self.dtype))
         return output
 
     def lean(self) -> Tower:
@@ -159,8 +170,20 @@ class Tower(nn.Module):
         without = getattr(self.network, "lean", None)
         network = self.network if without is None else without()
         made = Tower(network, self.config, shape=self.shape, patch=self.patch)
-        return made.to(device=self.mean.device, dtype=self.mean.dtype)
+        return made.to(device=self.mean.device)
 
     def train(self, mode: bool = True) -> Tower:
         """A tower is never trained: it stays in evaluation mode, whatever its model does."""
         return super().train(False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Tower:
+        """Go to another device or number type: colours are never rounded."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.mean = _colour(self.config.mean, device=self.mean.device)
+        self.std = _colour(self.config.std, device=self.std.device)
+        return self
+
+
+def _colour(values: tuple[float, float, float], *, device: Any = None) -> Float[Tensor, "1 3 1 1"]:
+    """A number a channel, in float32 whatever torch makes unless told otherwise."""
+    return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
