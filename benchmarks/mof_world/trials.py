@@ -37,7 +37,7 @@ class Size:
         self_distilled: Steps of the other.
         head: Steps of each language model.
         pairs: At most; no picture is in two.
-        rule: Which pairs are blind; the cosines are those of Tong et al. (2024).
+        rule: Which pairs are blind, by the cosines of both summaries.
     """
 
     pictures: int = 3000
