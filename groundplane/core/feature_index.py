@@ -16,7 +16,7 @@ from pathlib import Path
 
 from groundplane.core.errors import InputError, OutputError
 
-__all__ = ["FeatureIndex", "Listed"]
+__all__ = ["FeatureIndex", "Listed", "is_shard_name"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,18 @@ class Listed:
     name: str
     num_bytes: int
     keys: tuple[str, ...]
+
+
+def is_shard_name(name: str) -> bool:
+    """Whether a file name is one that a store gives to its shards.
+
+    Examples:
+        >>> is_shard_name("0123456789abcdef.safetensors"), is_shard_name("notes.txt")
+        (True, False)
+        >>> is_shard_name("")
+        False
+    """
+    return _NAME.fullmatch(name) is not None
 
 
 class FeatureIndex:
@@ -154,7 +166,16 @@ class FeatureIndex:
                 num_bytes=int(record["bytes"]),
                 keys=tuple(_KEY.fullmatch(key)[0] for key in record["keys"]),  # type: ignore[index]
             )
-        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+            if shard.num_bytes < 0:
+                raise ValueError(shard.num_bytes)
+        except (
+            LookupError,
+            TypeError,
+            ArithmeticError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+        ):
             shown = line[:80].decode("utf-8", "replace")
             _log.warning("feature store: %s: a line is skipped: %r", self._path, shown)
             return

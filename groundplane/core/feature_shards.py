@@ -45,6 +45,8 @@ _DTYPES = {
     "BOOL": torch.bool,
 }
 
+_MALFORMED = (LookupError, TypeError, ArithmeticError, ValueError, AttributeError, RecursionError)
+
 
 class DamagedShardError(WeightsError):
     """A shard is cut off, altered, or not of this store; what it held is made anew."""
@@ -68,8 +70,12 @@ def checked_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     for name, tensor in tensors.items():
         dense = isinstance(tensor, Tensor) and tensor.layout == torch.strided
-        if not dense or tensor.dtype not in _DTYPES.values():
-            got = f"{tensor.dtype}, {tensor.layout}" if isinstance(tensor, Tensor) else type(tensor)
+        if not dense or tensor.is_meta or tensor.dtype not in _DTYPES.values():
+            got = (
+                f"{tensor.dtype}, {tensor.layout}, on {tensor.device}"
+                if isinstance(tensor, Tensor)
+                else type(tensor)
+            )
             raise InputError(
                 f"{_WHO}: {name!r}: expected a dense tensor of real numbers or booleans, got {got}"
             )
@@ -187,7 +193,7 @@ class Shard:
                 )
                 for key, (checksum, names) in held.items()
             }
-        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except _MALFORMED as error:
             raise self._fault(f"its list of encodings is malformed: {error!r}") from error
 
     def _fault(self, what: str) -> DamagedShardError:

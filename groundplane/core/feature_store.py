@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from groundplane.core.errors import InputError, OutputError
-from groundplane.core.feature_index import FeatureIndex, Listed
+from groundplane.core.feature_index import FeatureIndex, Listed, is_shard_name
 from groundplane.core.feature_keys import FORMAT, stored_key
 from groundplane.core.feature_packing import Packing
 from groundplane.core.feature_shards import DamagedShardError, Shard, checked_tensors, write_shard
@@ -77,7 +77,8 @@ class FeatureStore:
     """Keeps named tensors by key in a folder that several processes may use at a time.
 
     What is read is a view of the file in memory (on the CPU), not a copy: nothing may write to
-    it. Whoever does changes neither the file nor what is read next. Safe from several threads.
+    it. Whoever does changes no file, and through torch nothing that is read next; a write through
+    NumPy goes unnoticed in its own process. Safe from several threads.
 
     Args:
         folder: Is made if it is not there.
@@ -124,6 +125,10 @@ class FeatureStore:
 
     def __enter__(self) -> Self:
         return self
+
+    def __del__(self) -> None:
+        if getattr(self, "_pending", None):  # a store that was refused has none
+            _write_last(self)
 
     def __exit__(
         self,
@@ -182,7 +187,7 @@ class FeatureStore:
         """Take in tensors; what the key already has stays. They are copied to the CPU at once.
 
         They are on disk when a shard of 64 MiB has gathered, when half a minute has passed, at
-        `flush`, or when the process ends on its own.
+        `flush`, or when the store is let go of or the process ends on its own.
 
         Raises:
             InputError: If the key or a tensor cannot be stored, or the store is for reading only.
@@ -363,7 +368,7 @@ class FeatureStore:
             if path.name in self._index.dropped:
                 _unlink(path)
             elif path.name.endswith(".part"):
-                if time.time() - path.stat().st_mtime > _DRAFT_AGE:
+                if _age(path) > _DRAFT_AGE:
                     _unlink(path)
             else:
                 found += _taken_up(path)
@@ -429,6 +434,9 @@ def _check_version(mark: Path) -> None:
 
 def _taken_up(path: Path) -> list[Listed]:
     """A shard that the index does not name, if it is one; whatever else it is stays there."""
+    if not is_shard_name(path.name):
+        _log.warning("feature store: %s is no name of a shard; it is left where it is", path)
+        return []
     try:
         shard = Shard(path)
         return [Listed(name=path.name, num_bytes=path.stat().st_size, keys=shard.keys)]
@@ -446,7 +454,23 @@ def _unlink(path: Path) -> None:
         _log.warning("feature store: %s cannot be taken away: %s", path, error.strerror or error)
 
 
+def _age(draft: Path) -> float:
+    """Seconds since a draft was written to; 0 if another process just finished it."""
+    try:
+        return time.time() - draft.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _flush_at_exit(reference: weakref.ref[FeatureStore]) -> None:
     store = reference()
     if store is not None:
+        _write_last(store)
+
+
+def _write_last(store: FeatureStore) -> None:
+    """Flush where nobody is left to be told but the log."""
+    try:
         store.flush()
+    except (InputError, OutputError) as error:
+        _log.warning("%s; what had gathered is lost", error)

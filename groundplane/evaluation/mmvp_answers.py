@@ -1,8 +1,8 @@
 """Which option of a multiple-choice question an answer in words chooses.
 
 A letter (`(a)`, `a`, `A) open`, `the answer is b`) or the text of an option (`Open.`, `The wings
-are open`) is a choice. An answer that chooses none, several, or a letter with another option's
-text, cannot be read; nothing is guessed for it.
+are open`) is a choice. An answer that chooses none, several, a letter with another option's text,
+or only says what is not so (`not (a)`, `option b is wrong`), cannot be read; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ _STATED = re.compile(
 _THOUGHT = "</think>"
 # What stands before an option's text and turns it into its opposite.
 _DENIED = re.compile(r"(?:\b(?:not|never|neither|nor|without|isn't|aren't)|n't)\s+(?:\w+\s+)?$")
+# What stands after an option and says that it is not so.
+_REFUSED = re.compile(
+    r"[\s)*\"']*(?:isn't|(?:is|was|would be)\s+(?:(?:the|an?)\s+)?(?:not|wrong|incorrect|false))\b"
+)
 # So far before an option's text a denial of it begins, letters.
 _BEFORE = 40
 # No answer about one picture is longer; it bounds the matching.
@@ -73,7 +77,7 @@ def read_choice(answer: str, options: dict[str, str]) -> str | None:
     said = _plain(answer.rpartition(_THOUGHT)[2])[:_LONGEST]
     letters = _letters(said, options)
     named = _named(said, options)
-    if len(letters) > 1:
+    if letters is None or len(letters) > 1:
         return None
     if letters:
         letter = letters.pop()
@@ -84,15 +88,29 @@ def read_choice(answer: str, options: dict[str, str]) -> str | None:
     return named.pop() if len(named) == 1 else None
 
 
-def _letters(said: str, options: dict[str, str]) -> set[str]:
-    """Letters that are stated as a choice."""
-    stated = [match["marked"] or match["bare"] for match in _STATED.finditer(said)]
-    if meant := [letter for letter in stated if letter in options]:
+def _letters(said: str, options: dict[str, str]) -> set[str] | None:
+    """Letters that are stated as a choice; None where letters are only denied."""
+    stated = [(match[match.lastgroup or 0], match) for match in _STATED.finditer(said)]
+    if meant := [letter for letter, match in stated if _chosen(letter, match, options)]:
         return {meant[-1]}  # the last word on it counts
-    alone = _ALONE.fullmatch(said)
-    leading = alone or _LEADING.match(said)
-    found = set(_MARK.findall(said)) | ({leading[1]} if leading else set())
-    return found & options.keys()
+    leading = _ALONE.fullmatch(said) or _LEADING.match(said)
+    marks = [*_MARK.finditer(said), *([leading] if leading else [])]
+    found = {match[1] for match in marks} & options.keys()
+    kept = {match[1] for match in marks if _chosen(match[1], match, options)}
+    return None if found and not kept else kept
+
+
+def _chosen(letter: str, match: re.Match[str], options: dict[str, str]) -> bool:
+    """Whether a letter is an option's, and is not denied before or after it."""
+    if letter not in options or _denied(match):
+        return False
+    text = re.compile(rf"\W*{_pattern(options[letter])}").match(match.string, match.end())
+    return not _REFUSED.match(match.string, (text or match).end())
+
+
+def _denied(match: re.Match[str]) -> bool:
+    start = match.start()
+    return _DENIED.search(match.string, max(0, start - _BEFORE), start) is not None
 
 
 def _named(said: str, options: dict[str, str]) -> set[str]:
@@ -101,7 +119,7 @@ def _named(said: str, options: dict[str, str]) -> set[str]:
     # The longest first, so that `not open` or `dark red` is not read as `open` or `red` too.
     for letter, text in sorted(options.items(), key=lambda pair: -len(pair[1])):
         for match in re.finditer(_pattern(text), said):
-            if not _DENIED.search(said, max(0, match.start() - _BEFORE), match.start()):
+            if not _denied(match):
                 found.add(letter)
                 break
         said = re.sub(_pattern(text), lambda match: "\0" * len(match[0]), said)
@@ -120,6 +138,10 @@ def _pattern(text: str) -> str:
     plain = _plain(text).strip(" .!?\"'")
     begin = r"(?<!\w)" if plain[:1] < _UNSPACED else ""
     end = r"(?!\w)" if plain[-1:] < _UNSPACED else ""
+    if plain[:1].isdigit():
+        begin += r"(?<!\d[-.,:/])"
+    if plain[-1:].isdigit():
+        end += r"(?![-.,:/]\d)"  # `2` is not in `2.5`
     return begin + r"\s+".join(map(re.escape, plain.split())) + end
 
 

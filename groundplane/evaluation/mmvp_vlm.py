@@ -231,7 +231,7 @@ def score_pairs(
     for start in range(0, len(pairs), _BATCH):
         group = pairs[start : start + _BATCH]
         images = [read_image(path) for both in files[start : start + _BATCH] for path in both]
-        texts = [template.format(caption) for pair in group for caption in pair.captions]
+        texts = [template.replace("{}", text) for pair in group for text in pair.captions]
         margins.append(_margins(encoder.encode(images).summary, encoder.embed_texts(texts)))
     return torch.cat(margins)
 

@@ -1,5 +1,6 @@
 """The feature store: what is put is read back, by any process, within a budget."""
 
+import gc
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundplane.core import feature_store
-from groundplane.core.errors import InputError
+from groundplane.core.errors import InputError, OutputError
 from groundplane.core.feature_packing import pack_nested, pack_tensor
 from groundplane.core.feature_store import FeatureStore
 
@@ -145,12 +146,17 @@ class TestKeeping:
         [
             torch.ones(2, dtype=torch.complex64),
             torch.ones(2).to_sparse(),
+            torch.ones(2, device="meta"),
         ],
-        ids=["complex", "sparse"],
+        ids=["complex", "sparse", "meta"],
     )
     def test_what_a_file_cannot_hold_is_refused_by_name(self, tmp_path, bad):
         with pytest.raises(InputError, match="'x': expected a dense tensor"):
             FeatureStore(tmp_path).put("a", {"x": bad})
+
+    def test_a_tensor_without_a_name_is_refused(self, tmp_path):
+        with pytest.raises(InputError, match="expected a text as the name of a tensor, got 3"):
+            FeatureStore(tmp_path).put("a", {3: torch.ones(1)})
 
     def test_the_device_is_an_argument(self, tmp_path):
         folder = filled(tmp_path)
@@ -231,6 +237,24 @@ store = FeatureStore({str(tmp_path)!r})
 store.put("a", {{"value": torch.ones(1)}})
 """)
         assert FeatureStore(tmp_path).get("a")["value"].item() == 1
+
+    def test_a_store_that_is_let_go_of_writes_what_it_had(self, tmp_path):
+        store = FeatureStore(tmp_path)
+        store.put("a", {"value": torch.ones(1)})
+        del store
+        gc.collect()
+        assert FeatureStore(tmp_path).get("a")["value"].item() == 1
+
+    def test_and_tells_where_it_cannot(self, tmp_path, monkeypatch, caplog):
+        def full(*_):
+            raise OutputError("no space left")
+
+        store = FeatureStore(tmp_path)
+        store.put("a", {"value": torch.ones(1)})
+        monkeypatch.setattr(feature_store, "write_shard", full)
+        del store
+        gc.collect()
+        assert "no space left; what had gathered is lost" in caplog.text
 
     def test_a_forked_child_leaves_to_its_parent_what_the_parent_had(self, tmp_path):
         out = in_process(f"""

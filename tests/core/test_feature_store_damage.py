@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -141,6 +142,14 @@ class TestForeign:
             assert name in caplog.text
             assert (shards / name).exists()
 
+    def test_a_copy_of_a_shard_is_named_and_listed_never(self, tmp_path, caplog):
+        path = shard_files(fill(tmp_path, shards=1))[0]
+        (tmp_path / "shards" / "copy.safetensors").write_bytes(path.read_bytes())
+        before = (tmp_path / "index.jsonl").read_bytes()
+        assert held(tmp_path) == [0, 1, 2]
+        assert (tmp_path / "index.jsonl").read_bytes() == before
+        assert "copy.safetensors" in caplog.text
+
     def test_a_shard_of_another_version_is_not_read(self, tmp_path, caplog):
         path = shard_files(fill(tmp_path, shards=1))[0]
         header, body = header_of(path)
@@ -151,7 +160,16 @@ class TestForeign:
 
     @pytest.mark.parametrize(
         "entries",
-        ["", "[]", "null", '{"x": [0, []]}', '{"%s": 1}', '{"%s": [0, ["nothing"]]}', "[" * 5000],
+        [
+            "",
+            "[]",
+            "null",
+            '{"x": [0, []]}',
+            '{"%s": 1}',
+            '{"%s": [0, ["nothing"]]}',
+            "[" * 5000,
+            '{"%s": [1e999, []]}',
+        ],
     )
     def test_a_list_of_encodings_that_is_malformed_is_refused(self, tmp_path, entries):
         path = shard_files(fill(tmp_path, shards=1))[0]
@@ -181,6 +199,8 @@ class TestForeign:
             b'{"drop":["../store.json"]}',
             b'{"drop":5}',
             b'{"add":5}',
+            b'{"add":"0123456789abcdef.safetensors","bytes":1e999,"keys":[]}',
+            b'{"add":"0123456789abcdef.safetensors","bytes":-9,"keys":[]}',
             b"null",
             b"\xff\xfe",
             b"[" * 9999,
@@ -226,6 +246,12 @@ class TestKilled:
         os.utime(old, (time.time() - 10_000,) * 2)
         FeatureStore(tmp_path)
         assert (old.exists(), new.exists()) == (False, True)
+
+    def test_a_draft_that_is_renamed_meanwhile_is_no_fault(self, tmp_path, monkeypatch):
+        gone = fill(tmp_path) / "shards" / ".gone.part"
+        listed = Path.iterdir
+        monkeypatch.setattr(Path, "iterdir", lambda self: [*listed(self), gone])
+        assert FeatureStore(tmp_path).stats.entries == 6
 
     def test_a_process_that_is_killed_again_and_again_leaves_nothing_wrong(self, tmp_path):
         code = """

@@ -149,6 +149,9 @@ class TestPublishedFolder:
         encoder = Planted()
         score_pairs(read_mmvp_vlm(small), small, encoder, template="{}")
         assert encoder.texts[0] == "a grey of 1"
+        encoder = Planted()
+        score_pairs(read_mmvp_vlm(small), small, encoder, template="{x}, {0}: {}")
+        assert encoder.texts[0] == "{x}, {0}: a grey of 1"
         with pytest.raises(InputError, match=r"one '\{\}'"):
             score_pairs(read_mmvp_vlm(small), small, encoder, template="photo")
 
