@@ -2,62 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-
-from groundplane.core.features import FeatureGrid, View
-from groundplane.core.image import Image
-from groundplane.core.towers.encoding import EncoderOptions, load_encoder
-from groundplane.core.towers.tower import Tower, TowerConfig
+from groundplane.core.towers.family import FamilyEncoder
 
 __all__ = ["RadioEncoder"]
 
 
-class RadioEncoder:
+class RadioEncoder(FamilyEncoder):
     """RADIO (Ranzinger et al., 2024), one network distilled from several.
 
     Unless told otherwise its cells are those of the last block; it has no last norm;
     the summary is its class tokens side by side; of timm's checkpoints the first one.
-
-    Args:
-        options: See `EncoderOptions`.
-        device: Where the network runs and the features are put.
-        dtype: Number type of the network; None: float32 on a CPU, bfloat16 on CUDA.
-
-    Raises:
-        PluginBrokenError: If the library of the checkpoint is not installed.
-        WeightsError: If the weights are not there, are refused, or are of another family.
-        InputError: If there is no such layer, or the size is no multiple of the patch.
     """
 
-    Options = EncoderOptions
-
-    def __init__(
-        self, options: EncoderOptions, *, device: str = "cpu", dtype: torch.dtype | None = None
-    ) -> None:
-        self._inner = load_encoder("radio", options, device=device, dtype=dtype)
-
-    @property
-    def tower(self) -> Tower:
-        """The network, to be part of a model; it gives no summary."""
-        return self._inner.tower
-
-    @property
-    def view(self) -> View:
-        """What of a picture is encoded."""
-        return self._inner.view
-
-    @property
-    def config(self) -> TowerConfig:
-        """What the network is."""
-        return self._inner.config
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What tells these features from another encoder's."""
-        return self._inner.key
-
-    def encode(self, images: Sequence[Image]) -> FeatureGrid:
-        """Encode pictures, in order; see `Encoder`."""
-        return self._inner.encode(images)
+    family = "radio"

@@ -2,68 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from groundplane.core.features import FeatureGrid, View
-from groundplane.core.image import Image
-from groundplane.core.towers.encoding import EncoderOptions, load_encoder
-from groundplane.core.towers.tower import Tower, TowerConfig
+from groundplane.core.towers.family import TextFamilyEncoder
 
 __all__ = ["SiglipEncoder"]
 
 
-class SiglipEncoder:
+class SiglipEncoder(TextFamilyEncoder):
     """SigLIP and SigLIP 2 of one size (Zhai et al., 2023; Tschannen et al., 2025).
 
     Unless told otherwise its cells are those of the second to last block, without the last norm;
     the summary is what the attention pooling makes of the cells, in the space of `embed_texts`.
-
-    Args:
-        options: See `EncoderOptions`.
-        device: Where the network runs and the features are put.
-        dtype: Number type of the network; None: float32 on a CPU, bfloat16 on CUDA.
-
-    Raises:
-        PluginBrokenError: If the library of the checkpoint is not installed.
-        WeightsError: If the weights are not there, are refused, or are of another family.
-        InputError: If there is no such layer, or the size is no multiple of the patch.
     """
 
-    Options = EncoderOptions
-
-    def __init__(
-        self, options: EncoderOptions, *, device: str = "cpu", dtype: torch.dtype | None = None
-    ) -> None:
-        self._inner = load_encoder("siglip", options, device=device, dtype=dtype)
-
-    @property
-    def tower(self) -> Tower:
-        """The network, to be part of a model; it gives no summary."""
-        return self._inner.tower
-
-    @property
-    def view(self) -> View:
-        """What of a picture is encoded."""
-        return self._inner.view
-
-    @property
-    def config(self) -> TowerConfig:
-        """What the network is."""
-        return self._inner.config
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What tells these features from another encoder's."""
-        return self._inner.key
-
-    def encode(self, images: Sequence[Image]) -> FeatureGrid:
-        """Encode pictures, in order; see `Encoder`."""
-        return self._inner.encode(images)
-
-    def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n e"]:
-        """Texts in the space of the summary, of length 1; see `TowerEncoder.embed_texts`."""
-        return self._inner.embed_texts(texts)
+    family = "siglip"
