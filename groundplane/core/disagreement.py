@@ -83,6 +83,9 @@ def disagreement(
 def _likenesses(features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n n"]:
     """Cosines between the cells of each picture, centred, 0 on the diagonal."""
     wide = features if features.dtype == torch.float64 else features.float()
+    # The greatest number first, so that no square of a very large or small one is inf or 0.
+    greatest = wide.detach().abs().amax(dim=2, keepdim=True)
+    wide = wide / greatest.clamp_min(torch.finfo(wide.dtype).tiny)
     unit = functional.normalize(wide, dim=2)
     cells = unit.shape[1]
     own = torch.eye(cells, dtype=torch.bool, device=unit.device)

@@ -56,6 +56,14 @@ def test_equals_the_definition_cell_by_cell(cells: int, seed: int) -> None:
     np.testing.assert_allclose(found, _reference(first[0], second[0]), atol=2e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-13, 1e20, 1e30])
+def test_features_however_large_or_small_are_compared(scale: float) -> None:
+    first, second = _noise(1, 9, 6), _noise(1, 9, 6, seed=1)
+    plain = disagreement(first, second)
+    torch.testing.assert_close(disagreement(first * scale, second), plain, atol=1e-5, rtol=0)
+    assert plain.min() > 0.1
+
+
 @given(seed=_SEEDS, scale=st.floats(0.01, 100.0))
 @settings(max_examples=20, deadline=None)
 def test_a_turned_mirrored_and_scaled_encoder_agrees(seed: int, scale: float) -> None:

@@ -91,8 +91,16 @@ def test_a_store_for_reading_is_read_and_not_written(tiers, tmp_path):
     assert cache.get_or_make("b", lambda: torch.ones(1), packing=pack_tensor()).item() == 1
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_the_variable_names_the_folder_of_all_processes(tmp_path, named, monkeypatch):
+@pytest.fixture
+def anew(monkeypatch):
+    """The shared cache is made at its next use, here and after."""
+    shared_cache.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    shared_cache.cache_clear()
+
+
+def test_the_variable_names_the_folder_of_all_processes(tmp_path, anew):
     code = """
 import torch
 from groundplane.core.feature_cache import shared_cache
@@ -102,31 +110,35 @@ def make():
     print("made")
     return torch.ones(2)
 
-print(shared_cache().get_or_make(("w", 1), make, packing=pack_tensor()).tolist())
+for key in (1, 2):
+    print(shared_cache().get_or_make(("w", key), make, packing=pack_tensor()).tolist())
 """
-    monkeypatch.setenv("GROUNDPLANE_FEATURE_STORE", str(tmp_path / "store") if named else "")
-    monkeypatch.chdir(tmp_path)
-    said = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(2)
-    ]
-    assert said[0].stdout == "made\n[1.0, 1.0]\n"
-    assert said[1].stdout == ("[1.0, 1.0]\n" if named else said[0].stdout)
-    assert [path.name for path in tmp_path.iterdir()] == (["store"] if named else [])
+    anew.setenv(STORE, str(tmp_path / "store"))
+    shared_cache().get_or_make(("w", 1), lambda: torch.zeros(2), packing=pack_tensor())
+    shared_cache()._store.flush()
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "[0.0, 0.0]\nmade\n[1.0, 1.0]\n"
+    read = FeatureStore(tmp_path / "store", read_only=True).get(("w", 2))
+    assert read["value"].tolist() == [1, 1]
 
 
-def test_a_variable_bounds_the_folder(tmp_path, monkeypatch):
-    shared_cache.cache_clear()
-    monkeypatch.setenv(STORE, str(tmp_path / "store"))
-    monkeypatch.setenv(STORE_BUDGET, "100")
+def test_without_the_variable_nothing_is_written(tmp_path, anew):
+    anew.setenv(STORE, "")
+    anew.chdir(tmp_path)
+    shared_cache().get_or_make("a", lambda: torch.ones(2), packing=pack_tensor())
+    assert shared_cache()._store is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_variable_bounds_the_folder(tmp_path, anew):
+    anew.setenv(STORE, str(tmp_path / "store"))
+    anew.setenv(STORE_BUDGET, "100")
     shared_cache().get_or_make("a", lambda: torch.ones(1000), packing=pack_tensor())
     shared_cache()._store.flush()
     assert FeatureStore(tmp_path / "store").stats.bytes == 0
     shared_cache.cache_clear()
-    monkeypatch.setenv(STORE_BUDGET, "much")
+    anew.setenv(STORE_BUDGET, "much")
     with pytest.raises(
         InputError, match="GROUNDPLANE_FEATURE_STORE_BYTES: expected a whole number"
     ):
         shared_cache()
-    monkeypatch.undo()
-    shared_cache.cache_clear()
