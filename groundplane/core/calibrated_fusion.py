@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from groundplane.core.calibrating import LinearMap
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.fusion.costs import cost_report, linear_flops, projector_flops
-from groundplane.core.fusion.inputs import TowerInputs
+from groundplane.core.fusion.inputs import OverTowers
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport
 from groundplane.core.towers.tower import TowerShape
@@ -18,7 +18,7 @@ from groundplane.core.towers.tower import TowerShape
 __all__ = ["CalibratedAdditive"]
 
 
-class CalibratedAdditive(nn.Module):
+class CalibratedAdditive(OverTowers):
     """`V = a g(F_1) + (1 - a) (W F_2 + b)`: one token a cell, and nothing to train.
 
     Unlike `additive` it mixes behind the adapter, since the fitted map ends there. Satisfies
@@ -43,7 +43,6 @@ class CalibratedAdditive(nn.Module):
         *,
         share: float = 0.5,
     ) -> None:
-        super().__init__()
         if len(towers) != 2:
             raise ShapeError(f"calibrated fusion: expected two towers, got {len(towers)}")
         if fitted.weight.shape[1] != towers[1].width:
@@ -53,21 +52,11 @@ class CalibratedAdditive(nn.Module):
             )
         if not 0 <= share <= 1:  # NaN is not either
             raise InputError(f"calibrated fusion: share: expected 0 to 1, got {share}")
-        self._inputs = TowerInputs(operator="calibrated", towers=tuple(towers))
+        super().__init__("calibrated", towers)
         self._width = int(fitted.weight.shape[0])
         self.share = share
         self.adapter = adapter.requires_grad_(False)
         self.calibrated = fitted.module()
-
-    @property
-    def towers(self) -> tuple[TowerShape, ...]:
-        """What it was made for, in order."""
-        return self._inputs.towers
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the cells that its tokens stand for."""
-        return self._inputs.grid
 
     def forward(
         self,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundplane.core.errors import InputError
 from groundplane.core.fusion.costs import cost_report, projector_flops
-from groundplane.core.fusion.inputs import TowerInputs, equal_widths
+from groundplane.core.fusion.inputs import OverTowers, equal_widths
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
 from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
@@ -49,7 +49,7 @@ class AdditiveOptions:
             )
 
 
-class Additive(nn.Module):
+class Additive(OverTowers):
     """`V = g(a_1 F_1 + ... + a_k F_k)`: one token a cell.
 
     Args:
@@ -73,8 +73,7 @@ class Additive(nn.Module):
         projector: ProjectorRule,
         options: AdditiveOptions,
     ) -> None:
-        super().__init__()
-        self._inputs = TowerInputs(operator="additive", towers=tuple(towers))
+        super().__init__("additive", towers)
         width_in = equal_widths("additive", towers)
         self.shares = options.shares or (1 / len(towers),) * len(towers)
         if len(self.shares) != len(towers):
@@ -84,16 +83,6 @@ class Additive(nn.Module):
         self._width = width
         self._projector = projector
         self.adapter = make_projector(projector, width_in, width)
-
-    @property
-    def towers(self) -> tuple[TowerShape, ...]:
-        """What it was made for, in order."""
-        return self._inputs.towers
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the cells that its tokens stand for."""
-        return self._inputs.grid
 
     def forward(
         self,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from groundplane.core.fusion.costs import cost_report, projector_flops
-from groundplane.core.fusion.inputs import TowerInputs
+from groundplane.core.fusion.inputs import OverTowers
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
 from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
@@ -24,7 +24,7 @@ class ChannelConcatOptions:
     """Of `channel_concat`: none."""
 
 
-class ChannelConcat(nn.Module):
+class ChannelConcat(OverTowers):
     """`V = g([F_1, ..., F_k])`: one token a cell, from the numbers of all towers.
 
     Args:
@@ -44,21 +44,10 @@ class ChannelConcat(nn.Module):
         projector: ProjectorRule,
         options: ChannelConcatOptions,
     ) -> None:
-        super().__init__()
-        self._inputs = TowerInputs(operator="channel_concat", towers=tuple(towers))
+        super().__init__("channel_concat", towers)
         self._width = width
         self._projector = projector
         self.adapter = make_projector(projector, sum(tower.width for tower in towers), width)
-
-    @property
-    def towers(self) -> tuple[TowerShape, ...]:
-        """What it was made for, in order."""
-        return self._inputs.towers
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the cells that its tokens stand for."""
-        return self._inputs.grid
 
     def forward(
         self,

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundplane.core.fusion.costs import cost_report, linear_flops, projector_flops
-from groundplane.core.fusion.inputs import TowerInputs, need_cells
+from groundplane.core.fusion.inputs import OverTowers, need_cells
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
 from groundplane.core.fusion.projectors import make_projector
@@ -24,7 +24,7 @@ class GatedOptions:
     """Of `gated`: none."""
 
 
-class Gated(nn.Module):
+class Gated(OverTowers):
     """`V[i] = sum_j w_j[i] g_j(F_j)[i]`, `w[i] = softmax(W [F_1[i], ..., F_k[i]] + c)`.
 
     The gate begins at 0, with equal weights, so that no tower is shut out by chance.
@@ -47,8 +47,7 @@ class Gated(nn.Module):
         projector: ProjectorRule,
         options: GatedOptions,
     ) -> None:
-        super().__init__()
-        self._inputs = TowerInputs(operator="gated", towers=tuple(towers))
+        super().__init__("gated", towers)
         need_cells("gated", projector)
         self._width = width
         self.adapters = nn.ModuleList(
@@ -57,16 +56,6 @@ class Gated(nn.Module):
         self.gate = nn.Linear(sum(tower.width for tower in towers), len(towers))
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
-
-    @property
-    def towers(self) -> tuple[TowerShape, ...]:
-        """What it was made for, in order."""
-        return self._inputs.towers
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the cells that its tokens stand for."""
-        return self._inputs.grid
 
     def weights(self, features: Sequence[Float[Tensor, "b _ _"]]) -> Float[Tensor, "b n k"]:
         """The weight of each tower in each cell; they sum to 1 over the towers."""

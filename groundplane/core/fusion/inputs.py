@@ -15,7 +15,7 @@ from groundplane.core.fusion.projectors import keeps_cells
 from groundplane.core.fusion.resampling import resample
 from groundplane.core.towers.tower import TowerShape
 
-__all__ = ["TowerInputs", "equal_widths", "need_cells"]
+__all__ = ["OverTowers", "TowerInputs", "equal_widths", "need_cells"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +124,40 @@ class TowerInputs:
                 f"fusion {self.operator!r}: expected features of its own type, {parameter.dtype}, "
                 f"got {given.dtype}; convert one of the two with .to(dtype)"
             )
+
+
+class OverTowers(nn.Module):
+    """What the modules of all operators begin with: the towers, and the grid of their tokens.
+
+    Args:
+        operator: Its name, for messages.
+        towers: What it is made for, in order.
+        grid: Rows and columns of its cells; None: those of the first tower.
+
+    Raises:
+        InputError: If there is no tower.
+    """
+
+    def __init__(
+        self,
+        operator: str,
+        towers: Sequence[TowerShape],
+        *,
+        grid: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self._inputs = TowerInputs(operator=operator, towers=tuple(towers))
+        self._grid = grid or self._inputs.grid
+
+    @property
+    def towers(self) -> tuple[TowerShape, ...]:
+        """What it was made for, in order."""
+        return self._inputs.towers
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells that its tokens stand for."""
+        return self._grid
 
 
 def equal_widths(operator: str, towers: Sequence[TowerShape]) -> int:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundplane.core.fusion.costs import cost_report, projector_flops
-from groundplane.core.fusion.inputs import TowerInputs
+from groundplane.core.fusion.inputs import OverTowers
 from groundplane.core.fusion.layout import interleave
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
 from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
@@ -23,7 +23,7 @@ class InterleavedOptions:
     """Of `interleaved`: none."""
 
 
-class Interleaved(nn.Module):
+class Interleaved(OverTowers):
     """`V[k i + j] = g_j(F_j)[i]`: k tokens a cell, of the first tower first.
 
     Args:
@@ -44,23 +44,12 @@ class Interleaved(nn.Module):
         projector: ProjectorRule,
         options: InterleavedOptions,
     ) -> None:
-        super().__init__()
-        self._inputs = TowerInputs(operator="interleaved", towers=tuple(towers))
+        super().__init__("interleaved", towers)
         self._width = width
         self._projector = projector
         self.adapters = nn.ModuleList(
             make_projector(projector, tower.width, width) for tower in towers
         )
-
-    @property
-    def towers(self) -> tuple[TowerShape, ...]:
-        """What it was made for, in order."""
-        return self._inputs.towers
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the cells that its tokens stand for."""
-        return self._inputs.grid
 
     def forward(
         self,

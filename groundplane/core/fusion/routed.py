@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.fusion.costs import cost_report, linear_flops, projector_flops
-from groundplane.core.fusion.inputs import TowerInputs
+from groundplane.core.fusion.inputs import OverTowers
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
 from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
@@ -55,7 +55,7 @@ class RoutedOptions:
             )
 
 
-class Routed(nn.Module):
+class Routed(OverTowers):
     """`V = sum_j w_j g_j(F_j)`, with one weight a tower for the whole picture.
 
     `w = softmax(W x + c)`, where x is what it routes by. If hard, the greatest weight becomes 1
@@ -79,8 +79,7 @@ class Routed(nn.Module):
         projector: ProjectorRule,
         options: RoutedOptions,
     ) -> None:
-        super().__init__()
-        self._inputs = TowerInputs(operator="routed", towers=tuple(towers))
+        super().__init__("routed", towers)
         self._width = width
         self._options = options
         self._projector = projector
@@ -89,16 +88,6 @@ class Routed(nn.Module):
         )
         seen = 0 if options.by == "query" else sum(tower.width for tower in towers)
         self.router = nn.Linear(seen + (options.query_width or 0), len(towers))
-
-    @property
-    def towers(self) -> tuple[TowerShape, ...]:
-        """What it was made for, in order."""
-        return self._inputs.towers
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the cells that its tokens stand for."""
-        return self._inputs.grid
 
     def weights(
         self,

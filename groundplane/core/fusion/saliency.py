@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from groundplane.core.disagreement import disagreement
 from groundplane.core.errors import InputError
 from groundplane.core.fusion.costs import cost_report, projector_flops
-from groundplane.core.fusion.inputs import TowerInputs, need_cells
+from groundplane.core.fusion.inputs import OverTowers, need_cells
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
 from groundplane.core.fusion.projectors import make_projector
 from groundplane.core.towers.tower import TowerShape
@@ -41,7 +41,7 @@ class SaliencyOptions:
             )
 
 
-class Saliency(nn.Module):
+class Saliency(OverTowers):
     """`g_1(F_1)[i]` for each cell, then `g_j(F_j)[i]` where tower j disagrees most with the first.
 
     How much two towers disagree in a cell is `groundplane.core.disagreement`: it compares what
@@ -69,8 +69,7 @@ class Saliency(nn.Module):
         projector: ProjectorRule,
         options: SaliencyOptions,
     ) -> None:
-        super().__init__()
-        self._inputs = TowerInputs(operator="saliency", towers=tuple(towers))
+        super().__init__("saliency", towers)
         need_cells("saliency", projector)
         cells = self._inputs.num_cells
         self.budget = -(-cells // 4) if options.budget is None else options.budget
@@ -83,16 +82,6 @@ class Saliency(nn.Module):
         self.adapters = nn.ModuleList(
             make_projector(projector, tower.width, width) for tower in towers
         )
-
-    @property
-    def towers(self) -> tuple[TowerShape, ...]:
-        """What it was made for, in order."""
-        return self._inputs.towers
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the cells that its tokens stand for."""
-        return self._inputs.grid
 
     def forward(
         self,

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.fusion.costs import cost_report, linear_flops, projector_flops
-from groundplane.core.fusion.inputs import TowerInputs
+from groundplane.core.fusion.inputs import OverTowers
 from groundplane.core.fusion.layout import one_a_cell
 from groundplane.core.fusion.operator import Fused, FusionReport, ProjectorRule
 from groundplane.core.fusion.projectors import keeps_cells, make_projector, tokens_after
@@ -59,7 +59,7 @@ class SvaOptions:
             )
 
 
-class Sva(nn.Module):
+class Sva(OverTowers):
     """The spatial vision aggregator: one token a query.
 
     Queries are learned, one a cell of their grid. In each layer a query, beside the context of the
@@ -88,9 +88,7 @@ class Sva(nn.Module):
         projector: ProjectorRule,
         options: SvaOptions,
     ) -> None:
-        super().__init__()
-        self._inputs = TowerInputs(operator="sva", towers=tuple(towers))
-        self._grid = options.grid or self._inputs.grid
+        super().__init__("sva", towers, grid=options.grid)
         self.windows = _windows(towers, self._grid, options.windows)
         self._width = width
         self._projector = projector
@@ -104,16 +102,6 @@ class Sva(nn.Module):
         )
         self.norm = nn.LayerNorm(options.hidden)
         self.adapter = make_projector(projector, options.hidden, width)
-
-    @property
-    def towers(self) -> tuple[TowerShape, ...]:
-        """What it was made for, in order."""
-        return self._inputs.towers
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the cells that its tokens stand for."""
-        return self._grid
 
     def forward(
         self,
