@@ -28,6 +28,7 @@ def plot_losses(losses: Mapping[str, Sequence[tuple[int, float]]], path: Path) -
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     shown = {name: list(pairs) for name, pairs in losses.items() if pairs}
     if not shown:
@@ -40,6 +41,7 @@ def plot_losses(losses: Mapping[str, Sequence[tuple[int, float]]], path: Path) -
         axes.plot(steps, values, color="#9db4d3", linewidth=1, marker=".", label="loss")
         axes.plot(steps, _running_mean(values), color="#1f4e8c", linewidth=2, label="running mean")
         axes.set(title=name, xlabel="step", ylabel="loss, nats a token")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
     buffer = io.BytesIO()

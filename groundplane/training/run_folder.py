@@ -37,6 +37,8 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             inside = sorted(place.name for place in self.path.iterdir())
+            # A kill may leave the draft of a file behind.
+            inside = [name for name in inside if not name.startswith(".")]
         except OSError as error:
             raise OutputError(
                 f"{one_line(str(self.path))}: cannot be made: {error.strerror or error}"

@@ -16,6 +16,7 @@ from groundplane.core.errors import InputError
 from groundplane.core.host import choose_device, load
 from groundplane.mof.adapters import load_adapters
 from groundplane.mof.building import build_mof
+from groundplane.mof.owning import convert_weights
 from groundplane.training.configuration import StageRule, TrainConfig
 from groundplane.training.forgetting import Forgetting, measure_forgetting
 from groundplane.training.plotting import plot_losses
@@ -100,7 +101,7 @@ def _learner(
         config.language_model, encoders, config.fusion, seed=config.seed, dtype=torch.float32
     )
     if all(rule.train != "language_model" for rule in config.stages.values()) and device != "cpu":
-        model.language_model.to(torch.bfloat16)
+        convert_weights(model.language_model, dtype=torch.bfloat16)
     if config.adapters is not None:
         load_adapters(model, config.adapters)
     model.to(torch.device(device))  # type: ignore[arg-type]

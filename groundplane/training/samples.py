@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from groundplane.core.errors import InputError, listing
 from groundplane.core.files import one_line
+from groundplane.core.media import read_image
 
 __all__ = ["PLACEHOLDER", "Sample", "Skipped", "Turn", "mix_in", "read_samples"]
 
@@ -22,6 +24,8 @@ PLACEHOLDER = "<image>"
 _CHUNK = 2**20
 _MAX_ITEM = 2**24
 _SPACE = re.compile(r"[ \t\r\n]*")
+# JSON can write half of a letter (backslash, u, d800), which no UTF-8 and no tokenizer can hold.
+_HALF = re.compile("[\ud800-\udfff]")
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 
 
@@ -76,7 +80,8 @@ def read_samples(
     Args:
         path: A list of them in JSON, or JSON lines; UTF-8.
         images: Folder of the pictures; the file's own by default.
-        skip: Leave out what cannot be used, instead of refusing all.
+        skip: Leave out what cannot be used, instead of refusing all; then every picture is decoded
+            once, so that a broken one is left out, too.
 
     Returns:
         The samples, and those left out; these are none unless `skip`.
@@ -89,21 +94,23 @@ def read_samples(
     folder = path.parent if images is None else images
     samples: list[Sample] = []
     skipped: list[Skipped] = []
+    check = functools.cache(_check_decodes if skip else _check_there)
     for place, item in enumerate(_items(path, named)):
         name = f"{named}: [{place}]"
         try:
             name = _name(item, name)
-            samples.append(_sample(item, name, folder))
+            samples.append(_sample(item, name, folder, check))
         except InputError as error:
             skipped.append(Skipped(name=name, reason=str(error)))
+    told = listing([f"{s.name}: {s.reason}" for s in skipped], limit=3)
     if skipped and not skip:
-        told = listing([f"{s.name}: {s.reason}" for s in skipped], limit=3)
         raise InputError(
             f"{len(skipped)} of {len(samples) + len(skipped)} samples cannot be used: {told}; "
             "mend them, or leave them out with skip_missing = true"
         )
     if not samples:
-        raise InputError(f"{named}: holds no sample that can be used")
+        why = f": {told}" if skipped else ""
+        raise InputError(f"{named}: holds no sample that can be used{why}")
     return samples, skipped
 
 
@@ -145,7 +152,9 @@ def _name(item: object, name: str) -> str:
     return name if label is None else f"{name} (id {one_line(str(label))})"
 
 
-def _sample(item: Mapping[str, Any], name: str, folder: Path) -> Sample:
+def _sample(
+    item: Mapping[str, Any], name: str, folder: Path, check: Callable[[Path], None]
+) -> Sample:
     turns = _turns(item.get("conversations"))
     given = item.get("image")
     files = [] if given is None else given if isinstance(given, list) else [given]
@@ -159,9 +168,23 @@ def _sample(item: Mapping[str, Any], name: str, folder: Path) -> Sample:
         )
     pictures = tuple(folder / file for file in files)
     for picture in pictures:
-        if not picture.is_file():
-            raise InputError(f"the picture {one_line(str(picture))} is not there")
+        check(picture)
     return Sample(name=name, turns=turns, images=pictures)
+
+
+def _check_there(picture: Path) -> None:
+    try:
+        is_there = picture.is_file()
+    except OSError as error:  # such as a name that is too long
+        named = one_line(str(picture))
+        raise InputError(f"the picture {named}: {error.strerror or error}") from error
+    if not is_there:
+        raise InputError(f"the picture {one_line(str(picture))} is not there")
+
+
+def _check_decodes(picture: Path) -> None:
+    _check_there(picture)
+    read_image(picture)
 
 
 def _turns(given: object) -> tuple[Turn, ...]:
@@ -188,6 +211,8 @@ def _turn(item: object, place: int) -> Turn:
         raise InputError(f"{where}.from: expected human or gpt, got {speaker!r:.60}")
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{where}.value: expected text, got {text!r:.60}")
+    if _HALF.search(text):
+        raise InputError(f"{where}.value: expected Unicode, got half of a surrogate pair")
     if roles[speaker] != "user" and PLACEHOLDER in text:
         raise InputError(f"{where}.value: only a human turn can show {PLACEHOLDER}")
     return Turn(role=roles[speaker], text=text)

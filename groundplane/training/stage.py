@@ -180,6 +180,7 @@ def train_stage(
         done = _train(learner, name, rule, data=data, folder=folder)
         _write(folder / _DONE, done)
     else:
+        check_frozen(done["frozen"], hash_frozen(learner.model))
         load_trained(learner.model, folder / _WEIGHTS)
     if rule.train == "lora":
         merge_lora(learner.model)
@@ -204,13 +205,13 @@ def _train(
     pictures, encoded = learner.pictures(prepared.samples)
     before, learning = _frozen_before(model, folder), hash_trained(model)
     found = last_checkpoint(folder)
-    after = found[1] if found else 0
+    after, cuda = found[1] if found else 0, model.device.type == "cuda"
     log = Log(folder / "log.jsonl", after=after)
     trainer = make_trainer(
         model,
         prepared.rows,
         learner.collator(pictures, packing=rule.packing),
-        arguments_of(rule, folder, seed=learner.seed, cuda=model.device.type == "cuda"),
+        arguments_of(rule, folder, rows=len(prepared.rows), seed=learner.seed, cuda=cuda),
         Reporter(name, log, learner.tell),
     )
     seconds = _timed(trainer, rule, str(found[0]) if found else None)

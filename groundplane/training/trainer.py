@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,16 @@ __all__ = [
 _WEIGHTS = "trained.safetensors"
 # Written last: a checkpoint without it was cut off.
 _COMPLETE = "complete.json"
+# What torch and json raise on a damaged file.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class DivergedError(GroundplaneError, ArithmeticError):
@@ -148,11 +160,32 @@ class StageTrainer(Trainer):
     ) -> None:
         load_trained(self.learner, Path(resume_from_checkpoint) / _WEIGHTS)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _named_if_damaged(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _named_if_damaged(checkpoint):
+            super()._load_rng_state(checkpoint)
+
     @property
     def learner(self) -> nn.Module:
         """What is trained."""
         assert isinstance(self.model, nn.Module)
         return self.model
+
+
+@contextmanager
+def _named_if_damaged(checkpoint: str | None) -> Iterator[None]:
+    """Name a checkpoint whose state cannot be read; torch refuses pickled programs by itself."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        said = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"training: the checkpoint {checkpoint} is damaged, or not of a run: {said}; "
+            "delete its folder"
+        ) from error
 
 
 def make_trainer(
@@ -179,15 +212,19 @@ def make_trainer(
     return trainer
 
 
-def arguments_of(rule: StageRule, folder: Path, *, seed: int, cuda: bool) -> TrainingArguments:
+def arguments_of(
+    rule: StageRule, folder: Path, *, rows: int, seed: int, cuda: bool
+) -> TrainingArguments:
     """What transformers is told of a stage.
 
     Args:
         rule: The stage.
         folder: For its checkpoints.
+        rows: Of its data.
         seed: Of the order of samples and of dropout.
         cuda: Whether it runs on a GPU: then in bfloat16 where that is safe.
     """
+    steps = rule.steps or math.ceil(math.ceil(rows / rule.batch) * rule.epochs)
     args = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=min(rule.micro_batch, rule.batch),
@@ -196,7 +233,9 @@ def arguments_of(rule: StageRule, folder: Path, *, seed: int, cuda: bool) -> Tra
         max_steps=rule.steps or -1,
         learning_rate=rule.lr,
         lr_scheduler_type="cosine",
-        warmup_steps=rule.warmup,  # below 1 it is a share of all steps
+        # Below 1 it is a share of all steps. Its first step has a rate of 0: an only one would
+        # learn nothing.
+        warmup_steps=rule.warmup if steps > 1 else 0,
         weight_decay=rule.weight_decay,
         max_grad_norm=rule.clip_norm,
         optim="adamw_torch",
@@ -233,4 +272,6 @@ def last_checkpoint(folder: Path) -> tuple[Path, int] | None:
     for name in (_WEIGHTS, "optimizer.pt", "scheduler.pt", "trainer_state.json", "rng_state.pth"):
         if not (last / name).is_file():
             raise WeightsError(f"training: the checkpoint {last} lacks {name}; delete its folder")
+    with _named_if_damaged(str(last)):
+        json.loads((last / "trainer_state.json").read_text("utf-8"))
     return last, int(last.name.rpartition("-")[2])

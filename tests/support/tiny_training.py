@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,17 @@ def make_learner(
         view=View(size=32),
     )
     return Learner(model=model, tokenizer=processor.tokenizer, cache=cache)
+
+
+@contextmanager
+def small_heap() -> Iterator[None]:
+    """Let garbage be looked for among new objects only: accelerate does it after every training,
+    and among the objects of a whole test session it takes longer than a tiny training."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def save_data(folder: Path, *, count: int = 8, text: int = 0, name: str = "data.json") -> Path:

@@ -54,6 +54,12 @@ def test_a_damaged_run_is_named(config, tmp_path):
         RunFolder(config, resume=True)
 
 
+def test_a_draft_that_a_kill_left_behind_is_no_other_run(config, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".0123456789abcdef.part").write_text("{")
+    assert RunFolder(config).read("run.json")["data"]
+
+
 def test_a_place_that_is_a_file_is_refused(config, tmp_path):
     (tmp_path / "out").write_text("x")
     with pytest.raises(OutputError, match="cannot be made"):

@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def written(folder, items, name="data.json"):
-    text = items if isinstance(items, str) else json.dumps(items, ensure_ascii=False)
+    text = items if isinstance(items, str) else json.dumps(items, ensure_ascii=True)
     (folder / name).write_text(text, encoding="utf-8")
     return folder / name
 
@@ -82,6 +82,8 @@ def test_a_system_turn_may_come_first(folder):
         (item(conversations=[{"from": "human"}]), "value: expected text, got None"),
         (item(conversations=talk("Where?")), "once for each of its 1 pictures, got it 0 times"),
         (item(conversations=talk("<image><image>")), "got it 2 times"),
+        (item(image="a" * 300), "aaa: File name too long"),
+        (item(conversations=talk(answer="\ud800")), "half of a surrogate pair"),
         (item(image=None), "once for each of its 0 pictures, got it 1 times"),
         (item(conversations=talk(answer="<image>")), "only a human turn can show <image>"),
     ],
@@ -93,6 +95,25 @@ def test_a_bad_sample_is_refused_and_named_or_skipped(folder, bad, expected):
         read_samples(path)
     samples, skipped = read_samples(path, skip=True)
     assert (len(samples), len(skipped)) == (1, 1)
+
+
+def test_a_picture_that_cannot_be_decoded_is_left_out_up_front(folder):
+    Image.effect_noise((64, 64), 50).save(folder / "cut.png")
+    (folder / "cut.png").write_bytes((folder / "cut.png").read_bytes()[:900])
+    (folder / "page.png").write_text("<html>404 Not Found</html>")
+    (folder / "none.png").write_bytes(b"")
+    names = ("cut.png", "page.png", "none.png")
+    path = written(folder, [item(), *(item(name, name) for name in names)])
+    samples, skipped = read_samples(path, skip=True)
+    assert [sample.images[0].name for sample in samples] == ["a.png"]
+    assert [one.name[-11:].split()[-1] for one in skipped] == [f"{name})" for name in names]
+    assert "broken or cut off" in skipped[0].reason
+    assert "not a picture" in skipped[1].reason
+
+
+def test_where_no_sample_is_left_it_is_said_why(folder):
+    with pytest.raises(InputError, match=r"no sample that can be used: .*x.png is not there"):
+        read_samples(written(folder, [item(image="x.png")]), skip=True)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 import dataclasses
 import json
 import os
+import pickle
+import shutil
 
 import pytest
 import torch
-from tiny_training import make_learner, save_data
+from tiny_training import make_learner, save_data, small_heap
 
 from groundplane.core.errors import InputError, WeightsError
 from groundplane.training.configuration import LoraRule, ReplayRule, StageRule
@@ -25,6 +27,33 @@ def train(learner, given, folder, tell=None):
     return train_stage(learner, "stage1", given, data=data, folder=folder)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_heap():
+    with small_heap():
+        yield
+
+
+@pytest.fixture(scope="module")
+def lora_run(tmp_path_factory):
+    """A whole stage with LoRA: its folder, what came before and after, and its report."""
+    folder = tmp_path_factory.mktemp("lora")
+    learner = make_learner()
+    before = copied(learner.model)
+    lora = LoraRule(rank=2, targets=("q_proj",))
+    given = rule(save_data(folder / "d"), train="lora", lora=lora, save_every=1)
+    report = train(learner, given, folder / "s")
+    return given, folder / "s", before, learner.model, report
+
+
+@pytest.fixture
+def killed(lora_run, tmp_path):
+    """The same, as if it had been killed before the end of the stage was written."""
+    given, folder, *_ = lora_run
+    shutil.copytree(folder, tmp_path / "s")
+    (tmp_path / "s" / "stage.json").unlink()
+    return given, tmp_path / "s"
+
+
 def copied(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -41,34 +70,39 @@ def changed(before, model):
     [
         ("adapters", {"fusion"}),
         ("language_model", {"fusion", "language_model"}),
-        ("lora", {"fusion", "language_model"}),
     ],
 )
 def test_only_what_a_stage_trains_is_changed(tmp_path, train_, expected):
     learner = make_learner()
     before = copied(learner.model)
     report = train(learner, rule(save_data(tmp_path / "d"), train=train_), tmp_path / "s")
-    assert changed(before, learner.model) == expected
+    check_changed(before, learner.model, report, expected)
+
+
+def test_only_adapters_and_language_model_are_changed_by_lora(lora_run):
+    _, _, before, model, report = lora_run
+    check_changed(before, model, report, {"fusion", "language_model"})
+
+
+def check_changed(before, model, report, expected):
+    assert changed(before, model) == expected
     assert report["steps"] == 4
-    assert not any(weight.requires_grad for weight in learner.model.parameters())
+    assert not any(weight.requires_grad for weight in model.parameters())
     assert list(report["frozen"]) == ["tower 0 (one)", "tower 1 (two)", "fusion", "language_model"]
     trained = report["trained"]
     assert all(trained["before"][part] != trained["after"][part] for part in trained["before"])
 
 
-def test_lora_trains_its_own_matrices_and_the_adapters_and_saves_them(tmp_path):
-    learner = make_learner()
-    embedding = learner.model.get_input_embeddings().weight.clone()
-    given = rule(
-        save_data(tmp_path / "d"), train="lora", lora=LoraRule(rank=2, targets=("q_proj",))
-    )
-    report = train(learner, given, tmp_path / "s")
-    adapters = sum(w.numel() for w in learner.model.fusion.parameters())
+def test_lora_trains_its_own_matrices_and_the_adapters_and_saves_them(lora_run):
+    _, folder, before, model, report = lora_run
+    adapters = sum(w.numel() for w in model.fusion.parameters())
     # Two layers, each with a matrix from 32 to 2 and one from 2 to 32.
     assert report["trained_parameters"] == adapters + 2 * (32 * 2 + 2 * 32)
-    assert torch.equal(learner.model.get_input_embeddings().weight, embedding)
-    assert (tmp_path / "s" / "lora" / "adapter_model.safetensors").is_file()
-    assert not any("lora" in name for name, _ in learner.model.named_modules())
+    after = model.state_dict()
+    other = {name for name in before if not torch.equal(before[name], after[name])}
+    assert all("fusion." in name or "q_proj" in name for name in other)
+    assert (folder / "lora" / "adapter_model.safetensors").is_file()
+    assert not any("lora" in name for name, _ in model.named_modules())
 
 
 def test_lora_for_layers_that_are_not_there_is_refused(tmp_path):
@@ -78,25 +112,24 @@ def test_lora_for_layers_that_are_not_there_is_refused(tmp_path):
 
 
 def test_the_loss_falls_on_a_set_that_can_be_learnt_by_heart(tmp_path):
-    given = rule(save_data(tmp_path / "d"), train="language_model", batch=8, steps=60, lr=3e-3)
+    given = rule(save_data(tmp_path / "d"), train="language_model", batch=8, steps=24, lr=1e-2)
     losses = [loss for _, loss in train(make_learner(), given, tmp_path / "s")["losses"]]
     assert losses[0] > 3
     assert losses[-1] < 0.3
 
 
 def test_adapters_alone_learn_too(tmp_path):
-    given = rule(save_data(tmp_path / "d"), batch=8, steps=30, lr=1e-2)
+    given = rule(save_data(tmp_path / "d"), batch=8, steps=12, lr=2e-2)
     losses = [loss for _, loss in train(make_learner(), given, tmp_path / "s")["losses"]]
     assert losses[-1] < losses[0] - 0.5
 
 
-@pytest.mark.parametrize("train_", ["language_model", "lora"])
-@pytest.mark.parametrize("packing", [False, True])
+@pytest.mark.parametrize(("train_", "packing"), [("language_model", False), ("lora", True)])
 def test_a_run_that_was_broken_off_ends_as_an_unbroken_one(tmp_path, train_, packing):
     given = rule(
         save_data(tmp_path / "d", count=10, text=3),
         **{"train": train_, "packing": packing, "max_length": 400, "batch": 2, "micro_batch": 1},
-        **{"steps": 7, "save_every": 2, "lora": LoraRule(dropout=0.5)},
+        **{"steps": 5, "save_every": 2, "lora": LoraRule(dropout=0.5)},
     )
     whole = make_learner()
     train(whole, given, tmp_path / "whole")
@@ -105,49 +138,106 @@ def test_a_run_that_was_broken_off_ends_as_an_unbroken_one(tmp_path, train_, pac
         pass
 
     def kill(progress):
-        if progress.step == 5:
+        if progress.step == 3:
             raise KilledError
 
     with pytest.raises(KilledError):
         train(make_learner(), given, tmp_path / "broken", tell=kill)
     again = make_learner()
     report = train(again, given, tmp_path / "broken")
-    assert report["resumed_from"] == 4
+    assert report["resumed_from"] == 2
     assert changed(copied(whole.model), again.model) == set()
-    assert [step for step, _ in report["losses"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert [step for step, _ in report["losses"]] == [1, 2, 3, 4, 5]
 
 
-def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path):
-    given = rule(save_data(tmp_path / "d"), save_every=1)
-    train(make_learner(), given, tmp_path / "s")
-    last = tmp_path / "s" / "checkpoint-4"
+def test_a_checkpoint_that_was_cut_off_is_passed_over(killed):
+    given, folder = killed
+    last = folder / "checkpoint-4"
     (last / "complete.json").unlink()
     (last / "trained.safetensors").write_bytes(b"half")
-    (tmp_path / "s" / "stage.json").unlink()
-    assert train(make_learner(), given, tmp_path / "s")["resumed_from"] == 3
+    assert train(make_learner(), given, folder)["resumed_from"] == 3
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    given = rule(save_data(tmp_path / "d"), save_every=1)
-    train(make_learner(), given, tmp_path / "s")
-    (tmp_path / "s" / "stage.json").unlink()
-    weights = tmp_path / "s" / "checkpoint-4" / "trained.safetensors"
+def test_a_damaged_checkpoint_is_refused(killed):
+    given, folder = killed
+    weights = folder / "checkpoint-4" / "trained.safetensors"
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(WeightsError, match=r"trained\.safetensors"):
-        train(make_learner(), given, tmp_path / "s")
+        train(make_learner(), given, folder)
     weights.unlink()
     with pytest.raises(WeightsError, match=r"lacks trained\.safetensors"):
-        train(make_learner(), given, tmp_path / "s")
+        train(make_learner(), given, folder)
 
 
-def test_a_finished_stage_is_loaded_and_not_done_again(tmp_path):
-    given = rule(save_data(tmp_path / "d"), train="lora")
-    first, second = make_learner(), make_learner()
-    train(first, given, tmp_path / "s")
-    told = []
-    train(second, given, tmp_path / "s", tell=told.append)
+class Hostile:
+    """A pickle that makes a folder when it is read as Python would read it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_program_in_a_checkpoint_is_refused_and_not_run(killed, tmp_path, name, plain):
+    given, folder = killed
+    shutil.rmtree(folder / "checkpoint-4")  # after the last step no order would be read
+    bad, mark = folder / "checkpoint-3" / name, tmp_path / "it ran"
+    if plain:
+        bad.write_bytes(pickle.dumps(Hostile(mark), protocol=2))
+    else:
+        torch.save({"state": Hostile(mark), "param_groups": []}, bad)
+    with pytest.raises(WeightsError, match=r"checkpoint-3 is damaged, or not of a run: .*delete"):
+        train(make_learner(), given, folder)
+    assert not mark.exists()
+    if not plain:  # and the file is one that would have run
+        torch.load(bad, weights_only=False)
+        assert mark.exists()
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "trainer_state.json"])
+def test_a_checkpoint_with_half_a_file_is_refused(killed, name):
+    given, folder = killed
+    shutil.rmtree(folder / "checkpoint-4")
+    bad = folder / "checkpoint-3" / name
+    bad.write_bytes(bad.read_bytes()[: bad.stat().st_size // 2])
+    with pytest.raises(WeightsError, match=r"checkpoint-3 is damaged"):
+        train(make_learner(), given, folder)
+
+
+def test_a_run_that_was_killed_after_its_last_step_is_ended(killed, lora_run):
+    given, folder = killed
+    (folder / "trained.safetensors").write_bytes(b"half")
+    again = make_learner()
+    report = train(again, given, folder)
+    assert (report["steps"], report["resumed_from"]) == (4, 4)
+    assert changed(copied(lora_run[3]), again.model) == set()
+
+
+def test_a_finished_stage_is_loaded_and_not_done_again(lora_run):
+    given, folder, _, model, _ = lora_run
+    second, told = make_learner(), []
+    train(second, given, folder, tell=told.append)
     assert told == []
-    assert changed(copied(first.model), second.model) == set()
+    assert changed(copied(model), second.model) == set()
+
+
+def test_a_finished_stage_of_another_base_is_an_error(lora_run):
+    given, folder, *_ = lora_run
+    other = make_learner()
+    other.model.language_model.lm_head.weight.data[0, 0] += 1
+    with pytest.raises(FrozenChangedError, match="language_model"):
+        train(other, given, folder)
+
+
+def test_a_single_step_learns_too(tmp_path):
+    learner = make_learner()
+    before = copied(learner.model)
+    given = rule(save_data(tmp_path / "d"), batch=128, micro_batch=8, steps=None, warmup=0.03)
+    assert train(learner, given, tmp_path / "s")["steps"] == 1
+    assert changed(before, learner.model) == {"fusion"}
 
 
 def test_frozen_weights_that_change_are_an_error(tmp_path):
@@ -160,18 +250,16 @@ def test_frozen_weights_that_change_are_an_error(tmp_path):
         train(learner, rule(save_data(tmp_path / "d")), tmp_path / "s", tell=meddle)
 
 
-def test_frozen_weights_that_differ_when_it_goes_on_are_an_error(tmp_path):
-    given = rule(save_data(tmp_path / "d"), save_every=1)
-    train(make_learner(), given, tmp_path / "s")
-    (tmp_path / "s" / "stage.json").unlink()
+def test_frozen_weights_that_differ_when_it_goes_on_are_an_error(killed):
+    given, folder = killed
     other = make_learner()
     other.model.language_model.lm_head.weight.data[0, 0] += 1
     with pytest.raises(FrozenChangedError, match="language_model"):
-        train(other, given, tmp_path / "s")
+        train(other, given, folder)
 
 
 def gradients(given, folder):
-    """Of one step over all samples, by stochastic descent in effect: no update before it."""
+    """The weights after a stage, and the first line of its log: of before any update."""
     learner = make_learner()
     train(learner, given, folder)
     return learner.model.state_dict(), json.loads((folder / "log.jsonl").read_text().split("\n")[0])
@@ -211,7 +299,7 @@ def test_a_fusion_that_routes_by_the_question_is_not_packed(tmp_path):
 @pytest.mark.parametrize("train_", ["adapters", "language_model", "lora"])
 def test_checkpointing_of_activations_changes_nothing(tmp_path, train_):
     path = save_data(tmp_path / "d")
-    plain = rule(path, train=train_, steps=2)
+    plain = rule(path, train=train_, steps=1)
     one, _ = gradients(plain, tmp_path / "plain")
     two, _ = gradients(dataclasses.replace(plain, checkpointing=True), tmp_path / "checkpointed")
     for name in one:
