@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -37,7 +38,8 @@ class View:
         filter: How colours between pixels are found.
 
     Raises:
-        InputError: If the size is not 1 to 65536 or a colour is no grey level.
+        InputError: If the size is not 1 to 65536, a colour is no grey level, or the fit or the
+            filter is unknown.
     """
 
     fit: Literal["crop", "pad", "stretch"] = "crop"
@@ -48,10 +50,17 @@ class View:
     def __post_init__(self) -> None:
         if self.fit not in ("crop", "pad", "stretch"):
             raise InputError(f"view: fit: expected crop, pad or stretch, got {self.fit!r}")
-        if not 1 <= self.size <= 65_536:
-            raise InputError(f"view: size: expected 1 to 65536 pixels, got {self.size}")
-        if not all(0 <= level <= 255 for level in self.fill):
+        if self.filter not in ("bilinear", "bicubic"):
+            raise InputError(f"view: filter: expected bilinear or bicubic, got {self.filter!r}")
+        if not (_is_whole(self.size) and 1 <= self.size <= 65_536):
+            raise InputError(f"view: size: expected 1 to 65536 pixels, got {self.size!r}")
+        levels = [level for level in self.fill if _is_whole(level) and 0 <= level <= 255]
+        if len(levels) != 3 or len(self.fill) != 3:
             raise InputError(f"view: fill: expected three grey levels, 0 to 255, got {self.fill}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

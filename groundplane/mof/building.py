@@ -21,6 +21,7 @@ from groundplane.core.towers.tower import Tower
 from groundplane.core.weights import default_dtype, load_model, load_processor
 from groundplane.mof.configuration import MofConfig, view_to_json
 from groundplane.mof.modeling import MofForConditionalGeneration
+from groundplane.mof.owning import convert_weights, own_towers
 from groundplane.mof.processing import IMAGE_TOKEN, MofProcessor
 
 __all__ = ["build_mof", "shared_view"]
@@ -44,7 +45,8 @@ def build_mof(
     Args:
         language_model: A folder of a causal one of transformers, with its tokenizer, or one that
             is loaded; it is used as it is, not copied.
-        encoders: Encoder plugins, or their towers, in the order of fusion; used as they are.
+        encoders: Encoder plugins, or their towers, in the order of fusion. Their weights are
+            shared where they are of the device and the number type, and copied otherwise.
         rule: How they are fused; None: interleaved, with `mlp2x_gelu` adapters.
         tokenizer: Of a loaded language model. `<image>` is added where it has none.
         view: What all towers see; None: what the encoders have in common.
@@ -59,9 +61,10 @@ def build_mof(
         InputError: If an encoder has no tower, two see unequal crops, or there is no tokenizer.
         WeightsError: If the folder is refused.
     """
-    towers = [_tower(encoder, index).lean() for index, encoder in enumerate(encoders)]
+    found = [_tower(encoder, index) for index, encoder in enumerate(encoders)]
     seen = view or shared_view(encoders)
     kind = default_dtype(device, dtype)
+    towers = own_towers(found, device=device, dtype=kind)
     if not isinstance(language_model, PreTrainedModel):
         folder = Path(language_model)
         tokenizer = tokenizer or load_processor(AutoTokenizer, folder, who=_WHO)
@@ -84,7 +87,8 @@ def build_mof(
     if seed is not None:
         shapes = [tower.shape for tower in towers]
         model.fusion = make_fusion(rule, shapes, model.report.width, seed=seed)
-    nn.Module.to(model, device=device, dtype=kind)
+    convert_weights(model, dtype=kind)
+    nn.Module.to(model, device=device)
     tokens = model.report.tokens
     return model, MofProcessor(tokenizer, view=seen, tokens=tokens)
 
@@ -100,8 +104,8 @@ def shared_view(encoders: Sequence[Encoder | Tower]) -> View:
         for index, encoder in enumerate(encoders)
         if not isinstance(encoder, Tower)
     }
+    sizes = [encoder.config.size for encoder in encoders if isinstance(encoder, Tower)]
     if not views:
-        sizes = [encoder.config.size for encoder in encoders if isinstance(encoder, Tower)]
         return View(size=max(sizes, default=View().size))
     first, *others = views.items()
     for name, other in others:
@@ -110,7 +114,7 @@ def shared_view(encoders: Sequence[Encoder | Tower]) -> View:
                 f"{_WHO}: unequal crops: encoder {first[0]} sees {first[1]}, encoder {name} sees "
                 f"{other}; load both with the same fit, or give one view to all"
             )
-    return replace(first[1], size=max(view.size for view in views.values()))
+    return replace(first[1], size=max([*sizes, *(view.size for view in views.values())]))
 
 
 def _tower(encoder: object, index: int) -> Tower:

@@ -14,8 +14,15 @@ from groundplane.core.checkpoints import check_folder
 from groundplane.core.errors import InputError, ShapeError, WeightsError, listing
 from groundplane.core.towers.building import frozen_hash
 from groundplane.core.towers.tower import Tower
+from groundplane.mof.owning import own_towers
 
-__all__ = ["check_features", "check_places", "check_towers", "load_checked"]
+__all__ = [
+    "check_features",
+    "check_places",
+    "check_processor",
+    "check_towers",
+    "load_checked",
+]
 
 _WHO = "mof"
 
@@ -94,6 +101,25 @@ def check_towers(
             )
 
 
+def check_processor(model: Any, processor: Any, *, folder: Path) -> None:
+    """Check that a processor makes what a model reads.
+
+    Raises:
+        WeightsError: If tokens of a picture, placeholder or view differ.
+    """
+    pairs = {
+        "tokens": (model.report.tokens, processor.tokens),
+        "image_token_id": (model.config.image_token_id, processor.image_token_id),
+        "view": (model.config.seen, processor.view),
+    }
+    for name, (wanted, got) in pairs.items():
+        if wanted != got:
+            raise WeightsError(
+                f"{_WHO}: {folder}: the processor is another model's: {name}: expected {wanted}, "
+                f"got {got}; save the model and its own processor into one folder"
+            )
+
+
 def load_checked(
     load: Callable[..., Any],
     folder: Path,
@@ -129,8 +155,9 @@ def load_checked(
     model.language_model.generation_config = model.generation_config
     place = model.get_input_embeddings().weight
     if apart:
-        model.towers = nn.ModuleList(towers or ()).to(device=place.device)
-    # A tower's colours are of one number type with its weights.
+        model.towers = nn.ModuleList(
+            own_towers(towers or (), device=place.device, dtype=place.dtype)
+        )
     model.towers.to(dtype=place.dtype).eval().requires_grad_(False)
     model.fusion.to(dtype=place.dtype)
     return (model, told) if tell else model

@@ -32,6 +32,9 @@ class MofConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
             `tower_hashes` says of which weights.
         tower_hashes: SHA-256 of each tower's weights; empty where they are inside.
 
+    Raises:
+        InputError: If `tower_weights` is neither, or the placeholder is no number.
+
     Examples:
         >>> config = MofConfig(text_config={"model_type": "llama", "vocab_size": 300})
         >>> config.rule.name, config.seen.size, config.text_config.vocab_size
@@ -57,6 +60,14 @@ class MofConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     ) -> None:
         if not isinstance(text_config, PreTrainedConfig):
             text_config = AutoConfig.for_model(**{"model_type": "llama", **(text_config or {})})
+        if tower_weights not in ("inside", "reference"):
+            raise InputError(
+                f"mof: tower_weights: expected inside or reference, got {tower_weights!r}"
+            )
+        if not isinstance(image_token_id, int) or isinstance(image_token_id, bool):
+            raise InputError(
+                f"mof: image_token_id: expected a whole number, got {image_token_id!r}"
+            )
         self.text_config = text_config
         self.towers = [dict(tower) for tower in towers]
         self.fusion = dict(fusion or fusion_to_json(FusionRule()))
@@ -110,12 +121,18 @@ def view_from_json(told: Mapping[str, Any]) -> View:
         ('pad', True)
     """
     _check_names(told, View, what="view")
-    fill = {"fill": tuple(told["fill"])} if "fill" in told else {}
+    fill = {}
+    if "fill" in told:
+        if not isinstance(told["fill"], list | tuple):
+            raise InputError(f"mof: view: fill: expected three grey levels, got {told['fill']!r}")
+        fill = {"fill": tuple(told["fill"])}
     return View(**{**told, **fill})
 
 
-def _check_names(told: Mapping[str, Any], kind: Any, *, what: str) -> None:
+def _check_names(told: object, kind: Any, *, what: str) -> None:
     known = [field.name for field in fields(kind)]
+    if not isinstance(told, Mapping):
+        raise InputError(f"mof: {what}: expected an object of {listing(known)}, got {told!r}")
     unknown = sorted(map(str, set(told) - set(known)))
     if unknown:
         raise InputError(

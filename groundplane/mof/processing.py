@@ -110,7 +110,8 @@ class MofProcessor:
         Raises:
             InputError: If a message or a part of it is of no known form.
         """
-        said = [{**message, "content": self._flat(message)} for message in messages]
+        contents = [self._flat(message) for message in messages]
+        said = [{**m, "content": words} for m, words in zip(messages, contents, strict=True)]
         settings = {"add_generation_prompt": True, "tokenize": False, **settings}
         if getattr(self.tokenizer, "chat_template", None):
             return str(self.tokenizer.apply_chat_template(said, **settings))
@@ -162,18 +163,18 @@ class MofProcessor:
                 f"{_WHO}: {path}: expected tokens to be a whole number and image_token a text, "
                 f"got {tokens!r} and {image_token!r}"
             )
-        view = view_from_json(told.get("view") or {})
+        view = view_from_json(told.get("view", {}))
         tokenizer = load_processor(AutoTokenizer, place, who=_WHO)
         return cls(tokenizer, view=view, tokens=tokens, image_token=image_token)
 
     def _matched(
         self,
         texts: Sequence[str],
-        images: Sequence[Image] | Sequence[Sequence[Image]] | None,
+        images: Any,
     ) -> list[Image]:
         """The pictures in order, if there is one placeholder for each."""
         places = [text.count(self.image_token) for text in texts]
-        given: list[Any] = list(images or ())
+        given = _pictures(images)
         if all(isinstance(one, Image) for one in given):
             if sum(places) != len(given):
                 raise InputError(
@@ -209,9 +210,10 @@ class MofProcessor:
             mask[index, start : start + len(row)] = 1
         return {"input_ids": ids, "attention_mask": mask}
 
-    def _flat(self, message: Mapping[str, Any]) -> str:
-        content = message.get("content")
-        if isinstance(content, str) and isinstance(message.get("role"), str):
+    def _flat(self, message: Any) -> str:
+        told = message if isinstance(message, Mapping) else {}
+        content = told.get("content")
+        if isinstance(content, str) and isinstance(told.get("role"), str):
             return content
         parts = content if isinstance(content, Sequence) else [None]
         said: list[str] = []
@@ -228,3 +230,19 @@ class MofProcessor:
                     f"type {listing(['image', 'text'])}, got {part if part else message!r}"
                 )
         return "".join(said)
+
+
+def _pictures(images: Any) -> list[Any]:
+    """Pictures, or lists of them; those of other libraries are refused by name."""
+    given = list(images) if isinstance(images, list | tuple) else [images]
+    given = [] if images is None else given
+    listed = isinstance(images, list | tuple) or images is None
+    flat = [p for one in given for p in (one if isinstance(one, list | tuple) else [one])]
+    wrong = sorted({type(p).__name__ for p in flat if not isinstance(p, Image)})
+    if wrong or not listed:
+        got = listing(wrong) if wrong else "one without a list"
+        raise InputError(
+            f"{_WHO}: images: expected a list of pictures as read_image of groundplane.core.media "
+            f"gives them, got {got}"
+        )
+    return given

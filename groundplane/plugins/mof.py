@@ -27,7 +27,7 @@ from groundplane.core.session import (
     Text,
 )
 from groundplane.core.views import view_frame
-from groundplane.core.weights import default_dtype, find_weights, load_model, need_library
+from groundplane.core.weights import find_weights, need_library
 from groundplane.grounding.dialects import dialect
 from groundplane.grounding.scanner import Scanner
 
@@ -44,6 +44,8 @@ class MofOptions:
 
     Attributes:
         weights: A folder with a model and its processor, as they save themselves, or a hub id.
+        encoders: Of a model that was saved without its towers: the folders of the encoders'
+            weights, in the order of fusion.
         revision: Commit of the hub id, 40 hexadecimal digits.
         offline: Whether to take fetched weights only.
         max_tokens: Most tokens of an answer.
@@ -55,6 +57,7 @@ class MofOptions:
     """
 
     weights: str
+    encoders: tuple[str, ...] = ()
     revision: str = ""
     offline: bool = False
     max_tokens: int = 256
@@ -89,21 +92,15 @@ class MofLanguageModel:
         self, options: MofOptions, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> None:
         need_library("transformers", who=_WHO, extra="mof")
-        from groundplane.mof.modeling import MofForConditionalGeneration
-        from groundplane.mof.processing import MofProcessor
+        from groundplane.mof.loading import load_mof
 
         folder = find_weights(
             options.weights, revision=options.revision, offline=options.offline, who=_WHO
         )
         self._options = options
         self._device = torch.device(device)
-        self._processor = MofProcessor.from_pretrained(folder)
-        self._model = load_model(
-            MofForConditionalGeneration,
-            folder,
-            who=_WHO,
-            device=device,
-            dtype=default_dtype(device, dtype),
+        self._model, self._processor = load_mof(
+            folder, options.encoders, who=_WHO, device=device, dtype=dtype
         )
 
     def open(self, prompts: Sequence[Prompt]) -> MofSession:

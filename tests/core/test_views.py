@@ -185,3 +185,23 @@ def test_a_tower_of_another_size_gets_shares_within_black_and_white() -> None:
 def test_what_is_no_batch_of_canvases_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match="expected pixels of shape"):
         canvas_to_tower(torch.zeros(shape), 8)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"filter": "box"},
+        {"fit": 3},
+        {"size": "32"},
+        {"size": 1.5},
+        {"size": True},
+        {"fill": (1, 2)},
+        {"fill": (1, 2, 3, 4)},
+        {"fill": ("a", "b", "c")},
+        {"fill": (1.5, 2, 3)},
+    ],
+)
+def test_what_is_no_view_is_refused(told: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(told))):
+        View(**told)

@@ -1,13 +1,18 @@
 import json
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 
 from groundplane.core.errors import InputError, WeightsError
+from groundplane.core.feature_cache import shared_cache
 from groundplane.core.features import View
+from groundplane.core.towers.encoding import TowerEncoder
 from groundplane.core.views import view_pixels
 from groundplane.core.weights import load_processor
 from groundplane.mof.building import build_mof, shared_view
+from groundplane.mof.modeling import MofForConditionalGeneration
 from groundplane.mof.processing import MofProcessor
 from groundplane.testing.checkpoints_mof import save_llama, tiny_towers
 from groundplane.testing.encoders import make_tower
@@ -70,6 +75,21 @@ class TestBatch:
         with pytest.raises(InputError, match="for each of 2 texts, got 1"):
             processor(["<image>", "dog"], [[picture(4, 4)]])
 
+    @pytest.mark.parametrize(
+        ("images", "got"),
+        [
+            (picture(4, 4), "one without a list"),
+            (PIL.Image.new("RGB", (4, 4)), "got Image"),
+            ([PIL.Image.new("RGB", (4, 4))], "got Image"),
+            ([[np.zeros((4, 4, 3), np.uint8)]], "got ndarray"),
+            (["photo.jpg"], "got str"),
+        ],
+    )
+    @pytest.mark.usefixtures("unchecked")
+    def test_pictures_of_other_libraries_are_refused(self, processor, images, got):
+        with pytest.raises(InputError, match=rf"read_image of groundplane\.core\.media.*{got}"):
+            processor("<image>", images)
+
     def test_another_side_is_refused(self, processor):
         with pytest.raises(InputError, match="left or right"):
             processor("dog", padding_side="top")
@@ -96,6 +116,12 @@ class TestChat:
             == "USER: <image>\nwhere? ASSISTANT: there"
         )
 
+    @pytest.mark.parametrize("message", ["x", None, 3, {}, {"content": "a"}])
+    @pytest.mark.usefixtures("unchecked")
+    def test_what_is_no_message_is_refused(self, processor, message):
+        with pytest.raises(InputError, match="a message"):
+            processor.apply_chat_template([message])
+
     @pytest.mark.parametrize("content", [3, None, [{"type": "video"}], [{"type": "text"}]])
     def test_other_parts_are_refused(self, processor, content):
         with pytest.raises(InputError, match="a message"):
@@ -109,6 +135,17 @@ class TestFiles:
         assert (back.view, back.tokens) == (processor.view, processor.tokens)
         one, other = (p("a <image> 狗", [picture(40, 30)]) for p in (processor, back))
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+    @pytest.mark.parametrize(
+        "view", ["x", [], {"size": "32"}, {"fill": 5}, {"fill": [1, 2]}, {"filter": "box"}]
+    )
+    @pytest.mark.usefixtures("unchecked")
+    def test_a_broken_view_is_refused(self, processor, tmp_path, view):
+        processor.save_pretrained(tmp_path)
+        path = tmp_path / "processor_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"view": view}))
+        with pytest.raises(InputError, match="view"):
+            MofProcessor.from_pretrained(tmp_path)
 
     @pytest.mark.parametrize(
         "told", [{}, {"tokens": "5"}, {"tokens": True}, {"tokens": 5, "image_token": 3}]
@@ -161,6 +198,38 @@ class TestBuild:
         with pytest.raises(InputError, match="unequal crops: encoder 0"):
             build_mof(llama, encoders)
         assert build_mof(llama, encoders, view=View(size=32))[1].view.fit == "crop"
+
+    @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+    def test_encoders_stay_what_they_are(self, llama, kind):
+        encoder = TowerEncoder(make_tower(size=32), View(size=32), key=("test", "1"))
+        before = encoder.encode([picture(40, 30)]).tokens
+        model, _ = build_mof(llama, [encoder], dtype=kind)
+        shared_cache().clear()
+        assert torch.equal(encoder.encode([picture(40, 30)]).tokens, before)
+        assert model.towers[0].dtype == kind
+        same = next(model.towers[0].parameters()) is next(encoder.tower.parameters())
+        assert same == (kind == torch.float32)
+
+    def test_positions_of_the_language_model_are_not_rounded(self, llama):
+        exact, rounded = (
+            build_mof(llama, [make_tower()], dtype=kind)[0].language_model.model.rotary_emb
+            for kind in (torch.float32, torch.bfloat16)
+        )
+        assert rounded.inv_freq.dtype == torch.float32
+        assert torch.equal(rounded.inv_freq, exact.inv_freq)
+
+    def test_an_encoder_that_stands_there_twice_is_saved_twice(self, llama, tmp_path):
+        tower = tiny_towers()[0]
+        model, processor = build_mof(llama, [tower, tower])
+        model.save_pretrained(tmp_path)
+        back = MofForConditionalGeneration.from_pretrained(tmp_path)
+        given = processor("a <image> dog", [picture(40, 30)])
+        assert torch.equal(back(**given).logits, model(**given).logits)
+
+    def test_the_view_is_as_large_as_a_tower_without_one(self):
+        views = [Sees("clip", View(size=32)), make_tower(size=64)]
+        assert shared_view(views) == View(size=64)
+        assert shared_view(views[:1]) == View(size=32)
 
     def test_sizes_may_differ(self):
         encoders = [Sees("a", View(size=32)), Sees("b", View(size=64))]
