@@ -360,16 +360,18 @@ def shared_cache() -> FeatureCache:
         OutputError: If the folder cannot be made.
     """
     folder = os.environ.get(STORE, "").strip()
-    store = _open_store(folder, _stated(STORE_BUDGET)) if folder else None
+    store = _open_store(folder, _stated(STORE_BUDGET, least=1)) if folder else None
     budget = _stated(BUDGET)
     return FeatureCache(_DEFAULT_BUDGET if budget is None else budget, store=store)
 
 
-def _stated(variable: str) -> int | None:
+def _stated(variable: str, *, least: int = 0) -> int | None:
     """A number of bytes in the environment, None where there is none."""
     said = os.environ.get(variable, "").strip()
-    if said and not (said.isascii() and said.isdigit()):
-        raise InputError(f"{variable}: expected a whole number of bytes, 0 or more, got {said!r}")
+    if said and not (said.isascii() and said.isdigit() and int(said) >= least):
+        raise InputError(
+            f"{variable}: expected a whole number of bytes, {least} or more, got {said!r}"
+        )
     return int(said) if said else None
 
 

@@ -49,6 +49,14 @@ class Pictures:
             InputError: If none has the name, or several have.
             MediaError: If it cannot be read.
         """
+        return read_image(self.find(name))
+
+    def find(self, name: str) -> Path:
+        """Where a picture lies.
+
+        Raises:
+            InputError: If none has the name, or several have.
+        """
         parts = PurePosixPath(name.replace("\\", "/"))
         # A name comes from a file of somebody else: it is looked up, never joined to a path.
         found = self._by_name.get(parts.name, [])
@@ -63,7 +71,7 @@ class Pictures:
                 f"{str(self._folder)!r} holds {len(found)} pictures {parts.name!r}; give the "
                 "folder of one"
             )
-        return read_image((exact or found)[0])
+        return (exact or found)[0]
 
 
 def look_at(

@@ -291,6 +291,8 @@ def answer_mmvp(
             another number of answers. What the model raises passes through.
     """
     pictures, said = Pictures(folder), []
+    for question in questions:  # a picture that is missing is told before hours of work
+        pictures.find(question.picture)
     for start in range(0, len(questions), _BATCH):
         group = questions[start : start + _BATCH]
         images = [pictures.read(question.picture) for question in group]

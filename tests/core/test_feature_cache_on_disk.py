@@ -137,8 +137,9 @@ def test_a_variable_bounds_the_folder(tmp_path, anew):
     shared_cache()._store.flush()
     assert FeatureStore(tmp_path / "store").stats.bytes == 0
     shared_cache.cache_clear()
-    anew.setenv(STORE_BUDGET, "much")
-    with pytest.raises(
-        InputError, match="GROUNDPLANE_FEATURE_STORE_BYTES: expected a whole number"
-    ):
-        shared_cache()
+    for wrong in ("much", "0", "-5"):
+        anew.setenv(STORE_BUDGET, wrong)
+        with pytest.raises(
+            InputError, match=f"{STORE_BUDGET}: expected a whole number of bytes, 1"
+        ):
+            shared_cache()

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image as Pictures
 
 from groundplane.core.errors import InputError
+from groundplane.evaluation import mmvp
 from groundplane.evaluation.mmvp import (
     answer_mmvp,
     evaluate_mmvp,
@@ -230,7 +231,13 @@ class TestModel:
         with pytest.raises(InputError, match="4 questions but 1 answers"):
             answer_mmvp(questions, folder, lambda images, prompts: ["(a)"])
 
-    def test_a_picture_that_is_missing_is_named(self, questions, folder):
+    def test_a_picture_that_is_missing_is_named_before_any_work(
+        self, questions, folder, monkeypatch
+    ):
+        def model(images, prompts):
+            raise AssertionError("asked although a picture is missing")
+
+        monkeypatch.setattr(mmvp, "_BATCH", 1)
         (folder / "MMVP Images" / "3.jpg").unlink()
         with pytest.raises(InputError, match=r"no picture '3\.jpg'"):
-            answer_mmvp(questions, folder, lambda images, prompts: ["a"] * len(images))
+            answer_mmvp(questions, folder, model)
