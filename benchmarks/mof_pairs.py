@@ -99,6 +99,9 @@ def report(results: dict[str, Any]) -> None:
     trials, summary = results["trials"], results["summary"]
     found = [len(trial["pairs"]) for trial in trials]
     print(f"\n{len(trials)} trials, {results['seconds']:.0f} s; pairs a trial: {found}")
+    for tower in TOWERS[:2]:
+        cosines = [f"{trial['cosines'][tower]:.3f}" for trial in trials]
+        print(f"mean cosine of the pairs, {tower}: {', '.join(cosines)}")
     print(f"\n{'ridge probe, %':28}" + "".join(f"{name:>9}" for name in ATTRIBUTES))
     for what in ("summary", "cells"):
         for tower in TOWERS:

@@ -37,7 +37,10 @@ class Size:
         self_distilled: Steps of the other.
         head: Steps of each language model.
         pairs: At most; no picture is in two.
-        rule: Which pairs are blind, by the cosines of both summaries.
+        rule: Which pairs are blind, by the cosines of both summaries. A small self-distilled tower
+            takes no two pictures on one ground for very unlike, so that a limit for its cosine
+            would leave nothing: of all pairs that are alike to the contrastive tower those with
+            the greatest gap are taken.
     """
 
     pictures: int = 3000
@@ -46,7 +49,7 @@ class Size:
     self_distilled: int = 800
     head: int = 600
     pairs: int = 200
-    rule: PairRule = field(default_factory=lambda: PairRule(most=10_000))
+    rule: PairRule = field(default_factory=lambda: PairRule(max_second=1.0, most=10_000))
 
 
 QUICK = Size(
@@ -106,6 +109,7 @@ def run_trial(seed: int, size: Size, folder: Path) -> dict[str, Any]:
         "probes": probes,
         "pairs_found": found,
         "pairs": pairs.tolist(),
+        "cosines": {n: _mean_cosine(seen[n][1][1], pairs) for n in TOWERS},
         "asked": asked,
         "heads": heads,
         "seconds": clock.seconds,
@@ -198,6 +202,11 @@ def _probes(
             rows, others = train_seen[place].flatten(1), held_seen[place].flatten(1)
             found[what][name] = probe(rows, truth, others, wanted)
     return found
+
+
+def _mean_cosine(summaries: Float[torch.Tensor, "n d"], pairs: NDArray[np.int64]) -> float:
+    first, second = summaries[pairs[:, 0]], summaries[pairs[:, 1]]
+    return float(torch.nn.functional.cosine_similarity(first, second).mean())
 
 
 def _accuracies(

@@ -68,12 +68,16 @@ def test_pairs_are_blind_apart_and_differ_in_what_is_asked():
     from mof_world.pictures import UNNAMED, render
     from mof_world.trials import Size, pick_pairs
 
+    from groundplane.core.blind_pairs import PairRule
+
     pictures = render(60, seed=0)
     first, second = (
         torch.ones(60, 2),
         torch.randn(60, 8, generator=torch.Generator().manual_seed(0)),
     )
-    pairs, asked, found = pick_pairs(pictures, first, second, Size(pairs=10))
+    pairs, asked, found = pick_pairs(
+        pictures, first, second, Size(pairs=10, rule=PairRule(max_second=0.6))
+    )
     assert found >= len(pairs) == 10
     assert len(set(pairs.flatten().tolist())) == 20
     cosines = torch.nn.functional.cosine_similarity(second[pairs[:, 0]], second[pairs[:, 1]])
@@ -87,9 +91,11 @@ def test_no_blind_pair_is_said():
     from mof_world.pictures import render
     from mof_world.trials import Size, pick_pairs
 
+    from groundplane.core.blind_pairs import PairRule
+
     same = torch.ones(10, 2)
     with pytest.raises(RuntimeError, match="no blind pair"):
-        pick_pairs(render(10, seed=0), same, same, Size())
+        pick_pairs(render(10, seed=0), same, same, Size(rule=PairRule()))
 
 
 def test_a_pair_counts_only_if_both_answers_are_right():
