@@ -85,17 +85,18 @@ def make_options(options_type: type[T], given: Mapping[str, object], *, plugin: 
         ) from error
 
 
-def read_options(path: Path, *, plugin: str) -> dict[str, object]:
+def read_options(path: Path, *, plugin: str, option: str = "options") -> dict[str, object]:
     """Options of other plugins, which a plugin is given as a file: a JSON object.
 
     Args:
         path: The file, UTF-8, at most 1 MiB.
-        plugin: Whose option `options` names it, for messages.
+        plugin: Whose option names it, for messages.
+        option: That option.
 
     Raises:
         InputError: If it cannot be read, is too long or is no JSON object.
     """
-    where = f"{plugin}, option 'options': {one_line(str(path))}"
+    where = f"{plugin}, option {option!r}: {one_line(str(path))}"
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from groundplane.core.boxes import area, clip
-from groundplane.core.capabilities import Capabilities
+from groundplane.core.capabilities import Capabilities, PromptKind
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError
 from groundplane.core.features import Encoder, FeatureGrid
 from groundplane.grounding.candidates import Scored, result_of, to_device
 from groundplane.grounding.region_features import region_features
 from groundplane.grounding.region_verifier import Exemplars, nearest
+from groundplane.grounding.vocabulary import look_up
 
 __all__ = ["ExemplarDetector", "Windows", "find_like"]
 
@@ -27,6 +29,9 @@ _SCALES = (0.7, 1.0, 1.4)
 # What a window's score loses where it is twice or half as large a side as every exemplar: a part
 # of a thing is often as alike as the whole.
 _SIZE_LOSS = 0.05
+
+# What a phrase is looked for by: a known word, or a box in the picture.
+_Look = str | tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,14 +159,17 @@ def _sorted(
 
 
 class ExemplarDetector:
-    """Finds what is like the exemplar of a phrase, by an encoder's features alone.
+    """Finds what is like the exemplars of a phrase, by an encoder's features alone.
 
-    Satisfies `Detector` for phrases that have an exemplar in the request; it knows no words. A
-    window's score is its likeness, 0 where a cosine is below 0, less a little where its size is
-    another than the exemplar's. The exemplar's own box is among what is found.
+    Satisfies `Detector` for phrases that have an exemplar in the request, and for those of which
+    exemplars are known beforehand; of all others it knows nothing. A window's score is its
+    likeness, 0 where a cosine is below 0, less a little where its size is another than the
+    exemplar's; a window that is nearer to a negative exemplar is none. The exemplar's own box is
+    among what is found.
 
     Args:
         encoder: What sees.
+        known: Exemplars of phrases, learnt with the same encoder.
         threshold: Least score where a request states none of its own.
         overlap: Boxes with a larger intersection over union are one thing.
         name: The expert's name; ids are made of it.
@@ -170,46 +178,66 @@ class ExemplarDetector:
         InputError: If a number is not in [0, 1].
     """
 
-    capabilities = Capabilities(prompts=frozenset({"exemplar"}))
-    vocabulary: tuple[str, ...] | None = ()
-
     def __init__(
-        self, encoder: Encoder, *, threshold: float = 0.7, overlap: float = 0.3,
-        name: str = "exemplar",
+        self, encoder: Encoder, *, known: Mapping[str, Exemplars] | None = None,
+        threshold: float = 0.7, overlap: float = 0.3, name: str = "exemplar",
     ) -> None:  # fmt: skip
         if not (0 <= threshold <= 1 and 0 <= overlap <= 1):
             raise InputError(
                 f"exemplar detector: expected threshold and overlap from 0 to 1, got {threshold} "
                 f"and {overlap}"
             )
-        self._encoder = encoder
+        self._encoder, self._known = encoder, dict(known or {})
         self._threshold, self._overlap, self._name = threshold, overlap, name
+        kinds: tuple[PromptKind, ...] = ("exemplar", "vocabulary") if self._known else ("exemplar",)
+        # What a look costs is the encoder's, which does not say.
+        self.capabilities = Capabilities(prompts=frozenset(kinds), cost=math.inf)
+
+    @property
+    def vocabulary(self) -> tuple[str, ...] | None:
+        """The phrases of which exemplars are known."""
+        return tuple(self._known)
 
     def detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
         """Answer each request, in order; the pictures are encoded in one call."""
-        asked = [i for i, request in enumerate(requests) if any(request.exemplars or ())]
+        sought = [self._sought(request) for request in requests]
+        asked = [i for i, looks in enumerate(sought) if any(looks)]
         grid = self._encoder.encode([requests[i].image for i in asked]) if asked else None
         place = {i: picture for picture, i in enumerate(asked)}
-        return [self._answer(request, grid, place.get(i, -1)) for i, request in enumerate(requests)]
+        return [
+            self._answer(request, sought[i], grid, place.get(i, -1))
+            for i, request in enumerate(requests)
+        ]
+
+    def _sought(self, request: DetectRequest) -> list[tuple[_Look, ...]]:
+        """For each phrase the boxes, or the known words, that it is looked for by."""
+        boxes = request.exemplars or (None,) * len(request.phrases)
+        return [
+            (box,) if box is not None else look_up(phrase, self.vocabulary or ())[0]
+            for phrase, box in zip(request.phrases, boxes, strict=True)
+        ]
 
     def _answer(
-        self, request: DetectRequest, grid: FeatureGrid | None, picture: int
+        self,
+        request: DetectRequest,
+        sought: Sequence[tuple[_Look, ...]],
+        grid: FeatureGrid | None,
+        picture: int,
     ) -> DetectResult:
         """Look for each phrase that has an exemplar."""
         cannot: dict[int, str] = {}
         found: list[tuple[int, Windows]] = []
-        boxes = request.exemplars or (None,) * len(request.phrases)
-        for index, box in enumerate(boxes):
-            if box is None or grid is None:
-                cannot[index] = f"{self._name} looks for what an exemplar shows, not for words"
+        for index, looks in enumerate(sought):
+            if not looks or grid is None:
+                cannot[index] = self._why_not(request.phrases[index])
                 continue
             try:
-                look = region_features(grid, torch.tensor([box]).float(), picture=picture)
-                known = Exemplars.of([look], encoder=grid.encoder)
+                found += [
+                    (index, find_like(grid, self._shown(look, grid, picture), picture=picture))
+                    for look in looks
+                ]
             except InputError as error:
                 cannot[index] = f"{self._name}: {error}"
-                continue
-            found.append((index, find_like(grid, known, picture=picture)))
         result = result_of(
             request,
             _scored(found, cannot),
@@ -219,15 +247,29 @@ class ExemplarDetector:
         )
         return result if grid is None else to_device(result, grid.tokens.device)
 
+    def _shown(self, look: _Look, grid: FeatureGrid, picture: int) -> Exemplars:
+        """The exemplars of a known word, or the one in a box of the picture itself."""
+        if isinstance(look, str):
+            return self._known[look]
+        found = region_features(grid, torch.tensor([look]).float(), picture=picture)
+        return Exemplars.of([found], encoder=grid.encoder)
+
+    def _why_not(self, phrase: str) -> str:
+        if self._known:
+            return look_up(phrase, tuple(self._known))[1]
+        return f"{self._name} looks for what an exemplar shows, not for words"
+
 
 def _scored(found: Sequence[tuple[int, Windows]], cannot: dict[int, str]) -> Scored:
-    """All windows of all phrases, on the host."""
-    counts = torch.tensor([len(windows.boxes) for _, windows in found], dtype=torch.long)
-    owners = torch.tensor([index for index, _ in found], dtype=torch.long)
-    scores = [(windows.alike - _SIZE_LOSS * windows.off).clamp(0, 1) for _, windows in found]
+    """All windows of all phrases that no negative exemplar is nearer to, on the host."""
+    boxes, scores, owners = [torch.zeros(0, 4)], [torch.zeros(0)], [torch.zeros(0).long()]
+    for index, windows in found:
+        mine = windows.other <= windows.alike
+        score = (windows.alike - _SIZE_LOSS * windows.off).clamp(0, 1)[mine]
+        boxes.append(windows.boxes[mine].cpu())
+        scores.append(score.cpu())
+        owners.append(torch.full((len(scores[-1]),), index))
     return Scored(
-        boxes=torch.cat([torch.zeros(0, 4), *(windows.boxes.cpu() for _, windows in found)]),
-        scores=torch.cat([torch.zeros(0), *(score.cpu() for score in scores)]),
-        phrase_ids=owners.repeat_interleave(counts),
+        boxes=torch.cat(boxes), scores=torch.cat(scores), phrase_ids=torch.cat(owners),
         cannot=cannot,
-    )
+    )  # fmt: skip
