@@ -164,7 +164,14 @@ def _model(job: MmvpJob) -> Callable[[Sequence[Image], Sequence[str]], list[str]
             Prompt(text=prompt, images=(image,))
             for image, prompt in zip(images, prompts, strict=True)
         ]
-        return [reply.text for reply in runner.run(asked)]
+        replies = runner.run(asked)
+        late = sum(reply.finish == "budget" for reply in replies)
+        if late:
+            sys.stderr.write(
+                f"groundplane: {late} answers were cut off after {_SECONDS:g} s and count as far "
+                "as they go\n"
+            )
+        return [reply.text for reply in replies]
 
     return answer
 

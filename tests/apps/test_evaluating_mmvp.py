@@ -74,6 +74,20 @@ class TestMmvp:
         assert code == 0
         assert "1 answers repeat another truth" in err
 
+    def test_answers_that_are_cut_off_are_told(self, run, write, monkeypatch):
+        model = ScriptedModel(lambda sequence, prompt: [Done(sequence=sequence)])
+        monkeypatch.setattr(evaluating_mmvp, "load", lambda *_, **__: model)
+        monkeypatch.setattr(evaluating_mmvp, "_SECONDS", 1e-9)
+        questions = write("Questions.csv", QUESTIONS)
+        for number in range(1, 5):
+            Pictures.new("RGB", (5, 5)).save(questions.with_name(f"{number}.jpg"))
+        code, _, err = run(
+            "evaluate", "mmvp", "--questions", questions, "--images", questions.parent,
+            "--model", "mof",
+        )  # fmt: skip
+        assert code == 0
+        assert "4 answers were cut off after 1e-09 s and count as far as they go" in err
+
     def test_a_language_model_answers_through_the_orchestrator(self, run, write, monkeypatch):
         def script(sequence, prompt):
             letter = "(a)" if prompt.images[0].pixels.mean() > 100 else "(b)"
