@@ -64,7 +64,7 @@ def run(job: BlindPairsJob) -> int:
         InputError, MediaError, PluginNotFoundError, OutputError: One line for stderr.
     """
     _check_out(job)
-    paths = list_images(job.folder)
+    paths = [path for path in list_images(job.folder) if not _is_sheet(path, job)]
     with quiet():
         encoders = load_pair(job.encoders, job.options, device=job.device)
         with FeatureStore(_store_of(job)) as store:
@@ -103,6 +103,11 @@ def _check_out(job: BlindPairsJob) -> None:
         check_picture("--sheet", job.sheet)
     if job.out.is_dir() or not os.path.isdir(os.path.dirname(os.path.realpath(job.out))):
         raise OutputError(f"--out {str(job.out)!r}: expected a file in a folder that exists")
+
+
+def _is_sheet(path: Path, job: BlindPairsJob) -> bool:
+    """Whether it is what an earlier run drew into the folder itself."""
+    return job.sheet is not None and os.path.realpath(path) == os.path.realpath(job.sheet)
 
 
 def _store_of(job: BlindPairsJob) -> Path:

@@ -151,8 +151,9 @@ def _draw_bar(axes: Axes, most: float) -> None:
         steps, extent=(0, 1, 0, most), origin="lower", cmap=_COLOURS, vmin=0.0, vmax=most,
         alpha=_COVER, aspect="auto",
     )  # fmt: skip
-    axes.set(xticks=[], xlim=(0, 1), ylim=(0, most), yticks=np.linspace(0, most, 5))
-    axes.set_yticklabels([f"{tick:.2f}" for tick in np.linspace(0, most, 5)])
+    ticks = np.arange(0, most + 1e-9, 0.25)
+    axes.set(xticks=[], xlim=(0, 1), ylim=(0, most), yticks=ticks)
+    axes.set_yticklabels([f"{tick:.2f}" for tick in ticks])
     axes.yaxis.tick_right()
     axes.tick_params(length=2, pad=3)
     for label in axes.get_yticklabels():

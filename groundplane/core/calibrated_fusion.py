@@ -66,7 +66,13 @@ class CalibratedAdditive(OverTowers):
         """Fuse a batch; the query is not looked at. See `FusionOperator`."""
         first, second = self._inputs.aligned(features, self)
         known = self.adapter(first) * self.share
-        return one_a_cell(known.add(self.calibrated(second), alpha=1 - self.share))
+        fitted = self.calibrated(second)
+        if known.shape != fitted.shape:
+            raise ShapeError(
+                f"calibrated fusion: the adapter gives {tuple(known.shape)}, the fitted map "
+                f"{tuple(fitted.shape)}. Try: a map that was fitted behind this adapter"
+            )
+        return one_a_cell(known.add(fitted, alpha=1 - self.share))
 
     def report(self) -> FusionReport:
         """What it costs."""

@@ -55,7 +55,7 @@ class Calibration:
 
     Attributes:
         map: From the source's tokens to the target's.
-        penalty: The penalty that was taken, as a multiple of the mean variance of a feature.
+        penalty: The penalty that was taken; see `fit_ridge`.
         explained: R^2 of the tokens that took no part in fitting or choosing: the share of the
             target's variance that the map explains, at most 1; it can be below 0.
         num_tokens: How many tokens were fitted.
@@ -159,7 +159,8 @@ def fit_ridge(
         held_out: Of others, best of other pictures: the penalty that is best on them is taken.
             None: by generalised cross-validation, which takes the tokens of a picture for
             independent of each other and so errs towards small penalties.
-        penalties: What is tried, as multiples of the mean variance of a feature; above 0.
+        penalties: What is tried, as multiples of the mean variance of a feature times the
+            number of tokens; above 0.
 
     Returns:
         The map, and the penalty that was taken.

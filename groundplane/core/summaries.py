@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundplane.core.errors import GroundplaneError, InputError, MediaError
+from groundplane.core.errors import EncoderError, GroundplaneError, InputError, MediaError
 from groundplane.core.feature_store import FeatureStore
 from groundplane.core.features import Encoder
 from groundplane.core.image import Image
@@ -103,7 +103,7 @@ class _Keyed:
         """The summary of each picture, or why there is none; a bad one spoils no other."""
         try:
             rows = self._summary(images)
-        except InputError as error:
+        except (InputError, EncoderError) as error:
             if len(images) > 1:
                 for image in images:
                     yield from self.encode([image])
@@ -151,9 +151,10 @@ class _Gathering:
             except MediaError as error:
                 self.failed.append((path, str(error)))
                 continue
-            if (first := self.seen.setdefault(digest, path)) is not path:
-                self.copies.append((path, first))
+            if digest in self.seen:
+                self.copies.append((path, self.seen[digest]))
                 continue
+            self.seen[digest] = path
             digests[path] = digest
             known[path] = [self._stored(keyed, digest) for keyed in self.encoders]
         self._encode(known, digests)

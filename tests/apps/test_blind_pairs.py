@@ -120,6 +120,13 @@ def test_the_sheet_is_drawn_the_same_each_time(mine, planted, tmp_path, kind):
     assert len(before) > 2000
 
 
+def test_the_sheet_of_an_earlier_run_is_no_picture_of_the_folder(mine, planted):
+    first, second = (mine("--sheet", planted / "sheet.png") for _ in range(2))
+    assert "4 pictures, 4 of them" in first[1]
+    assert "4 pictures, 0 of them" in second[1]
+    assert first[3] == second[3]
+
+
 def test_a_sheet_without_pairs_is_drawn(mine, planted, tmp_path):
     code, _, _, records = mine("--max-second", "-0.9", "--sheet", tmp_path / "none.png")
     assert (code, records) == (0, [])

@@ -209,3 +209,10 @@ class TestFusion:
             CalibratedAdditive(self.towers[::-1], nn.Linear(3, 6), self.fitted)
         with pytest.raises(InputError, match="share"):
             CalibratedAdditive(self.towers, nn.Linear(4, 6), self.fitted, share=1.5)
+
+    @pytest.mark.parametrize("width", [1, 5])
+    def test_a_map_of_another_width_than_the_adapter_s_is_refused(self, width: int) -> None:
+        # Width 1 would be spread over the other's without a word.
+        fusion = CalibratedAdditive(self.towers, nn.Linear(4, width), self.fitted)
+        with pytest.raises(ShapeError, match="behind this adapter"):
+            fusion([torch.ones(2, 4, 4), torch.ones(2, 4, 3)])

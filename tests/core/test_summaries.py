@@ -12,7 +12,7 @@ import torch
 from PIL import Image as PILImage
 from plain_encoders import ColourEncoder, EdgeEncoder, PlainOptions
 
-from groundplane.core.errors import GroundplaneError, InputError
+from groundplane.core.errors import EncoderError, GroundplaneError, InputError
 from groundplane.core.feature_store import FeatureStore
 from groundplane.core.features import FeatureGrid
 from groundplane.core.image import Image
@@ -117,6 +117,27 @@ def test_a_picture_that_an_encoder_refuses_spoils_no_other(tmp_path: Path) -> No
     seen = _run(paths, tmp_path / "store", [_Failing(PlainOptions()), EdgeEncoder(PlainOptions())])
     assert seen.paths == (paths[0], paths[1], paths[3], paths[4])
     assert seen.failed == ((paths[2], "this one is too hard"),)
+
+
+def test_a_picture_of_which_features_are_not_finite_spoils_no_other(tmp_path: Path) -> None:
+    class Overflowing(ColourEncoder):
+        def encode(self, images: Sequence[Image]) -> FeatureGrid:
+            if any(image.size[1] == 22 for image in images):
+                raise EncoderError("its features are not finite")
+            return super().encode(images)
+
+    paths = _pictures(tmp_path)
+    seen = _run(paths, tmp_path / "store", [Overflowing(PlainOptions())])
+    assert seen.paths == (paths[0], paths[1], paths[3], paths[4])
+    assert seen.failed == ((paths[2], "its features are not finite"),)
+
+
+def test_a_file_that_is_named_twice_has_one_row(tmp_path: Path) -> None:
+    paths = _pictures(tmp_path, 2)
+    for batch in (1, 3):
+        seen = _run([*paths, paths[0]], tmp_path / f"store {batch}", batch=batch)
+        assert seen.paths == tuple(paths)
+        assert seen.copies == ((paths[0], paths[0]),)
 
 
 def test_a_summary_that_is_not_finite_is_no_row_and_is_not_kept(tmp_path: Path) -> None:
