@@ -167,10 +167,7 @@ def check(ours: Ours, count: int, *, tolerance: float) -> float:
     off = float((got - expected).norm() / expected.norm())
     if not got.shape == expected.shape or not off <= tolerance:
         raise SystemExit(f"tokens differ by {off:.2g} of their size: not timed")
-    grids = [
-        tower(canvas_to_tower(canvas, tower.config.size))
-        for tower in ours.towers
-    ]
+    grids = [tower(canvas_to_tower(canvas, tower.config.size)) for tower in ours.towers]
     tokens = [grid.tokens[..., :8] for grid in grids]
     step = interleave(tokens).tokens
     if not torch.equal(step, through_host(tokens)):
