@@ -200,5 +200,7 @@ def _units(embeddings: Float[Tensor, "n d"], name: str) -> Float[Tensor, "n d"]:
 def _cosines(
     units: Float[Tensor, "n d"], a: Int[Tensor, " k"], b: Int[Tensor, " k"]
 ) -> Float[Tensor, " k"]:
-    products = units[a].double() * units[b].double()
-    return products.sum(1).clamp(-1, 1)
+    one, other = units[a].double(), units[b].double()
+    cosines: Tensor = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
+    # Rounded, so that two equal embeddings have a cosine of 1 and not of a little less.
+    return cosines.round(decimals=12).clamp(-1, 1)

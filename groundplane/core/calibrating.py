@@ -171,7 +171,10 @@ def fit_ridge(
     Source: generalised cross-validation: Golub, Heath and Wahba, Technometrics 21(2), 1979.
     """
     if sums.count < 2 or (held_out is not None and held_out.count < 1):
-        raise InputError(f"ridge: expected tokens to fit and to choose by, got {sums.count}")
+        chosen = "" if held_out is None else f" and {held_out.count}"
+        raise InputError(
+            f"ridge: expected tokens to fit and to choose by, got {sums.count}{chosen}"
+        )
     if not penalties or not all(0 < p < float("inf") for p in penalties):
         raise InputError(f"ridge: expected penalties above 0, got {tuple(penalties)}")
     mean = sums.mean()
@@ -256,6 +259,8 @@ def calibrate(
         parts[max(0, place - (_CYCLE - 3))].add(source, target)
     if number < _CYCLE:
         raise InputError(f"calibration: expected {_CYCLE} pictures or more, got {number}")
+    if not parts[2].count:
+        raise InputError("calibration: every fifth picture, which measures, is without tokens")
     fitted, penalty = fit_ridge(parts[0], parts[1], penalties=penalties)
     return Calibration(
         map=fitted,

@@ -66,7 +66,7 @@ def disagreement(
             f"{tuple(first.shape)} and {tuple(second.shape)}. Try: resample one to the other's grid"
         )
     if first.shape[1] < _LEAST_CELLS:
-        return (first.float().sum(2) + second.float().sum(2)) * 0.0
+        return (first.float() * 0.0).sum(2) + (second.float() * 0.0).sum(2)
     one, other = _likenesses(first), _likenesses(second)
     rows = first.shape[1]
     least = rows * _FLAT**2

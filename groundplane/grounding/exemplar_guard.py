@@ -13,6 +13,7 @@ from groundplane.core.claims import Verdict
 from groundplane.core.detection import Detector, DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import DetectorError, listing
 from groundplane.core.features import FeatureGrid
+from groundplane.core.lexicon import match_phrase
 from groundplane.core.regions import Regions
 from groundplane.grounding.checking import BreachError, check_result
 from groundplane.grounding.region_features import region_features
@@ -32,7 +33,8 @@ class ExemplarGuard:
     Args:
         detector: The expert.
         verifier: Judges its boxes.
-        exemplars: Of each phrase that is checked; capitals and spaces do not matter.
+        exemplars: Of each phrase that is checked; capitals and spaces do not matter, and plurals
+            and synonyms are understood.
     """
 
     def __init__(
@@ -79,9 +81,17 @@ class ExemplarGuard:
 
     def _concerned(self, result: DetectResult) -> bool:
         """Whether any region, or candidate, is of a phrase that has exemplars."""
-        known = [i for i, p in enumerate(result.regions.phrases) if _plain(p) in self._exemplars]
+        known = [i for i, p in enumerate(result.regions.phrases) if self._known(p) is not None]
         seen = result.regions if result.candidates is None else result.candidates
         return bool(set(known) & {*seen.phrase_ids.tolist(), *result.regions.phrase_ids.tolist()})
+
+    def _known(self, phrase: str) -> Exemplars | None:
+        """The exemplars of a phrase, or of one that means the same."""
+        if (plain := _plain(phrase)) in self._exemplars:
+            return self._exemplars[plain]
+        match = match_phrase(phrase, self._exemplars)
+        whole = match is not None and match.how in ("exact", "synonym")
+        return self._exemplars[match.labels[0]] if match is not None and whole else None
 
     def _guarded(self, result: DetectResult, grid: FeatureGrid, picture: int) -> DetectResult:
         regions, said = self._kept(result.regions, grid, picture)
@@ -110,7 +120,7 @@ class ExemplarGuard:
         owners = regions.phrase_ids.cpu()
         found = region_features(grid, regions.boxes, picture=picture)
         for index, phrase in enumerate(regions.phrases):
-            known = self._exemplars.get(_plain(phrase))
+            known = self._known(phrase)
             if known is None or not bool((mine := owners == index).any()):
                 continue
             judged = self._verifier.judge_features(found, known, grid=grid)

@@ -32,7 +32,8 @@ def _reference(
     first: Tensor, second: Tensor, rule: PairRule
 ) -> list[tuple[float, float, int, int]]:
     """All pairs in float64, one by one, sorted as it is said."""
-    units = [functional.normalize(e.double(), dim=1).float().double() for e in (first, second)]
+    kept = [functional.normalize(e.double(), dim=1).float() for e in (first, second)]
+    units = [functional.normalize(e.double(), dim=1) for e in kept]
     found = []
     for a in range(len(first)):
         for b in range(a + 1, len(first)):
@@ -133,3 +134,10 @@ def test_a_rule_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
 def test_other_numbers_of_pictures_are_refused() -> None:
     with pytest.raises(ShapeError, match="got 2 of the first encoder and 3"):
         find_blind_pairs(torch.ones(2, 2), torch.ones(3, 2))
+
+
+def test_equal_embeddings_have_a_cosine_of_1():
+    rows = torch.randn(40, 512, generator=torch.Generator().manual_seed(0))
+    first = torch.cat([rows, 3 * rows])
+    found = find_blind_pairs(first, torch.eye(80), PairRule(min_first=1.0))
+    assert found.pairs.tolist() == [[i, i + 40] for i in range(40)]

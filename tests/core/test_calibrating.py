@@ -216,3 +216,10 @@ class TestFusion:
         fusion = CalibratedAdditive(self.towers, nn.Linear(4, width), self.fitted)
         with pytest.raises(ShapeError, match="behind this adapter"):
             fusion([torch.ones(2, 4, 4), torch.ones(2, 4, 3)])
+
+
+@pytest.mark.parametrize(("empty", "said"), [(3, "got 12 and 0"), (4, "which measures")])
+def test_pictures_that_choose_or_measure_without_tokens_are_refused(empty: int, said: str) -> None:
+    counts = [0 if i == empty else 4 for i in range(5)]
+    with pytest.raises(InputError, match=said):
+        calibrate((_noise(n, 3, seed=i), _noise(n, 2, seed=i)) for i, n in enumerate(counts))

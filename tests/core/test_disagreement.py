@@ -165,3 +165,8 @@ def test_it_compiles_in_one_piece() -> None:
         "torch.testing.assert_close(whole(a, b), plain(a, b))"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=240)
+
+
+def test_huge_features_of_few_cells_are_no_trouble() -> None:
+    huge = torch.full((1, 3, 4), 3e38)
+    assert disagreement(huge, huge).tolist() == [[0.0, 0.0, 0.0]]

@@ -71,6 +71,11 @@ def test_the_unlike_box_goes_with_its_reason_and_the_other_stays(guard):
     assert result.steps[-1].name == "exemplars"
 
 
+@pytest.mark.parametrize(("phrase", "left"), [("red cups", 1), ("cup", 2), ("big red cup", 2)])
+def test_plurals_are_checked_and_other_phrases_are_not(guard, phrase, left):
+    assert len(_ask(guard, phrase).regions) == left
+
+
 def test_lower_thresholds_do_not_bring_it_back(guard):
     assert _ask(guard, "red cup").at([0.0]).regions.ids == ("0",)
 
