@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
@@ -23,6 +23,7 @@ from groundplane.training.samples import Sample, Skipped
 __all__ = ["Collator", "Pictures", "Prepared", "Rows", "ViewedPictures", "prepare_rows"]
 
 
+@runtime_checkable
 class Pictures(Protocol):
     """Gives what the model reads of pictures."""
 
