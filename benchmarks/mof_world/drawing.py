@@ -26,7 +26,7 @@ def draw_results(results: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 3, figsize=(13, 5), width_ratios=(5, 4, 2.2), dpi=110)
-    _draw_accuracies(axes[0], results["summary"])
+    _draw_accuracies(axes[0], results["summary"], results["trials"])
     _draw_probes(axes[1], results["trials"])
     _draw_pairs(axes[2], results["trials"][0], results["size"]["held_out"])
     figure.tight_layout()
@@ -43,16 +43,21 @@ def _colour(name: str) -> str:
     return _CONTROL if name.startswith("contrastive") else _BOTH
 
 
-def _draw_accuracies(axis: Any, summary: dict[str, Any]) -> None:
+def _draw_accuracies(axis: Any, summary: dict[str, Any], trials: list[dict[str, Any]]) -> None:
     names = list(summary)[::-1]
     means, widths = np.array([summary[name]["pair_accuracy"] for name in names]).T * 100
     axis.barh(
         names, means, xerr=np.nan_to_num(widths), color=[_colour(n) for n in names], capsize=3
     )
+    for trial in trials:
+        each = [100 * trial["heads"][name]["pair_accuracy"] for name in names]
+        axis.plot(
+            each, range(len(names)), "o", color="white", markeredgecolor="black", markersize=4
+        )
     axis.axvline(25, color="black", linestyle=":", linewidth=1)
     axis.text(25.5, len(names) - 0.45, "chance", fontsize=8)
     axis.set_xlim(0, 100)
-    axis.set_xlabel("blind pairs with both answers right, % (bars: 95 % interval)")
+    axis.set_xlabel("blind pairs with both answers right, % (dots: trials; lines: 95 % interval)")
     axis.spines[["top", "right"]].set_visible(False)
 
 

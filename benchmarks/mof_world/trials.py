@@ -47,7 +47,7 @@ class Size:
     held_out: int = 1500
     contrastive: int = 500
     self_distilled: int = 800
-    head: int = 600
+    head: int = 400
     pairs: int = 200
     rule: PairRule = field(default_factory=lambda: PairRule(max_second=1.0, most=10_000))
 
