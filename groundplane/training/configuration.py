@@ -38,10 +38,21 @@ class EncoderRule:
     Attributes:
         name: Of the plugin, such as `clip`.
         options: Its options; `weights` may be relative to the configuration file.
+
+    Raises:
+        InputError: If an option is what training decides: `device` or `dtype`.
     """
 
     name: str
     options: dict = field(default_factory=dict)  # type: ignore[type-arg]
+
+    def __post_init__(self) -> None:
+        decided = sorted({"device", "dtype", "kind", "name"} & set(self.options))
+        if decided:
+            raise InputError(
+                f"encoder {self.name!r}: no option {listing(decided)}: towers are loaded in float32 "
+                "and go where the model goes"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,11 @@ def _learner(
     config: TrainConfig, device: str, tell: Callable[[StageProgress], None]
 ) -> tuple[Learner, Any]:
     """The model, built anew: the adapters are random, by the seed."""
-    encoders = [load("encoders", rule.name, **rule.options) for rule in config.encoders]
+    # In full precision, and moved with the model: on a card alone they would come rounded.
+    encoders = [
+        load("encoders", rule.name, device="cpu", dtype=torch.float32, **rule.options)
+        for rule in config.encoders
+    ]
     model, processor = build_mof(
         config.language_model, encoders, config.fusion, seed=config.seed, dtype=torch.float32
     )

@@ -106,6 +106,7 @@ def test_steps_of_the_optimiser_are_split_evenly(tmp_path):
         (("[[encoders]]", "[[encoder]]"), "unknown key 'encoder'.*Did you mean 'encoders'"),
         (('[stage1]\ndata = "data.json"', ""), r"expected a table \[stage1\] or \[stage2\]"),
         (('name = "clip"', "name = 3"), "'name': expected text, got 3"),
+        (('weights = "clip"', 'weights = "clip", device = "cpu"'), "'clip': no option device"),
         (("[stage1]", "[fusion]\nname = 3\n[stage1]"), "name: expected a name, got 3"),
         (("[stage1]", "[fusion]\nnam = 'additive'\n[stage1]"), "Did you mean 'name'"),
         (("[stage1]", "[stage1"), "expected TOML"),
