@@ -50,8 +50,8 @@ class EncoderRule:
         decided = sorted({"device", "dtype", "kind", "name"} & set(self.options))
         if decided:
             raise InputError(
-                f"encoder {self.name!r}: no option {listing(decided)}: towers are loaded in float32 "
-                "and go where the model goes"
+                f"encoder {self.name!r}: no option {listing(decided)}: towers are loaded in "
+                "float32 and go where the model goes"
             )
 
 
