@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from torch import nn
@@ -37,7 +37,7 @@ _WEIGHTS = "trained.safetensors"
 _COMPLETE = "complete.json"
 # What torch and json raise on a damaged file.
 _UNREADABLE = (
-    pickle.UnpicklingError,
+    UnpicklingError,
     EOFError,
     LookupError,
     OSError,
