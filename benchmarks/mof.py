@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from host_waits import HostWaits
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from groundplane.core.fusion.layout import interleave, interleave_rows
 from groundplane.core.fusion.making import make_fusion
@@ -176,30 +176,9 @@ def check(ours: Ours, count: int, *, tolerance: float) -> float:
     return off
 
 
-class Copies(TorchDispatchMode):
-    """Counts copies to the host, and what makes the host wait for a number of the device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = func.overloadpacket.__name__
-        on_device = any(isinstance(a, Tensor) and a.device.type != "cpu" for a in args)
-        if on_device and name == "_to_copy" and str(kwargs.get("device")) == "cpu":
-            self.count += 1
-            if args[0].is_meta:  # holds no data that could be copied
-                return torch.zeros(args[0].shape, dtype=args[0].dtype)
-        self.count += on_device and name in ("_local_scalar_dense", "nonzero", "masked_select")
-        return func(*args, **kwargs)
-
-
 def copies(step: Callable[[Sequence[Tensor]], object], grids: Sequence[Tensor]) -> int:
     """How often a step leaves the device; a device without data stands for a card."""
-    with torch.no_grad(), Copies() as mode:
+    with torch.no_grad(), HostWaits() as mode:
         step([grid.to("meta") for grid in grids])
     return mode.count
 

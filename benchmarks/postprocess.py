@@ -20,8 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from host_waits import HostWaits
 
 from groundplane.grounding.token_scores import phrases_above
 from groundplane.testing.checkpoints import word_pieces
@@ -108,32 +107,12 @@ def check(out: Any, kept: int) -> None:
     print(f"{kept} kept boxes an image: equal; {rows / BATCH:.1f} rows an image, one a phrase")
 
 
-class Waits(TorchDispatchMode):
-    """Counts copies to the host and what has a size that only the device knows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        on_device = any(isinstance(a, Tensor) and a.is_meta for a in args)
-        if on_device and str(kwargs.get("device")) == "cpu":
-            self.count += 1
-            return torch.zeros(args[0].shape, dtype=args[0].dtype)
-        sized = {"nonzero", "_local_scalar_dense", "masked_select"}
-        self.count += on_device and func.overloadpacket.__name__ in sized
-        return func(*args, **kwargs)
-
-
 def waits(out: Any) -> int:
     """How often the host waits, with a device that holds no data in place of a card."""
     on_device = SimpleNamespace(
         logits=out.logits.to("meta"), pred_boxes=out.pred_boxes.to("meta"), tokens=out.tokens
     )
-    with Waits() as counted:
+    with HostWaits() as counted:
         ours(on_device)
     return counted.count
 

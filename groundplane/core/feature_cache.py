@@ -11,18 +11,17 @@ import dataclasses
 import functools
 import logging
 import os
-import sys
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from groundplane.core.errors import InputError, OutputError
+from groundplane.core.value_sizes import bytes_of, is_tensor, leaves_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +36,6 @@ __all__ = [
     "STORE_BUDGET",
     "CacheStats",
     "FeatureCache",
-    "bytes_of",
     "image_key",
     "shared_cache",
 ]
@@ -51,8 +49,6 @@ STORE = "GROUNDPLANE_FEATURE_STORE"
 STORE_BUDGET = "GROUNDPLANE_FEATURE_STORE_BYTES"
 # About 60 pictures as a detector encodes them at 800 by 1066 in float32.
 _DEFAULT_BUDGET = 2**30
-# Sequences of numbers or letters, which are one thing each.
-_FLAT = (str, bytes, bytearray, memoryview, range)
 # Points along each side at which the pixels themselves are looked at for a key.
 _GRID = 64
 
@@ -402,34 +398,6 @@ def image_key(image: Image) -> tuple[Hashable, ...]:
     return (image.source.content_hash, width, height, frame, zlib.crc32(seen.tobytes()))
 
 
-def bytes_of(value: object) -> int:
-    """Bytes that a value keeps alive: whole storages of tensors, each once, and arrays.
-
-    Looks into mappings, sequences, sets and dataclasses; anything else counts as the object
-    alone, so a class that hides tensors in its attributes needs a size of its own.
-
-    Examples:
-        >>> bytes_of((np.zeros(10), b"abc")) - bytes_of((np.zeros(0), b"abc"))
-        80
-        >>> bytes_of(None) < 100
-        True
-    """
-    storages: dict[tuple[str, int], int] = {}
-    other = 0
-    for leaf in _leaves(value):
-        if _is_tensor(leaf):
-            storage = cast("Tensor", leaf).untyped_storage()
-            storages[str(storage.device), storage.data_ptr()] = storage.nbytes()
-        elif isinstance(leaf, np.ndarray):
-            whole = leaf
-            while isinstance(whole.base, np.ndarray):
-                whole = whole.base
-            storages["numpy", id(whole)] = whole.nbytes
-        else:
-            other += sys.getsizeof(leaf, 0)
-    return other + sum(storages.values())
-
-
 class _Ways(NamedTuple, Generic[T]):
     """How the values of a call are measured, and packed for the disk."""
 
@@ -464,7 +432,7 @@ def _checked_budget(budget: int) -> int:
 
 
 def _entry(value: object, size: int) -> _Entry:
-    found = [cast("Tensor", leaf) for leaf in _leaves(value) if _is_tensor(leaf)]
+    found = [cast("Tensor", leaf) for leaf in leaves_of(value) if is_tensor(leaf)]
     # Those of inference mode count no writes.
     tensors = tuple(tensor for tensor in found if not tensor.is_inference())
     versions = tuple(tensor._version for tensor in tensors)
@@ -473,28 +441,3 @@ def _entry(value: object, size: int) -> _Entry:
 
 def _only(make: Callable[[list[int]], Sequence[T]], place: int) -> T:
     return make([place])[0]
-
-
-def _is_tensor(value: object) -> bool:
-    # Whoever has a tensor has torch loaded; a cache of texts must not load it.
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
-def _leaves(value: object) -> Iterator[object]:
-    """What a nested value consists of, each object once."""
-    todo: list[Any] = [value]
-    seen: set[int] = set()
-    while todo:
-        item = todo.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, Mapping):
-            todo += [*item.keys(), *item.values()]
-        elif isinstance(item, Sequence | AbstractSet) and not isinstance(item, _FLAT):
-            todo += item
-        elif dataclasses.is_dataclass(item) and not isinstance(item, type):
-            todo += [getattr(item, field.name) for field in dataclasses.fields(item)]
-        else:
-            yield item

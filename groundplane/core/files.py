@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from groundplane.core.errors import OutputError
 
-__all__ = ["one_line", "write_whole"]
+__all__ = ["digest_of", "one_line", "write_whole"]
 
 _NAME_LIMIT = 200
 
@@ -31,6 +32,16 @@ def write_whole(path: str | Path, data: bytes) -> None:
             f"{one_line(str(path))}: cannot be written: {reason}; name a file in a folder that "
             "exists and may be written to"
         ) from error
+
+
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal; of a picture it is the content hash.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def one_line(name: str) -> str:

@@ -20,7 +20,7 @@ from torch.nn.functional import interpolate
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.image import FrameMap
 
-__all__ = ["PixelBatch", "PixelRule", "prepare_pixels", "resize_pixels"]
+__all__ = ["PixelBatch", "PixelRule", "prepare_pixels", "resize_pixels", "resize_planes"]
 
 _Size = tuple[int, int]
 # Of ImageNet, red, green, blue, in shares of full brightness.
@@ -203,9 +203,35 @@ def resize_pixels(
     # torch takes no array that may not be written to; such a one is copied.
     whole = np.require(picture, requirements=["C", "W"])
     planes = torch.from_numpy(whole).to(device).permute(2, 0, 1)
-    if (picture.shape[1], picture.shape[0]) == size:
+    return resize_planes(planes, (width, height), filter=filter)
+
+
+def resize_planes(
+    planes: UInt8[Tensor, "3 _ _"],
+    size: _Size,
+    *,
+    filter: Literal["bilinear", "bicubic"] = "bilinear",
+) -> UInt8[Tensor, "3 h w"]:
+    """Resize planes of colours, in bytes, where they are; see `resize_pixels`.
+
+    Args:
+        planes: Red, green, blue.
+        size: Width and height to get, pixels.
+        filter: How colours between pixels are found.
+
+    Returns:
+        The planes themselves if they are of the size.
+
+    Examples:
+        >>> resize_planes(torch.full((3, 4, 4), 7, dtype=torch.uint8), (1, 2)).tolist()
+        [[[7], [7]], [[7], [7]], [[7], [7]]]
+    """
+    width, height = size
+    if planes.shape[1:] == (height, width):
         return planes
-    if planes.is_cuda:
+    # Of contiguous planes of a width of 1 torch takes rows for channels.
+    mistaken = planes.is_contiguous() and min(planes.shape[2], width) == 1
+    if planes.is_cuda or mistaken:
         # There bytes are not resized; rounding to them keeps the results of both devices alike.
         wide = _interpolate(planes.float(), (height, width), filter)
         return wide.round_().clamp_(0, 255).to(torch.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from groundplane.core.errors import EncoderError, GroundplaneError, InputError, MediaError
 from groundplane.core.feature_store import FeatureStore
 from groundplane.core.features import Encoder
+from groundplane.core.files import digest_of
 from groundplane.core.image import Image
 from groundplane.core.media import MediaLimits, read_image
 
@@ -211,8 +211,7 @@ def _digest(path: Path) -> str:
         if not path.is_file() or path.stat().st_size > _LIMITS.max_bytes:
             # Said in the words of whoever reads pictures.
             return read_image(path).source.content_hash
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_of(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise MediaError(f"cannot read picture {path.name!r}: {reason}") from error

@@ -15,7 +15,7 @@ from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.features import View
 from groundplane.core.frames import Frame
 from groundplane.core.image import FrameMap, Image
-from groundplane.core.pixels import PixelRule, resize_pixels
+from groundplane.core.pixels import PixelRule, resize_pixels, resize_planes
 
 __all__ = ["canvas_to_tower", "view_frame", "view_pixels"]
 
@@ -184,10 +184,10 @@ def _padded(
             wide = _filled((rows.shape[1], side), view, device)
             wide[:, :, left : left + width] = rows
             rows = wide
-        square[:, top + start : top + start + rows.shape[1]] = _resized(
-            rows, (rows.shape[1], target), view
+        square[:, top + start : top + start + rows.shape[1]] = resize_planes(
+            rows, (target, rows.shape[1]), filter=view.filter
         )
-    return _resized(square, (target, target), view)
+    return resize_planes(square, (target, target), filter=view.filter)
 
 
 def _filled(size: tuple[int, int], view: View, device: torch.device) -> UInt8[Tensor, "3 h w"]:
@@ -196,19 +196,6 @@ def _filled(size: tuple[int, int], view: View, device: torch.device) -> UInt8[Te
     for plane, level in zip(planes, view.fill, strict=True):
         plane.fill_(level)
     return planes
-
-
-def _resized(
-    planes: UInt8[Tensor, "3 _ _"], size: tuple[int, int], view: View
-) -> UInt8[Tensor, "3 _ _"]:
-    """To rows and columns; see `resize_pixels`, which takes a picture of the host."""
-    if planes.shape[1:] == size:
-        return planes
-    if not planes.is_cuda and min(planes.shape[2], size[1]) > 1:
-        return interpolate(planes[None], size=size, mode=view.filter, antialias=True)[0]
-    # On a card bytes are not resized, and of a width of 1 torch takes rows for channels.
-    wide = interpolate(planes.float()[None], size=size, mode=view.filter, antialias=True)[0]
-    return wide.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _check_area(size: tuple[int, int], area: int) -> None:

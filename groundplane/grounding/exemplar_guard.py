@@ -8,14 +8,13 @@ from dataclasses import replace
 import torch
 
 from groundplane.core.answer import Step
-from groundplane.core.capabilities import Capabilities
 from groundplane.core.claims import Verdict
 from groundplane.core.detection import Detector, DetectRequest, DetectResult, Outcome
-from groundplane.core.errors import DetectorError, listing
+from groundplane.core.errors import listing
 from groundplane.core.features import FeatureGrid
 from groundplane.core.lexicon import match_phrase
 from groundplane.core.regions import Regions
-from groundplane.grounding.checking import BreachError, check_result
+from groundplane.grounding.behind import BeforeDetector, ask_checked
 from groundplane.grounding.region_features import region_features
 from groundplane.grounding.region_verifier import Exemplars, RegionVerifier
 from groundplane.grounding.result_merging import join_notes
@@ -23,7 +22,7 @@ from groundplane.grounding.result_merging import join_notes
 __all__ = ["ExemplarGuard"]
 
 
-class ExemplarGuard:
+class ExemplarGuard(BeforeDetector):
     """Asks a detector, and takes away what looks unlike the exemplars of its phrase.
 
     Satisfies `Detector`, so it stands wherever one can: behind a router, before the checks of
@@ -40,19 +39,9 @@ class ExemplarGuard:
     def __init__(
         self, detector: Detector, verifier: RegionVerifier, exemplars: Mapping[str, Exemplars]
     ) -> None:
-        self._detector, self._verifier = detector, verifier
+        super().__init__(detector)
+        self._verifier = verifier
         self._exemplars = {_plain(phrase): known for phrase, known in exemplars.items()}
-
-    @property
-    def vocabulary(self) -> tuple[str, ...] | None:
-        """The detector's own."""
-        return self._detector.vocabulary
-
-    @property
-    def capabilities(self) -> Capabilities | None:
-        """The detector's own, if it states any."""
-        stated = getattr(self._detector, "capabilities", None)
-        return stated if isinstance(stated, Capabilities) else None
 
     def detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
         """Answer each request, in order; the detector and the encoder are asked once.
@@ -63,15 +52,7 @@ class ExemplarGuard:
         """
         if not requests:
             return []
-        given = self._detector.detect(requests)
-        if len(given) != len(requests):
-            raise DetectorError(
-                f"exemplar guard: {len(given)} results for {len(requests)} requests"
-            )
-        try:
-            results = [check_result(r, q) for r, q in zip(given, requests, strict=True)]
-        except BreachError as breach:
-            raise DetectorError(f"exemplar guard: it broke its contract: {breach}") from breach
+        results = ask_checked(self._detector, requests, who="exemplar guard")
         places = [i for i, result in enumerate(results) if self._concerned(result)]
         if places:
             grid = self._verifier.encode([requests[i].image for i in places])

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 
 from groundplane.core.answer import Step
-from groundplane.core.capabilities import Capabilities
 from groundplane.core.detection import Detector, DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import DetectorError, InputError, ShapeError, listing
 from groundplane.core.regions import Regions
-from groundplane.grounding.checking import BreachError, check_result
+from groundplane.grounding.behind import BeforeDetector, ask_checked
 from groundplane.grounding.joining import pick
 from groundplane.grounding.near_pairs import BoxIndex, areas, shared_areas
 from groundplane.grounding.result_merging import join_notes
@@ -168,7 +167,7 @@ def _contested(regions: Regions, *, num_asked: int, iou: float) -> tuple[Regions
     return regions.select(keep.to(regions.boxes.device)), list(said)
 
 
-class GuardedDetector:
+class GuardedDetector(BeforeDetector):
     """Asks a detector, and takes away what a gate or a likeness speaks against.
 
     Args:
@@ -200,20 +199,10 @@ class GuardedDetector:
                 f"guarded detector: expected min_presence and iou from 0 to 1, got "
                 f"{min_presence} and {iou}"
             )
-        self._detector, self._gate = detector, gate
+        super().__init__(detector)
+        self._gate = gate
         self._min_presence, self._iou = min_presence, iou
         self._negatives = tuple(dict.fromkeys(negatives))
-
-    @property
-    def vocabulary(self) -> tuple[str, ...] | None:
-        """The detector's own."""
-        return self._detector.vocabulary
-
-    @property
-    def capabilities(self) -> Capabilities | None:
-        """The detector's own, if it states any."""
-        stated = getattr(self._detector, "capabilities", None)
-        return stated if isinstance(stated, Capabilities) else None
 
     def detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
         """Answer each request, in order; the detector and the gate are asked once.
@@ -225,13 +214,7 @@ class GuardedDetector:
         if not requests:
             return []
         asked = [self._extended(request) for request in requests]
-        given = self._detector.detect(asked)
-        if len(given) != len(asked):
-            raise DetectorError(f"guarded detector: {len(given)} results for {len(asked)} requests")
-        try:
-            checked = [check_result(r, q) for r, q in zip(given, asked, strict=True)]
-        except BreachError as breach:
-            raise DetectorError(f"guarded detector: it broke its contract: {breach}") from breach
+        checked = ask_checked(self._detector, asked, who="guarded detector")
         results = [
             drop_likenesses(result, num_asked=len(request.phrases), iou=self._iou)
             for result, request in zip(checked, requests, strict=True)

@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float64, Int64
 
 from groundplane.core import masks as rle
 from groundplane.core.answer import Step
-from groundplane.core.capabilities import Capabilities
 from groundplane.core.detection import Detector, DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import DetectorError, InputError
 from groundplane.core.image import FrameMap, Image, Source
 from groundplane.core.masks import RleMask
 from groundplane.core.regions import Regions
+from groundplane.grounding.behind import BeforeDetector
 from groundplane.grounding.checking import BreachError, check_result
 from groundplane.grounding.merging import settle
 from groundplane.grounding.near_pairs import BoxIndex, areas, shared_areas
@@ -78,7 +78,7 @@ def _starts(side: int, *, tile: int, overlap: float) -> list[int]:
     return [round(i * (side - tile) / steps) for i in range(steps + 1)]
 
 
-class SlicedDetector:
+class SlicedDetector(BeforeDetector):
     """Asks a detector about the tiles of each picture and about the whole of it, in one call.
 
     Boxes come back in pixels of the picture. One that an inner edge of a tile cuts is dropped if
@@ -108,19 +108,8 @@ class SlicedDetector:
         if not 0 <= iou <= 1:
             raise InputError(f"slicing: expected iou from 0 to 1, got {iou}")
         tiles((1, 1), tile=tile, overlap=overlap)
-        self._detector = detector
+        super().__init__(detector)
         self._tile, self._overlap, self._iou = tile, overlap, iou
-
-    @property
-    def vocabulary(self) -> tuple[str, ...] | None:
-        """The detector's own."""
-        return self._detector.vocabulary
-
-    @property
-    def capabilities(self) -> Capabilities | None:
-        """The detector's own, if it states any."""
-        stated = getattr(self._detector, "capabilities", None)
-        return stated if isinstance(stated, Capabilities) else None
 
     def detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
         """Answer each request, in order.

@@ -22,7 +22,7 @@ from groundplane.core.detection import Detector, DetectRequest, DetectResult, Ou
 from groundplane.core.image import FrameMap, Image, Source
 from groundplane.core.regions import Regions
 
-__all__ = ["DetectorContract", "make_image"]
+__all__ = ["DetectorContract", "make_image", "unlike_images"]
 
 _NONSENSE = "qzxv wblorf"
 # Batches of other sizes may sum in another order: a hundredth of a pixel, and of a percent.
@@ -37,6 +37,16 @@ def make_image(pixels: UInt8[np.ndarray, "h w 3"], *, name: str = "made") -> Ima
     shaped = np.ascontiguousarray(pixels)
     source = Source(name=name, content_hash=sha256(shaped.tobytes()).hexdigest())
     return Image(pixels=shaped, source=source, frame_map=FrameMap.identity())
+
+
+def unlike_images() -> list[Image]:
+    """Three images of unlike size and content, for contract tests."""
+    noise = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+    blocks = np.full((120, 90, 3), 235, dtype=np.uint8)
+    blocks[20:60, 10:50] = (220, 20, 20)
+    blocks[70:110, 40:80] = (20, 40, 220)
+    ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (33, 200, 3))
+    return [make_image(blocks), make_image(noise), make_image(ramp)]
 
 
 class DetectorContract:
@@ -55,12 +65,7 @@ class DetectorContract:
     @pytest.fixture
     def images(self) -> list[Image]:
         """At least two images of unlike size."""
-        noise = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
-        blocks = np.full((120, 90, 3), 235, dtype=np.uint8)
-        blocks[20:60, 10:50] = (220, 20, 20)
-        blocks[70:110, 40:80] = (20, 40, 220)
-        ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (33, 200, 3))
-        return [make_image(blocks), make_image(noise), make_image(ramp)]
+        return unlike_images()
 
     def test_it_satisfies_the_protocol(self, detector: Detector) -> None:
         assert isinstance(detector, Detector), f"{detector!r} has no vocabulary or no detect"

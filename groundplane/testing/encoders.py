@@ -22,7 +22,7 @@ from groundplane.core.feature_cache import shared_cache
 from groundplane.core.features import Encoder, FeatureGrid
 from groundplane.core.image import Image
 from groundplane.core.towers.tower import Tower, TowerConfig, TowerOutput, TowerShape
-from groundplane.testing.detectors import make_image
+from groundplane.testing.detectors import make_image, unlike_images
 
 __all__ = ["EncoderContract", "make_tower"]
 
@@ -43,12 +43,7 @@ class EncoderContract:
     @pytest.fixture
     def images(self) -> list[Image]:
         """At least three images of unlike size and content."""
-        noise = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
-        blocks = np.full((120, 90, 3), 235, dtype=np.uint8)
-        blocks[20:60, 10:50] = (220, 20, 20)
-        blocks[70:110, 40:80] = (20, 40, 220)
-        ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (33, 200, 3))
-        return [make_image(blocks), make_image(noise), make_image(ramp)]
+        return unlike_images()
 
     def test_it_satisfies_the_protocol(self, encoder: Encoder) -> None:
         assert isinstance(encoder, Encoder), f"{encoder!r} has no encode"

@@ -25,7 +25,7 @@ from groundplane.core.image import Image
 from groundplane.core.masks import area, bounding_box, decode
 from groundplane.core.regions import Regions
 from groundplane.core.segmentation import Segmenter, SegmentRequest
-from groundplane.testing.detectors import make_image
+from groundplane.testing.detectors import make_image, unlike_images
 
 __all__ = ["SegmenterContract"]
 
@@ -53,12 +53,7 @@ class SegmenterContract:
     @pytest.fixture
     def images(self) -> list[Image]:
         """At least two images of unlike size."""
-        noise = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
-        blocks = np.full((120, 90, 3), 235, dtype=np.uint8)
-        blocks[20:60, 10:50] = (220, 20, 20)
-        blocks[70:110, 40:80] = (20, 40, 220)
-        ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (33, 200, 3))
-        return [make_image(blocks), make_image(noise), make_image(ramp)]
+        return unlike_images()
 
     def test_it_satisfies_the_protocol(self, segmenter: Segmenter) -> None:
         assert isinstance(segmenter, Segmenter), f"{segmenter!r} has no segment"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 from groundplane.core.errors import InputError
 from groundplane.core.feature_store import FeatureStore
 from groundplane.core.features import View
-from groundplane.core.files import one_line
+from groundplane.core.files import digest_of, one_line
 from groundplane.core.media import read_image
 from groundplane.core.towers.building import frozen_hash, tower_to_json
 from groundplane.core.views import view_pixels
@@ -112,8 +111,7 @@ def _encode(
 
 def _digest(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return digest_of(file)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{one_line(str(file))}: cannot be read: {reason}") from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from groundplane.core.errors import InputError, OutputError
-from groundplane.core.files import one_line, write_whole
+from groundplane.core.files import digest_of, one_line, write_whole
 from groundplane.training.configuration import TrainConfig
 
 __all__ = ["RunFolder"]
@@ -100,8 +99,7 @@ def _digests(config: TrainConfig) -> Iterator[tuple[str, str]]:
 
 def _digest(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return digest_of(file)
     except OSError as error:
         raise InputError(
             f"data {one_line(file.name)!r}: cannot be read: {error.strerror or error}"

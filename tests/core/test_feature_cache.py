@@ -16,11 +16,11 @@ from groundplane.core.errors import GroundplaneError, InputError
 from groundplane.core.feature_cache import (
     BUDGET,
     FeatureCache,
-    bytes_of,
     image_key,
     shared_cache,
 )
 from groundplane.core.image import FrameMap
+from groundplane.core.value_sizes import bytes_of
 from groundplane.testing.detectors import make_image
 
 
