@@ -65,6 +65,15 @@ def _tell(progress: object) -> None:
     sys.stderr.flush()
 
 
+def _frozen(stage: Mapping[str, Any]) -> Iterator[str]:
+    """The parts that did not learn; of one that did in part, that the rest did not."""
+    for part in stage["frozen"]:
+        if part not in stage["trained"]["after"]:
+            yield part
+        elif part == "language_model" and stage["train"] == "lora":
+            yield "language_model but for its low-rank matrices"
+
+
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     """The report in short."""
     for name, stage in report["stages"].items():
@@ -73,7 +82,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
             f"{name}: {stage['steps']} steps, {stage['samples']} samples, loss {first:.4f} to "
             f"{last:.4f}, {stage['trained_parameters']} numbers trained"
         )
-        yield f"{name}: frozen weights unchanged (SHA-256): {', '.join(stage['frozen'])}"
+        yield f"{name}: frozen weights unchanged (SHA-256): {', '.join(_frozen(stage))}"
     for after, scores in report["scores"].items():
         for what, score in scores.items():
             known = f"perplexity {score['perplexity']:.3f}" if score["perplexity"] else "no number"

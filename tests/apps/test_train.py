@@ -114,6 +114,14 @@ def test_both_stages_and_what_they_leave(finished):
     assert [json.loads(line)["step"] for line in log] == [1, 2, 3]
 
 
+def test_what_learns_is_not_told_as_frozen(finished):
+    told = [line.split(": ")[2] for line in finished[2].splitlines() if "frozen weights" in line]
+    assert told == [
+        "tower 0 (clip), tower 1 (dinov2), language_model",
+        "tower 0 (clip), tower 1 (dinov2)",
+    ]
+
+
 def test_the_second_stage_alone_begins_with_adapters_of_another_run(run, finished):
     folder = finished[0]
     second = CONFIG.split("[stage1]", maxsplit=1)[0] + "[stage2]" + CONFIG.split("[stage2]")[1]
