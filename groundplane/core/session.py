@@ -8,7 +8,7 @@ waits only once it says `Need`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from groundplane.core.image import FrameMap, Image
 from groundplane.core.queries import Expression
+from groundplane.core.session_notes import Injected, Note
 
 __all__ = [
     "Done",
@@ -44,6 +45,8 @@ class Prompt:
         scene: What queries are solved on; opaque to the model, handed to the resolvers.
         vocabulary: The names of things that may be asked for: the words that the experts can look
             for, or the labels of the scene; None if any text will do.
+        system: What the model is told before the question; most are told nothing.
+        regions: One an image, or none at all: regions that the text may pick by index.
     """
 
     text: str
@@ -51,15 +54,26 @@ class Prompt:
     choices: tuple[str, ...] = ()
     scene: object | None = None
     vocabulary: tuple[str, ...] | None = None
+    system: str = ""
+    regions: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A piece of the sequence's text; `refers` are ids of objects or regions it speaks of."""
+    """A piece of the sequence's text.
+
+    Attributes:
+        sequence: Index of the prompt.
+        text: What is shown.
+        refers: Ids of objects or regions it speaks of.
+        tokens: How many tokens the model spent on it, where it counts them; tokens that show
+            nothing come with an empty text.
+    """
 
     sequence: int
     text: str
     refers: tuple[str, ...] = ()
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +86,8 @@ class Ground:
         phrases: What to find.
         image: Index into the prompt's images.
         span: Characters of the sequence's text that speak of it, or None.
+        embedding: The model's hidden state that locates the one phrase (a tensor of shape (d,)),
+            for an expert that is asked with it; None where words alone are asked.
     """
 
     sequence: int
@@ -79,6 +95,7 @@ class Ground:
     phrases: tuple[str, ...]
     image: int = 0
     span: tuple[int, int] | None = None
+    embedding: object | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,13 +135,19 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The sequence has ended."""
+    """The sequence has ended.
+
+    Attributes:
+        sequence: Index of the prompt.
+        finish: Why: the model ended it, it did not understand, it reached its longest text, or
+            it broke off (a server that is gone; a `Note` says what happened).
+    """
 
     sequence: int
-    finish: Literal["complete", "not_understood", "length"] = "complete"
+    finish: Literal["complete", "not_understood", "length", "broken"] = "complete"
 
 
-Event = Text | Ground | Locate | Query | Need | Done
+Event = Text | Ground | Locate | Query | Need | Injected | Note | Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,7 +177,11 @@ class Failed:
 
 @runtime_checkable
 class Session(Protocol):
-    """A running batch of sequences."""
+    """A running batch of sequences.
+
+    A session may also have `stop(sequence)`, called once a sequence was ended from outside: it
+    says nothing more; and `close()`, called when the run is over, whatever ended it.
+    """
 
     def step(self, resolutions: Sequence[Resolved | Failed]) -> list[Event]:
         """Take what was resolved since the last step and go on as far as is useful."""

@@ -1,0 +1,103 @@
+"""What differs from one family of multimodal models to the next: all else is written once.
+
+A family is a declaration: how a prompt becomes the model's inputs, which canvas its pictures are
+seen on, how its positions are counted, which location language it was trained to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from groundplane.core.frames import Frame
+from groundplane.core.session import Prompt
+
+__all__ = ["Family", "Inputs", "Places", "Prepared", "extended"]
+
+Inputs = Mapping[str, Any]
+
+# How the position of a token is told to the model: `given` as position ids of shape (b, t);
+# `rope` as those of the rotary embedding in three axes, (3, b, t), text position plus the
+# `rope_deltas` that the model found with the prompt; `own` where the model counts by itself, from
+# the length of its cache, so that sequences of unlike length cannot share one.
+Places = Literal["given", "rope", "own"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """One prompt as its model takes it.
+
+    Attributes:
+        inputs: What the model's forward pass takes for this one sequence, batch of 1, on the CPU:
+            `input_ids` (1, n), `attention_mask` (1, n), pixels and what belongs to them.
+        frames: One an image: from the image to the canvas that the model writes places on.
+        dropped: What of the prompt did not reach the model, in words, one line each.
+    """
+
+    inputs: Inputs
+    frames: tuple[Frame, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+def extended(inputs: Inputs, ids: Int[Tensor, "1 t"]) -> Inputs:
+    """The inputs of a pass over prompt and text at once, without a cache.
+
+    Every mask and row of kinds of token that is as long as `input_ids` grows with it: masks by
+    ones, kinds by zeros (text).
+
+    Args:
+        inputs: Of `Prepared`.
+        ids: The tokens that follow.
+    """
+    length = inputs["input_ids"].shape[1]
+    ids = ids.to(inputs["input_ids"].device)
+    longer = dict(inputs)
+    for name, value in inputs.items():
+        if not isinstance(value, Tensor) or tuple(value.shape) != (1, length):
+            continue
+        if name == "input_ids":
+            more = ids
+        elif name in ("attention_mask", "decoder_attention_mask"):
+            more = torch.ones_like(ids, dtype=value.dtype)
+        else:
+            more = torch.zeros_like(ids, dtype=value.dtype)
+        longer[name] = torch.cat([value, more], dim=1)
+    return longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Family:
+    """A family of models.
+
+    Attributes:
+        name: `model_type` of its configuration, such as `qwen2_5_vl`.
+        systems: The names that people know its models by.
+        prepare: From its processor, its model and a prompt to its inputs. Raises `InputError`
+            where the prompt cannot be asked of it, and says what it dropped.
+        dialect: The location language that it was trained to write; empty: none.
+        grounded: The question as it was trained to be asked for places, with `{question}`.
+        places: See `Places`.
+        first: Position of the first token of a prompt, where positions are given.
+        encoder_decoder: The prompt is encoded and the text is decoded from a start token.
+        extend: The inputs of a pass over prompt and text without a cache; the measure of what
+            decoding with a cache must give.
+        ends: Tokens that end a text besides those of its generation configuration.
+        notes: What is particular about it, for the table of models.
+    """
+
+    name: str
+    systems: tuple[str, ...]
+    prepare: Callable[[Any, Any, Prompt], Prepared]
+    dialect: str = ""
+    grounded: str = "{question}"
+    places: Places = "given"
+    first: int = 0
+    encoder_decoder: bool = False
+    extend: Callable[[Inputs, Int[Tensor, "1 t"]], Inputs] = field(default=extended)
+    ends: tuple[str, ...] = ()
+    notes: str = ""
