@@ -17,7 +17,7 @@ from torch import Tensor
 from groundplane.core.frames import Frame
 from groundplane.core.session import Prompt
 
-__all__ = ["Family", "Inputs", "Places", "Prepared", "extended"]
+__all__ = ["Family", "Inputs", "Places", "Prepared", "extended", "whole"]
 
 Inputs = Mapping[str, Any]
 
@@ -34,7 +34,8 @@ class Prepared:
 
     Attributes:
         inputs: What the model's forward pass takes for this one sequence, batch of 1, on the CPU:
-            `input_ids` (1, n), `attention_mask` (1, n), pixels and what belongs to them.
+            `input_ids` (1, n), `attention_mask` (1, n), pixels and what belongs to them; of an
+            encoder-decoder also `decoder_input_ids` (1, m), what its text starts from.
         frames: One an image: from the image to the canvas that the model writes places on.
         dropped: What of the prompt did not reach the model, in words, one line each.
     """
@@ -48,26 +49,35 @@ def extended(inputs: Inputs, ids: Int[Tensor, "1 t"]) -> Inputs:
     """The inputs of a pass over prompt and text at once, without a cache.
 
     Every mask and row of kinds of token that is as long as `input_ids` grows with it: masks by
-    ones, kinds by zeros (text).
+    ones, kinds by zeros (text). Of an encoder-decoder the decoder's row alone grows.
 
     Args:
         inputs: Of `Prepared`.
         ids: The tokens that follow.
     """
+    longer = dict(inputs)
+    if "decoder_input_ids" in inputs:
+        start = inputs["decoder_input_ids"]
+        longer["decoder_input_ids"] = torch.cat([start, ids.to(start.device)], dim=1)
+        return longer
     length = inputs["input_ids"].shape[1]
     ids = ids.to(inputs["input_ids"].device)
-    longer = dict(inputs)
     for name, value in inputs.items():
         if not isinstance(value, Tensor) or tuple(value.shape) != (1, length):
             continue
         if name == "input_ids":
             more = ids
-        elif name in ("attention_mask", "decoder_attention_mask"):
+        elif name == "attention_mask":
             more = torch.ones_like(ids, dtype=value.dtype)
         else:
             more = torch.zeros_like(ids, dtype=value.dtype)
         longer[name] = torch.cat([value, more], dim=1)
     return longer
+
+
+def whole(model: Any) -> Any:
+    """The model itself: tokens behind a prompt go through the forward pass of the prompt."""
+    return model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,7 +93,10 @@ class Family:
         grounded: The question as it was trained to be asked for places, with `{question}`.
         places: See `Places`.
         first: Position of the first token of a prompt, where positions are given.
-        encoder_decoder: The prompt is encoded and the text is decoded from a start token.
+        encoder_decoder: The prompt is encoded and the text is decoded from start tokens, by all of
+            its models or by some: by those whose inputs hold `decoder_input_ids`.
+        inner: The module that takes tokens behind a prompt, with the cache: the model itself, or
+            the language model within, where the whole wants a picture with every pass.
         extend: The inputs of a pass over prompt and text without a cache; the measure of what
             decoding with a cache must give.
         ends: Tokens that end a text besides those of its generation configuration.
@@ -98,6 +111,7 @@ class Family:
     places: Places = "given"
     first: int = 0
     encoder_decoder: bool = False
+    inner: Callable[[Any], Any] = whole
     extend: Callable[[Inputs, Int[Tensor, "1 t"]], Inputs] = field(default=extended)
     ends: tuple[str, ...] = ()
     notes: str = ""
