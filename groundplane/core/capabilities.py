@@ -27,9 +27,12 @@ class Capabilities:
         joint: Whether what it finds for a phrase depends on the phrases that are asked along, as
             where text and image are fused. The router then joins no requests of unlike phrases.
         licence: Of the weights, as their publisher names it; empty where there are none.
+        embedding_width: Numbers of an embedding that it can be asked with; 0 where it takes none,
+            or says so only once its weights are read.
 
     Raises:
-        InputError: If a kind of prompt is unknown or the cost is negative.
+        InputError: If a kind of prompt is unknown, the cost or the width is negative, or there is
+            a width but no `embedding` among the prompts.
     """
 
     prompts: frozenset[PromptKind]
@@ -37,6 +40,7 @@ class Capabilities:
     cost: float = 0.0
     joint: bool = False
     licence: str = ""
+    embedding_width: int = 0
 
     def __post_init__(self) -> None:
         strange = sorted(set(self.prompts) - set(_KINDS))
@@ -44,3 +48,8 @@ class Capabilities:
             raise InputError(f"capabilities: expected prompts among {_KINDS}, got {strange}")
         if not self.cost >= 0:
             raise InputError(f"capabilities: expected a cost of 0 or more, got {self.cost}")
+        if self.embedding_width < 0 or (self.embedding_width and "embedding" not in self.prompts):
+            raise InputError(
+                f"capabilities: expected a width of embeddings of 0 or more, and embedding among "
+                f"the prompts where there is one, got {self.embedding_width}"
+            )

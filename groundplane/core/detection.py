@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from groundplane.core.answer import Step
 from groundplane.core.errors import InputError, ShapeError
@@ -39,17 +40,22 @@ class DetectRequest:
         thresholds: The least score for each phrase, in [0, 1], or None for the expert's own.
         exemplars: For each phrase a box in the image (`xyxy` pixels) around one such thing, or
             None; None where no phrase has one.
+        embeddings: For each phrase the hidden state of a language model that locates it, of shape
+            (d,), or None; None where no phrase has one. An expert that takes no embeddings looks
+            for the phrase by its words.
 
     Raises:
-        ShapeError: If there is not one threshold, or not one exemplar or None, a phrase.
-        InputError: If a threshold is not in [0, 1], or a phrase holds half a surrogate pair,
-            which no expert can read.
+        ShapeError: If there is not one threshold, or not one exemplar, embedding or None, a
+            phrase, or an embedding is no row of numbers.
+        InputError: If a threshold is not in [0, 1], an embedding holds a number that is not
+            finite, or a phrase holds half a surrogate pair, which no expert can read.
     """
 
     image: Image
     phrases: tuple[str, ...]
     thresholds: tuple[float, ...] | None = None
     exemplars: tuple[tuple[float, float, float, float] | None, ...] | None = None
+    embeddings: tuple[Tensor | None, ...] | None = None
 
     def __post_init__(self) -> None:
         for phrase in self.phrases:
@@ -62,6 +68,8 @@ class DetectRequest:
             raise ShapeError(
                 f"detect request: {len(self.phrases)} phrases but {len(self.exemplars)} exemplars"
             )
+        if self.embeddings is not None:
+            _check_embeddings(self.embeddings, self.phrases)
         if self.thresholds is None:
             return
         if len(self.thresholds) != len(self.phrases):
@@ -74,6 +82,25 @@ class DetectRequest:
                     f"detect request: expected a threshold from 0 to 1 for {phrase!r}, "
                     f"got {threshold}"
                 )
+
+
+def _check_embeddings(states: Sequence[object], phrases: Sequence[str]) -> None:
+    if len(states) != len(phrases):
+        raise ShapeError(f"detect request: {len(phrases)} phrases but {len(states)} embeddings")
+    for state, phrase in zip(states, phrases, strict=True):
+        if state is None:
+            continue
+        if not isinstance(state, Tensor) or state.dim() != 1 or not len(state):
+            got = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
+            raise ShapeError(
+                f"detect request: embedding of {phrase[:80]!r}: expected a tensor of shape (d,), "
+                f"got {got}"
+            )
+        if not state.is_floating_point() or not bool(state.isfinite().all()):
+            raise InputError(
+                f"detect request: embedding of {phrase[:80]!r}: expected finite floating-point "
+                f"numbers, got {state.dtype} of which some may be infinite or no number"
+            )
 
 
 def _is_text(phrase: str) -> bool:

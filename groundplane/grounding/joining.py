@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.image import Image
@@ -17,7 +18,8 @@ from groundplane.grounding.result_merging import join_notes
 __all__ = ["Joined", "Part", "combine", "join", "narrow", "pick", "read_only"]
 
 Box = tuple[float, float, float, float]
-_Ask = tuple[str, float | None, Box | None]
+# Phrase, threshold, exemplar, and which embedding: one state of a model is no other's equal.
+_Ask = tuple[str, float | None, Box | None, int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,14 +57,19 @@ class _Group:
 
     image: Image
     asks: dict[_Ask, int] = field(default_factory=dict)
+    states: dict[int, Tensor] = field(default_factory=dict)
 
     def request(self) -> DetectRequest:
-        phrases, thresholds, exemplars = zip(*self.asks, strict=True) if self.asks else ((),) * 3
+        columns = zip(*self.asks, strict=True) if self.asks else ((),) * 4
+        phrases, thresholds, exemplars, states = columns
         return DetectRequest(
             image=read_only(self.image),
             phrases=phrases,
             thresholds=None if None in thresholds else thresholds,
             exemplars=exemplars if any(box is not None for box in exemplars) else None,
+            embeddings=tuple(None if key is None else self.states[key] for key in states)
+            if any(key is not None for key in states)
+            else None,
         )
 
 
@@ -90,6 +97,9 @@ def join(requests: Sequence[DetectRequest], *, alike: bool = False) -> Joined:
             known.append(index)
             groups.append(_Group(image))
         asks = groups[index].asks
+        for state in request.embeddings or ():
+            if state is not None:
+                groups[index].states[id(state)] = state
         places.append((index, tuple(asks.setdefault(ask, len(asks)) for ask in _asks(request))))
     return Joined(requests=tuple(group.request() for group in groups), places=tuple(places))
 
@@ -105,12 +115,13 @@ def narrow(request: DetectRequest, phrases: Sequence[int]) -> DetectRequest:
     """The same request about some of its phrases only."""
     if tuple(phrases) == tuple(range(len(request.phrases))):
         return request
-    least, boxes = request.thresholds, request.exemplars
+    least, boxes, states = request.thresholds, request.exemplars, request.embeddings
     return replace(
         request,
         phrases=tuple(request.phrases[i] for i in phrases),
         thresholds=None if least is None else tuple(least[i] for i in phrases),
         exemplars=None if boxes is None else tuple(boxes[i] for i in phrases),
+        embeddings=None if states is None else tuple(states[i] for i in phrases),
     )
 
 
@@ -177,6 +188,7 @@ def _asks(request: DetectRequest) -> list[_Ask]:
             request.phrases,
             request.thresholds or nothing,
             request.exemplars or nothing,
+            [None if state is None else id(state) for state in request.embeddings or nothing],
             strict=True,
         )
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from torch import Tensor
+
 from groundplane.core.answer import Step
 from groundplane.core.capabilities import PromptKind
 from groundplane.core.detection import DetectRequest, DetectResult, Outcome
@@ -14,7 +16,14 @@ from groundplane.core.segmentation import SegmentRequest
 from groundplane.grounding.experts import Expert
 from groundplane.grounding.joining import Part, combine, narrow, pick, read_only
 from groundplane.grounding.result_merging import join_notes
-from groundplane.grounding.routing import Choice, Chooser, Maker, cannot_find, chosen_steps
+from groundplane.grounding.routing import (
+    Choice,
+    Chooser,
+    Maker,
+    cannot_find,
+    chosen_steps,
+    shortened,
+)
 
 __all__ = ["Look", "prompts_of"]
 
@@ -30,6 +39,8 @@ class Look:
         parts: What the experts found.
         steps: What was done besides choosing, for the trace.
         error: Why the request failed, or None.
+        worded: Indices of the phrases with an embedding that no expert takes: they are looked for
+            by their words.
     """
 
     request: DetectRequest
@@ -38,6 +49,7 @@ class Look:
     parts: list[Part] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     error: GroundplaneError | None = None
+    worded: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.choices = [Choice() for _ in self.request.phrases]
@@ -49,13 +61,11 @@ class Look:
         If there is no time to make an expert, the request has failed.
         """
         asked: dict[Expert, list[int]] = {}
-        boxes = self.request.exemplars
         still = []
         for index in self.open if self.error is None else ():
             choice = self.choices[index]
-            prompt: PromptKind = "exemplar" if boxes and boxes[index] is not None else "text"
             try:
-                chooser.go_on(choice, self.request.phrases[index], {prompt}, make=make)
+                self._go_on(index, chooser, make)
             except DetectorError as late:
                 self.error = late
                 return {}
@@ -65,9 +75,34 @@ class Look:
         self.open = still
         return {expert: tuple(indices) for expert, indices in asked.items()}
 
+    def _go_on(self, index: int, chooser: Chooser, make: Maker) -> None:
+        """Find the next expert for a phrase: by its embedding first, then by box or words."""
+        choice, phrase = self.choices[index], self.request.phrases[index]
+        state = self._state(index)
+        if state is not None:
+            chooser.go_on(choice, None, {"embedding"}, make=make, width=len(state))
+            if choice.expert is not None:
+                return
+            self.worded.add(index)
+            if not phrase.strip():
+                return  # there are no words to ask for
+            choice.next = 0
+        boxes = self.request.exemplars
+        prompt: PromptKind = "exemplar" if boxes and boxes[index] is not None else "text"
+        chooser.go_on(choice, phrase, {prompt}, make=make)
+
+    def _state(self, index: int) -> Tensor | None:
+        """The embedding that a phrase is asked with; None where it is asked otherwise."""
+        states = self.request.embeddings
+        return None if states is None or index in self.worded else states[index]
+
     def ask(self, indices: Sequence[int]) -> DetectRequest:
         """What an expert is asked for these phrases."""
-        return narrow(self.request, indices)
+        if self.request.embeddings is None:
+            return narrow(self.request, indices)
+        states = tuple(self._state(index) for index in range(len(self.request.phrases)))
+        kept = states if any(state is not None for state in states) else None
+        return narrow(replace(self.request, embeddings=kept), indices)
 
     def take(
         self,
@@ -91,7 +126,8 @@ class Look:
         kept = []
         for place, index in enumerate(indices):
             choice = self.choices[index]
-            if answer.outcomes[place] is Outcome.CANNOT and choice.next < last:
+            others = choice.next < last or self._state(index) is not None
+            if answer.outcomes[place] is Outcome.CANNOT and others:
                 note = answer.note.removeprefix("this expert ")
                 choice.refuse(note or "cannot look for it")
             else:
@@ -126,12 +162,27 @@ class Look:
             return self.error
         phrases = self.request.phrases
         own = [step for part in self.parts for step in part.result.steps]
-        steps = (*chosen_steps([*zip(phrases, self.choices, strict=True)]), *self.steps, *own)
+        chosen = chosen_steps([*zip(phrases, self.choices, strict=True)])
+        steps = (*chosen, *self._told_states(), *self.steps, *own)
         if len(self.parts) == 1 and self.parts[0].phrases == tuple(range(len(phrases))):
             return replace(self.parts[0].result, steps=steps)
         lost = [i for i, choice in enumerate(self.choices) if choice.expert is None]
         note = join_notes(cannot_find(phrases[i], self.choices[i]) for i in lost)
         return replace(combine(self.request, self.parts, note=note), steps=steps)
+
+    def _told_states(self) -> list[Step]:
+        """Which phrases were asked with their embeddings, and which could not be."""
+        told = []
+        for index, state in enumerate(self.request.embeddings or ()):
+            if state is None:
+                continue
+            phrase = shortened(self.request.phrases[index])
+            if index not in self.worded:
+                told.append(Step(name="by state", detail=f"{phrase!r}: {len(state)} numbers"))
+            elif phrase.strip():
+                why = f"no expert takes a state of {len(state)} numbers"
+                told.append(Step(name="by words", detail=f"{phrase!r}: {why}"))
+        return told
 
 
 def prompts_of(request: SegmentRequest) -> frozenset[PromptKind]:

@@ -11,6 +11,8 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar
 
+from torch import Tensor
+
 from groundplane.core.capabilities import PromptKind
 from groundplane.core.detection import Detector, DetectRequest, DetectResult
 from groundplane.core.errors import (
@@ -18,6 +20,7 @@ from groundplane.core.errors import (
     GroundplaneError,
     InputError,
     ProtocolError,
+    ShapeError,
     did_you_mean,
     listing,
 )
@@ -375,9 +378,22 @@ def _request_of(call: Call) -> DetectRequest | GroundplaneError:
             f"{len(images)}, counted from 0"
         )
     try:
-        return DetectRequest(image=images[event.image], phrases=tuple(event.phrases))
-    except InputError as error:
+        return DetectRequest(
+            image=images[event.image], phrases=tuple(event.phrases), embeddings=_states(event)
+        )
+    except (InputError, ShapeError) as error:
         return error
+
+
+def _states(event: Ground) -> tuple[Tensor | None, ...] | None:
+    if event.embedding is None:
+        return None
+    if len(event.phrases) != 1 or not isinstance(event.embedding, Tensor):
+        raise InputError(
+            f"request {event.request!r}: expected one phrase and a tensor as its embedding, got "
+            f"{len(event.phrases)} phrases and {type(event.embedding).__name__}"
+        )
+    return (event.embedding,)
 
 
 def _takes_boxes(expert: Expert) -> bool:

@@ -79,7 +79,13 @@ class Chooser:
         self.line = sorted(experts, key=self._cost)
 
     def go_on(
-        self, choice: Choice, phrase: str | None, prompts: Iterable[PromptKind], *, make: Maker
+        self,
+        choice: Choice,
+        phrase: str | None,
+        prompts: Iterable[PromptKind],
+        *,
+        make: Maker,
+        width: int = 0,
     ) -> None:
         """Find the next in line that can.
 
@@ -90,12 +96,13 @@ class Chooser:
                 words of any kind.
             make: Makes an expert, and gives why it cannot be made, or nothing; what it raises
                 passes through.
+            width: Numbers of the embedding that it is asked with; 0 for any.
         """
         wanted = frozenset(prompts)
         while choice.next < len(self.line):
             expert = self.line[choice.next]
             choice.next += 1
-            passed = self._passed(expert, phrase, wanted, make)
+            passed = self._passed(expert, phrase, wanted, make=make, width=width)
             if passed is None:
                 choice.expert = expert
                 return
@@ -107,7 +114,13 @@ class Chooser:
         return expert.cost + (0.0 if own else self._mask_cost or 0.0)
 
     def _passed(
-        self, expert: Expert, phrase: str | None, wanted: frozenset[PromptKind], make: Maker
+        self,
+        expert: Expert,
+        phrase: str | None,
+        wanted: frozenset[PromptKind],
+        *,
+        make: Maker,
+        width: int,
     ) -> Passed | None:
         """Why an expert is passed over; None if it is not."""
         why = self._unfit(expert, wanted)
@@ -117,7 +130,11 @@ class Chooser:
         if why:
             return Passed(expert, why, ready=False)
         # Only now is it known for sure what it takes.
-        why = self._unfit(expert, wanted) or self._wordless(expert, phrase)
+        why = (
+            self._unfit(expert, wanted)
+            or _too_narrow(expert, width)
+            or self._wordless(expert, phrase)
+        )
         return Passed(expert, why) if why else None
 
     def _unfit(self, expert: Expert, wanted: frozenset[PromptKind]) -> str:
@@ -141,6 +158,15 @@ class Chooser:
             return lacks(expert, phrase)
         except GroundplaneError as error:
             return shortened(str(error))
+
+
+def _too_narrow(expert: Expert, width: int) -> str:
+    """Why an expert, made by now, cannot be asked with an embedding of so many numbers."""
+    able = expert.capabilities
+    takes = 0 if able is None else able.embedding_width
+    if width in (0, takes):
+        return ""
+    return f"takes embeddings of {takes or 'a width that it does not tell'}, not of {width}"
 
 
 def cannot_find(phrase: str, choice: Choice) -> str:
