@@ -44,7 +44,7 @@ from groundplane.spatial.scenes.fields import (
 )
 from groundplane.spatial.scenes.noise import NOISE_KEYS, covariances
 
-__all__ = ["from_record", "load", "open_scenes", "save", "scenes"]
+__all__ = ["from_bytes", "from_record", "load", "open_scenes", "save", "scenes"]
 
 FORMAT, VERSION = "groundplane-map", 1
 FILE_LIMIT = 256 * 2**20
@@ -86,6 +86,21 @@ def from_record(record: Mapping[str, object], *, source: str) -> CognitiveMap:
     """Make a map from what a file with one scene holds; see `CognitiveMap.from_record`."""
     at = Field(one_line(source))
     return _choose(_scenes_of(record, at, at.source), at, None)
+
+
+def from_bytes(data: bytes, *, source: str, scene: str | None = None) -> CognitiveMap:
+    """Make a map from the bytes of a scene file that is called `source`; see `load`.
+
+    Examples:
+        >>> from groundplane.testing.scenes import SceneBuilder
+        >>> scene = SceneBuilder().add("chair", at=(0, 0, 0.5), size=(0.5, 0.5, 1)).build()
+        >>> from_bytes(scene.to_json().encode(), source="room.json").labels
+        ('chair',)
+    """
+    at = Field(one_line(source))
+    if len(data) > FILE_LIMIT:
+        raise SceneError(f"{at.source}: expected at most {FILE_LIMIT // 2**20} MB")
+    return _choose(_scenes_of(_parse(data, at), at, one_line(Path(source).stem)), at, scene)
 
 
 def save(scene: CognitiveMap, path: str | Path) -> None:
