@@ -106,6 +106,8 @@ class Locate:
         boxes: `xyxy` in the model's frame.
         frame_map: From the model's frame to the image's pixels.
         span: Characters of the sequence's text that speak of them.
+        ids: Of regions that are known already and that the model picked, one a box; empty where
+            the boxes are the model's own.
     """
 
     sequence: int
@@ -113,6 +115,7 @@ class Locate:
     frame_map: FrameMap
     span: tuple[int, int]
     image: int = 0
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
