@@ -1,0 +1,1 @@
+"""Language models behind a chat interface: served on a machine of one's own, or by a provider."""
