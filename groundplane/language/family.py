@@ -17,7 +17,7 @@ from torch import Tensor
 from groundplane.core.frames import Frame
 from groundplane.core.session import Prompt
 
-__all__ = ["Family", "Inputs", "Places", "Prepared", "extended", "whole"]
+__all__ = ["Family", "Inputs", "Places", "Prepared", "as_given", "extended", "whole"]
 
 Inputs = Mapping[str, Any]
 
@@ -80,6 +80,12 @@ def whole(model: Any) -> Any:
     return model
 
 
+def as_given(processor: Any, dialect: str) -> Any:
+    """The processor as it was loaded, whatever is asked for."""
+    del dialect
+    return processor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Family:
     """A family of models.
@@ -92,6 +98,9 @@ class Family:
         dialect: The location language that it was trained to write; empty: none.
         grounded: The question as it was trained to be asked for places, with `{question}`.
         places: See `Places`.
+        seeing: From its processor and the dialect that its places are to be read in (empty:
+            none) to the processor to prepare with: one that shows pictures as the model was
+            trained to write such places of. It is a copy where it is another.
         first: Position of the first token of a prompt, where positions are given.
         encoder_decoder: The prompt is encoded and the text is decoded from start tokens, by all of
             its models or by some: by those whose inputs hold `decoder_input_ids`.
@@ -109,6 +118,7 @@ class Family:
     dialect: str = ""
     grounded: str = "{question}"
     places: Places = "given"
+    seeing: Callable[[Any, str], Any] = as_given
     first: int = 0
     encoder_decoder: bool = False
     inner: Callable[[Any], Any] = whole
