@@ -142,7 +142,13 @@ def reply_from_story(source: str, story: Story, question: str, choices: tuple[st
 
 
 def _no_answer(result: GroundedText) -> Answer:
-    """A model that asked nothing gives its text alone."""
+    """A model that asked nothing gives its text alone, and the regions that it speaks of."""
+    if result.finish in ("complete", "length") and result.text.strip():
+        ids = dict.fromkeys(name for mention in result.mentions for name in mention.ids)
+        note = "in the model's own words; nothing was computed"
+        if result.finish == "length":
+            note += "; cut off at its longest"
+        return Answer(value=None, evidence=tuple(ids), note=note)
     status = Status.NOT_UNDERSTOOD if result.finish == "not_understood" else Status.CANNOT_DETECT
     return Answer(value=None, status=status, note=result.text)
 

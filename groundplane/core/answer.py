@@ -156,8 +156,9 @@ class GroundedText:
         mentions: Which stretch of the text speaks of which objects or regions.
         answers: The answers to the queries that the model made, in order.
         trace: Every event, request and resolution.
-        finish: Why the text ended: `complete`, `not_understood`, `length` or `budget`.
+        finish: Why the text ended: `complete`, `not_understood`, `length`, `broken` or `budget`.
         problems: What is wrong with the locations that the model wrote.
+        regions: What the experts found: one `Regions` an image, None where nobody looked.
     """
 
     text: str
@@ -166,3 +167,5 @@ class GroundedText:
     trace: tuple[Step, ...] = ()
     finish: str = "complete"
     problems: tuple[Problem, ...] = ()
+    # Tensors have no truth value; two texts of unlike regions differ in their mentions.
+    regions: tuple[Any, ...] = field(default=(), compare=False)

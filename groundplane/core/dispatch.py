@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, cast
 
 from groundplane.core.answer import Answer
 from groundplane.core.errors import GroundplaneError
@@ -59,8 +59,8 @@ class _Batch:
     """Requests that a resolver gets in one call."""
 
     requests: tuple[Request, ...]
-    resolver: Resolver
-    name: str
+    resolver: Resolver | None
+    name: str = ""
 
 
 class Dispatcher:
@@ -70,6 +70,7 @@ class Dispatcher:
         resolvers: Who answers.
         pool: Where the batches run.
         deadline: Seconds that a batch may take once it runs.
+        boxes: Most regions of one result.
         note: Told what is done with a request: its event, a word for it, and the detail.
     """
 
@@ -79,11 +80,13 @@ class Dispatcher:
         *,
         pool: WorkerPool,
         deadline: float,
+        boxes: int,
         note: Callable[[Ground | Query, str, str], None],
     ) -> None:
         self._resolvers = resolvers
         self._pool = pool
         self._deadline = deadline
+        self._boxes = boxes
         self._note = note
         self._inbox: Inbox[_Batch] = Inbox(pool, deadline=deadline)
         self._waiting: list[Request] = []
@@ -108,6 +111,17 @@ class Dispatcher:
             for task, news in self._inbox.collect(until)
             for outcome in self._outcomes(task, news)
         ]
+
+    def prefetch(self, prompts: Sequence[Prompt]) -> None:
+        """Let a resolver that can look ahead begin with the pictures, beside the model.
+
+        It may have `prefetch(images)`. What comes of that is its own; an error in it is met
+        again, and told, when something is asked.
+        """
+        images = list({id(image): image for p in prompts for image in p.images}.values())
+        ahead = getattr(self._resolvers.ground, "prefetch", None)
+        if images and callable(ahead):
+            self._inbox.submit(partial(ahead, images), tag=_Batch(requests=(), resolver=None))
 
     def close(self) -> None:
         """Give up everything that is under way."""
@@ -136,19 +150,21 @@ class Dispatcher:
 
     def _outcomes(self, task: Task[_Batch], news: News) -> Sequence[Resolved | Failed]:
         batch, error = task.tag, task.error
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if not batch.requests:
+            return []
         if news == "deadline":
             return _fail_all(batch, "deadline", f"no result within {self._deadline:g} s")
         if news == "refused":
             why = f"not run: {self._pool.limit} calls past their deadline hang in as many threads"
             return _fail_all(batch, "error", why)
-        if isinstance(error, KeyboardInterrupt):
-            raise error
         if news == "late":
             for request in batch.requests:
                 self._note(request.event, "late", f"dropped what {batch.name} gave")
             return []
         if error is None:
-            return _take(batch, task.value)
+            return _take(batch, task.value, boxes=self._boxes)
         if len(batch.requests) == 1:
             return _fail_all(batch, "error", _line(error))
         for request in batch.requests:
@@ -158,17 +174,17 @@ class Dispatcher:
         return []
 
 
-def _take(batch: _Batch, values: object) -> Sequence[Resolved | Failed]:
+def _take(batch: _Batch, values: object, *, boxes: int) -> Sequence[Resolved | Failed]:
     """Settle a batch with what its resolver returned."""
     count = len(batch.requests)
     if not isinstance(values, Sequence) or len(values) != count:
         got = len(values) if isinstance(values, Sequence) else type(values).__name__
         return _fail_all(batch, "error", f"expected {count} results, got {got}")
     pairs = zip(batch.requests, values, strict=True)
-    return [_take_one(request, value, name=batch.name) for request, value in pairs]
+    return [_take_one(request, value, name=batch.name, boxes=boxes) for request, value in pairs]
 
 
-def _take_one(request: Request, value: object, *, name: str) -> Resolved | Failed:
+def _take_one(request: Request, value: object, *, name: str, boxes: int) -> Resolved | Failed:
     if isinstance(value, BaseException):
         line = _line(value)
         return fail(request, "error", line if line.startswith(name) else f"{name}: {line}")
@@ -176,6 +192,11 @@ def _take_one(request: Request, value: object, *, name: str) -> Resolved | Faile
     if not isinstance(value, expected):
         why = f"expected {expected.__name__}, got {type(value).__name__}"
         return fail(request, "error", f"{name}: {why}")
+    if isinstance(request.event, Ground) and len(cast(Any, value).regions) > boxes:
+        why = (
+            f"{len(cast(Any, value).regions)} regions, more than the {boxes} that a result may have"
+        )
+        return fail(request, "budget", f"{name}: {why}")
     return resolve(request, value)
 
 

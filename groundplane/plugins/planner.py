@@ -112,7 +112,7 @@ class PlannerSession:
             why = resolution.message if isinstance(resolution, Failed) else "no answer came back"
             return [
                 Text(sequence=sequence, text=f"This could not be answered: {why.rstrip('.')}."),
-                Done(sequence=sequence),
+                Done(sequence=sequence, finish="broken"),
             ]
         word = word_chinese if parsed.language == "zh" else word_answer
         pieces = word(parsed.expression, resolution.value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import signal
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,9 +20,11 @@ from groundplane.core.answer import Answer, GroundedText
 from groundplane.core.errors import InputError, MediaError, ProtocolError
 from groundplane.core.expressions import Select
 from groundplane.core.image import FrameMap
+from groundplane.core.locations import Problem, ProblemKind
 from groundplane.core.orchestrator import Budget, Orchestrator, Resolvers
 from groundplane.core.queries import Count
 from groundplane.core.session import Done, Failed, Ground, Locate, Need, Prompt, Query, Text
+from groundplane.core.session_notes import Injected, Note
 from groundplane.core.workers import WorkerPool
 from groundplane.testing.language_models import FakeResolver, ScriptedModel, Wait, found, picture
 
@@ -32,7 +36,7 @@ def say(text, *refers, i=0):
 
 
 def ground(name, *phrases, i=0, span=None):
-    return Ground(sequence=i, request=name, phrases=phrases or ("dog",), span=span)
+    return Ground(sequence=i, request=name, phrases=phrases or (f"dog {name}",), span=span)
 
 
 def query(name, *on, i=0):
@@ -62,6 +66,10 @@ def shown(outcome):
         return outcome.kind
     value = outcome.value
     return value.value if isinstance(value, Answer) else ",".join(value.regions.ids)
+
+
+def found_here(call):
+    return found(call.event, image_size=(4, 4))
 
 
 def finder(before=None):
@@ -151,7 +159,9 @@ def test_trace_tells_each_event_and_what_became_of_it():
         "text", "ground", "need", "dispatch", "resolved",
         "query", "dispatch", "need", "resolved", "done",
     ]  # fmt: skip
-    assert steps(text, "resolved") == ["'g': 1 regions", "'q': 'q', answered"]
+    assert steps(text, "resolved") == [
+        "'g': 1 regions: g-1 at [0.0, 0.0, 4.0, 4.0]", "'q': 'q', answered"
+    ]  # fmt: skip
     assert steps(text, "dispatch")[0] == "'g' to ground resolver 'FakeResolver'"
     seconds = [step.seconds for step in text.trace]
     assert seconds == sorted(seconds)
@@ -505,3 +515,112 @@ def test_many_sequences_in_any_order_give_what_each_gives_alone(order, phases, b
     for i, text in enumerate(together):
         alone = run(timed_script(0, phases[i], bad=bad[i]), ground=Turns([phases[i]]), workers=1)
         assert replace(text, trace=()) == replace(alone, trace=())
+
+
+class TestTheSameAgain:
+    def test_phrases_that_were_looked_for_are_not_looked_for_again(self):
+        resolver = FakeResolver(found_here)
+        twice = (ground("a", "cat", span=(0, 3)), ground("b", "cat", span=(4, 7)), need("a", "b"))
+        text = run([say("cat cat"), twice, ground("c", "cat"), need("c"), done()], ground=resolver)
+        assert resolver.batches == [["a"]]
+        assert [mention.ids for mention in text.mentions] == [("a-1",), ("a-1",)]
+        assert steps(text, "again")[0] == "'b' as 'a', which asked for the same"
+        assert [len(regions) for regions in text.regions] == [1]
+
+    def test_a_look_that_failed_is_taken_again(self):
+        def fail_once(call):
+            return ValueError("no") if call.event.request == "a" else found_here(call)
+
+        resolver = FakeResolver(fail_once)
+        play = [ground("a", "cat"), need("a"), ground("b", "cat"), need("b"), done()]
+        run(play, ground=resolver)
+        assert resolver.batches == [["a"], ["b"]]
+
+    def test_regions_of_two_looks_never_share_a_name(self):
+        def same_name(call):
+            result = found_here(call)
+            return replace(result, regions=replace(result.regions, ids=("dino-0",)))
+
+        play = [say("a b"), (ground("a", span=(0, 1)), ground("b", span=(2, 3))), done()]
+        text = run(play, ground=FakeResolver(same_name))
+        assert [mention.ids for mention in text.mentions] == [("dino-0",), ("b/dino-0",)]
+        assert [regions.ids for regions in text.regions] == [("dino-0", "b/dino-0")]
+        assert text.regions[0].labels() == ("dog a", "dog b")
+
+
+class TestWhatIsTold:
+    def test_a_note_joins_the_trace_and_its_problem_the_problems(self):
+        problem = Problem(kind=ProblemKind.TRUNCATED, message="cut off", span=(0, 2))
+        note = Note(sequence=0, name="dropped", detail="one\nimage", problem=problem)
+        text = run([say("a"), note, done()])
+        assert steps(text, "dropped") == ["one image"]
+        assert text.problems == (problem,)
+
+    def test_what_was_injected_is_told_with_its_tokens_and_the_cache(self):
+        told = Injected(sequence=0, request="a", text="<box>", tokens=(5, 6), before=9, after=12)
+        text = run([ground("a"), need("a"), told, done()])
+        assert steps(text, "injected") == ["'a': '<box>', 2 tokens, cache 9 to 12"]
+
+    def test_an_injection_for_no_request_is_refused(self):
+        with pytest.raises(ProtocolError, match="unknown requests"):
+            run([Injected(sequence=0, request="a", text="x"), done()])
+
+    def test_boxes_of_the_models_own_stay_with_their_mention(self):
+        text = run([say("dog here"), locate([(0, 0, 1, 1)], span=(0, 3)), done()])
+        assert text.mentions[0].located.boxes.tolist() == [[0, 0, 1, 1]]
+        assert text.mentions[0].phrase == "dog"
+
+
+class TestBudgetOfTokensAndBoxes:
+    def test_a_sequence_ends_with_its_last_token_and_its_session_is_told(self):
+        stopped = []
+        model = ScriptedModel([[Text(sequence=0, text="a", tokens=4)] * 3 + [done()]])
+        opened = model.open
+
+        def open_with_stop(prompts):
+            session = opened(prompts)
+            session.stop = stopped.append
+            return session
+
+        model.open = open_with_stop
+        runner = Orchestrator(model, resolvers=Resolvers(), budget=Budget(tokens=7))
+        [text] = runner.run([Prompt(text="?")])
+        assert (text.text, text.finish, stopped) == ("aa", "budget", [0])
+
+    def test_a_result_of_too_many_regions_is_refused(self):
+        play = [ground("g"), need("g"), done()]
+        text = run(play, budget=Budget(boxes=0))
+        assert steps(text, "failed")[0].endswith(
+            "1 regions, more than the 0 that a result may have"
+        )
+
+    def test_a_session_is_closed_whatever_ends_the_run(self):
+        closed = []
+        for script in ([say("a"), done()], [say("a", i=7)]):
+            model = ScriptedModel([script])
+            opened = model.open
+
+            def open_with_close(prompts, opened=opened):
+                session = opened(prompts)
+                session.close = lambda: closed.append(True)
+                return session
+
+            model.open = open_with_close
+            with contextlib.suppress(ProtocolError):
+                Orchestrator(model, resolvers=Resolvers()).run([Prompt(text="?")])
+        assert closed == [True, True]
+
+
+def test_pictures_are_looked_at_ahead_while_the_model_reads():
+    class Ahead(FakeResolver):
+        seen: ClassVar[list] = []
+
+        def prefetch(self, images):
+            self.seen.extend(images)
+
+    resolver = Ahead(found_here)
+    image = picture(4, 4)
+    model = ScriptedModel([[ground("g"), need("g"), done()]])
+    prompt = Prompt(text="?", images=(image,))
+    Orchestrator(model, resolvers=Resolvers(ground=resolver)).run([prompt])
+    assert resolver.seen == [image]

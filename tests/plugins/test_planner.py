@@ -156,7 +156,8 @@ class TestSaying:
     def test_every_outcome_is_a_sentence(self, outcome, sentence):
         events = answered("How many chairs are there?", outcome, scene=KITCHEN)
 
-        assert (said(events), events[-1]) == (sentence, Done(sequence=0))
+        finish = "complete" if isinstance(outcome, Answer) else "broken"
+        assert (said(events), events[-1]) == (sentence, Done(sequence=0, finish=finish))
 
     def test_every_status_is_among_them(self):
         for status in Status:
