@@ -262,6 +262,49 @@ def plugins(
 
 
 @app.command()
+def mcp(  # noqa: PLR0913, PLR0917 - one a flag
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder that files may be read from; repeat it. None: no files."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that masks and drawings are written to.")
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="The expert that looks, or several with commas; else all installed."),
+    ] = None,
+    segmenter: Annotated[str | None, typer.Option(help="The expert that makes masks.")] = None,
+    option: _Options = None,
+    device: _Device = "auto",
+    http: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Serve over HTTP instead of stdio.")
+    ] = None,
+    token_env: Annotated[
+        str | None,
+        typer.Option(help="Environment variable that holds the token; else one is made."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Further HOST[:PORT] that HTTP clients may call by; repeat it."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="What a call may take.")] = 60.0,
+    calls: Annotated[int, typer.Option(help="Calls that are worked on at a time.")] = 4,
+) -> None:
+    """Serve finding, measuring, asking and checking as tools of an assistant (MCP)."""
+    from groundplane.apps.mcp import serving
+    from groundplane.apps.mcp.plan import Plan
+
+    plan = Plan(
+        roots=tuple(map(str, root or ())), out=str(out) if out is not None else None,
+        detector=detector, segmenter=segmenter, options=tuple(option or ()), device=device,
+        seconds=seconds, calls=calls,
+    )  # fmt: skip
+    terms = serving.http_terms(http, token_env=token_env, allowed=tuple(allow_host or ()))
+    raise typer.Exit(finish(lambda: serving.run(serving.McpJob(plan=plan, http=terms))))
+
+
+@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

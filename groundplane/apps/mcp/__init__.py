@@ -1,0 +1,1 @@
+"""Groundplane as tools of an assistant, over the Model Context Protocol."""
