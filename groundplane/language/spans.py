@@ -188,6 +188,11 @@ class Watcher:
         self.rest = ""
 
     @property
+    def opened(self) -> Trigger | None:
+        """The kind of the stretch that is open."""
+        return self._open
+
+    @property
     def quiet(self) -> bool:
         """Whether nothing is held back and no stretch is open."""
         return self._open is None and not self.rest
