@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from groundplane.apps.finding import find_record
 from groundplane.apps.given import expert_options
-from groundplane.apps.mcp.errors import ToolError
+from groundplane.apps.mcp.errors import ToolError, harmless
 from groundplane.apps.mcp.files import Found, Output, Roots
 from groundplane.apps.mcp.keeping import Kept
 from groundplane.apps.mcp.mapping import map_record
@@ -19,6 +20,7 @@ from groundplane.apps.mcp.plan import Plan
 from groundplane.apps.mcp.tools import MOST_REGIONS
 from groundplane.apps.told import one_line
 from groundplane.asking import Asker
+from groundplane.core.answer import Status
 from groundplane.core.budget import Budget
 from groundplane.core.detection import DetectRequest
 from groundplane.core.image import Image
@@ -31,6 +33,8 @@ from groundplane.spatial.stories import Story
 from groundplane.verifying import verify
 
 __all__ = ["Answers"]
+
+_log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 Arguments = Mapping[str, Any]
@@ -129,7 +133,7 @@ class Answers:
             "image": image_record(image),
             "phrases": told["phrases"],
             "left_out": len(rows) - len(best),
-            "note": one_line(result.note, 500),
+            "note": harmless(result.note),
         }
 
     def _segment(self, found: Found, arguments: Arguments) -> Record:
@@ -160,7 +164,12 @@ class Answers:
         reply = asker.ask(question, choices=tuple(arguments.get("choices", ())))
         record = {key: value for key, value in reply.record().items() if key not in _TRACE}
         picture = image_record(source) if isinstance(source, Image) else None
-        return record | {"image": picture, "text": one_line(record["text"], 2000)}
+        text = one_line(record["text"], 2000)
+        if reply.status is Status.CANNOT_DETECT:
+            # Here the text is what an expert said, maybe of its own failure.
+            _log.warning("no expert could look: %s", text)
+            text = harmless(text)
+        return record | {"image": picture, "text": text}
 
     def _map(self, found: Found, arguments: Arguments) -> Record:
         source = self._source(found, arguments)
@@ -187,7 +196,10 @@ class Answers:
             "image": image_record(source) if isinstance(source, Image) else None,
             "summary": record["summary"],
             "marked": checked.marked(),
-            "claims": [{key: claim[key] for key in _CLAIM} for claim in record["claims"]],
+            "claims": [
+                {key: claim[key] for key in _CLAIM} | {"reason": harmless(claim["reason"])}
+                for claim in record["claims"]
+            ],
             "unread": [{key: part[key] for key in ("text", "reason")} for part in record["unread"]],
         }
 

@@ -8,6 +8,7 @@ fails under its own name, and those that ran beside it are answered all the same
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import subprocess
@@ -51,7 +52,8 @@ class _Worker:
             _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )
         self._send(plan.record())
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     @property
     def over(self) -> bool:
@@ -80,6 +82,11 @@ class _Worker:
         self._over = True
         self._process.kill()
 
+    def close(self) -> None:
+        """End it, and wait until it has ended."""
+        self.kill()
+        self._listener.join(_GRACE)
+
     def _send(self, message: Record) -> None:
         if self._process.stdin is None:
             return
@@ -100,6 +107,10 @@ class _Worker:
         self.kill()
         code = self._process.wait()
         with self._lock:
+            for stream in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):  # what was not sent cannot be sent any more
+                    if stream is not None:
+                        stream.close()
             calls, self._calls = list(self._calls.values()), {}
         if not self.ready.done():
             self.ready.set_exception(_DiedError())
@@ -157,7 +168,7 @@ class Crew:
     def close(self) -> None:
         """End the worker."""
         if self._worker is not None:
-            self._worker.kill()
+            self._worker.close()
 
     async def call(self, tool: str, arguments: Record) -> Record:
         """Have a call answered.
@@ -180,7 +191,7 @@ class Crew:
             except _DiedError as error:
                 raise ToolError("expert_died") from error
             finally:
-                worker.kill()
+                worker.close()
 
     async def _ask(self, worker: _Worker, tool: str, arguments: Record) -> Record:
         """Ask a worker, once there is a free place; the place is free again when it answers."""

@@ -16,7 +16,7 @@ from groundplane.core.errors import (
     WeightsError,
 )
 
-__all__ = ["LINES", "ToolError", "reveals", "told"]
+__all__ = ["LINES", "ToolError", "harmless", "reveals", "told"]
 
 # Every code, with what is said where there is nothing more exact that may be said.
 LINES = {
@@ -79,9 +79,11 @@ def told(error: BaseException) -> ToolError:
     if isinstance(error, ToolError):
         return error
     code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
-    line = one_line("".join(c if c.isprintable() else " " for c in str(error)), _MOST)
-    may_be_told = code in ("bad_input", "bad_scene") and line and not reveals(line)
-    return ToolError(code, line if may_be_told else "")
+    if code == "expert_failed" and "no result within" in str(error):
+        code = "too_slow"
+    if code not in ("bad_input", "bad_scene") or reveals(str(error)):
+        return ToolError(code)
+    return ToolError(code, harmless(str(error), _MOST))
 
 
 def reveals(text: str) -> bool:
@@ -94,6 +96,19 @@ def reveals(text: str) -> bool:
         False
     """
     return _SECRET.search(text) is not None
+
+
+def harmless(text: str, most: int = 500) -> str:
+    """What an expert says in words, on one line; nothing of it where it names what it should not.
+
+    Examples:
+        >>> harmless("this expert cannot\\nlook for 'griffin'")
+        "this expert cannot look for 'griffin'"
+        >>> harmless("RuntimeError: no /srv/weights")
+        "the server's log says more"
+    """
+    line = one_line("".join(c if c.isprintable() else " " for c in text), most)
+    return "the server's log says more" if reveals(line) else line
 
 
 # The first that fits counts.

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from PIL import Image as PILImage
 
-from groundplane.apps.mcp.errors import ToolError
+from groundplane.apps.mcp.errors import ToolError, harmless
 from groundplane.apps.mcp.files import Output
-from groundplane.apps.told import one_line
 from groundplane.core.detection import DetectRequest
 from groundplane.core.image import Image
 from groundplane.core.masks import RleMask, area, decode
@@ -61,7 +60,7 @@ def outlines(
         "regions": rows,
         "drawing": _draw(image, best, out, f"{key}-drawing.png") if draw else None,
         "left_out": len(regions) - len(best),
-        "note": one_line(note, 500),
+        "note": harmless(note),
     }
 
 

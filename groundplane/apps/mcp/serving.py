@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from groundplane import __version__
 from groundplane.apps.mcp.crew import Crew
 from groundplane.apps.mcp.errors import ToolError, told
 from groundplane.apps.mcp.plan import Plan
@@ -147,7 +146,6 @@ def make_server(crew: Crew) -> Server[dict[str, Any]]:
 
     return Server(
         "groundplane",
-        version=__version__,
         instructions=_INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
