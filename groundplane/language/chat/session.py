@@ -32,10 +32,8 @@ class ChatSession:
         prompts: Sequence i answers `prompts[i]`.
         terms: Limits, and what all requests have in common.
         ways: Gives how the interface is asked. Called on the threads, again for each sequence, so
-            it may take its time and should remember; a `ChatError` of it ends the sequence.
-
-    Raises:
-        InputError: From `step`, if a prompt cannot be worded.
+            it may take its time and should remember; a `ChatError` of it ends the sequence. A
+            prompt that cannot be worded ends its own sequence as well.
     """
 
     def __init__(

@@ -130,9 +130,7 @@ class Streams:
         self._expire(items)
         return items
 
-    def _sort(
-        self, task: _Task, item: Item | BaseException, items: list[tuple[int, Item]]
-    ) -> None:
+    def _sort(self, task: _Task, item: Item | BaseException, items: list[tuple[int, Item]]) -> None:
         if self._running.get(task.key) is not task:
             return  # it was left
         if isinstance(item, BaseException):

@@ -32,12 +32,14 @@ class Called:
         request: The name that its request gets.
         arguments: As the model wrote them.
         prompt: What the sequence was asked.
+        grounds: Requests for regions that the answer made before.
     """
 
     sequence: int
     request: str
     arguments: Mapping[str, Any]
     prompt: Prompt
+    grounds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
