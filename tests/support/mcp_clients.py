@@ -13,7 +13,7 @@ PICTURE = "coco/images/000000229358.jpg"
 SCENES, SCENE = "vsi/scenes.json", "scene0307_02"
 
 # An expert of a few words, each of which is a way to misbehave.
-_WILD = '''
+_WILD = """
 import ctypes, os, re, subprocess, sys, time
 from groundplane.core.errors import InputError
 from groundplane.testing.misbehaving import well_behaved
@@ -40,7 +40,7 @@ class Wild:
         for request in requests:
             for phrase in request.phrases: misbehave(phrase)
         return [well_behaved(request) for request in requests]
-'''
+"""
 
 
 def install(folder, name, entry, module, text, metadata=""):
