@@ -80,7 +80,7 @@ def read_by(processor: Any, text: str, prompt: Prompt, *, who: str, **settings: 
     try:
         made = processor(
             text=[text],
-            images=images or None,
+            images=[images] if images else None,  # those of one prompt belong together
             return_tensors="pt",
             **({"add_special_tokens": False} if begun else {}),
             **settings,
