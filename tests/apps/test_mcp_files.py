@@ -12,11 +12,14 @@ MOST = 1000
 
 # Each would lead out of the folder, name a device, or mean something else to another system.
 HOSTILE = [
-    "../secret.txt", "../../etc/passwd", "a/../../secret.txt", "a/..", "..", "../", "./../secret.txt",
+    "../secret.txt", "../../etc/passwd", "a/../../secret.txt", "a/..", "..", "../",
+    "./../secret.txt",
     "a/b/../../../secret.txt", "a//../../secret.txt", "/etc/passwd", "/etc/../etc/passwd",
     "//etc/passwd", "///etc/passwd", "//server/share/x.png", "\\\\server\\share\\x.png",
-    "\\\\?\\C:\\x.png", "\\\\.\\pipe\\x", "C:\\x.png", "C:/x.png", "c:x.png", "Z:", "..\\secret.txt",
-    "a\\..\\..\\secret.txt", "a/..\\..\\secret.txt", "photo.jpg\0.png", "\0", "a\0/../../secret.txt",
+    "\\\\?\\C:\\x.png", "\\\\.\\pipe\\x", "C:\\x.png", "C:/x.png", "c:x.png", "Z:",
+    "..\\secret.txt",
+    "a\\..\\..\\secret.txt", "a/..\\..\\secret.txt", "photo.jpg\0.png", "\0",
+    "a\0/../../secret.txt",
     "file:///etc/passwd", "http://127.0.0.1/x.png", "ftp://host/x", "data:image/png;base64,AAAA",
     "~/.ssh/id_rsa", "~root/x.png", "~", "-rf", "--help", "", "/", "/proc/self/environ",
     "/proc/self/fd/0", "/dev/zero", "/dev/stdin", "/sys/kernel/x", "photo.jpg:stream", "a:b",

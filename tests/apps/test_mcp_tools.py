@@ -50,7 +50,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         "text",
         [
-            "no /srv/weights", "C:\\models\\a.bin", "<_io.BytesIO object at 0x7f12ab>", "torch 2.15.0",
+            "no /srv/weights", "C:\\models\\a.bin", "<_io.BytesIO object at 0x7f12ab>", "v 2.15.0",
             "Traceback (most recent call last):", 'File "x.py"', "at 0xdeadbeef", "http://10.0.0.7",
         ],
     )  # fmt: skip

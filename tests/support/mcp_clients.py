@@ -116,12 +116,21 @@ class Tools:
         return self.portal.call(self.client.list_tools).tools
 
 
+# Its stderr goes to a file, as a client's would.
+_START = """
+import os, sys
+os.dup2(os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+from groundplane.apps.entry import main
+main()
+"""
+
+
+def command(log, options):
+    """The command that starts a server, whose stderr goes to a file."""
+    return [sys.executable, "-c", _START, str(log), "mcp", *map(str, options)]
+
+
 def over_stdio(site, log, options):
-    """A server to start as a process, whose stderr goes to a file."""
-    command = ["-c", "import sys, os; os.dup2(os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT"
-               " | os.O_APPEND, 0o600), 2); from groundplane.apps.entry import main; main()"]  # fmt: skip
-    return StdioServerParameters(
-        command=sys.executable,
-        args=[*command, str(log), "mcp", *options],
-        env=environment(site),
-    )
+    """A server that a client starts itself."""
+    first, *rest = command(log, options)
+    return StdioServerParameters(command=first, args=rest, env=environment(site))
