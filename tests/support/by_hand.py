@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache
 from transformers.cache_utils import EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
 
 from groundplane.core.image import Image
 from groundplane.testing.detectors import make_image
@@ -51,7 +52,8 @@ class ByHand:
         asked: dict[str, Any] = {"past_key_values": self.cache, "use_cache": True}
         length = self.seen + len(ids)
         if self.encoded is not None:
-            asked |= {"decoder_input_ids": more, "encoder_outputs": (self.encoded,)}
+            encoded = BaseModelOutput(last_hidden_state=self.encoded)
+            asked |= {"decoder_input_ids": more, "encoder_outputs": encoded}
             asked["attention_mask"] = self.inputs["attention_mask"]
         else:
             asked |= {"input_ids": more, "attention_mask": torch.ones(1, length, dtype=torch.long)}
