@@ -1,7 +1,11 @@
 """Idefics2, Idefics3 and SmolVLM: chats over pictures that are cut into tiles."""
 
 import pytest
+from by_hand import load
 from family_contract import FamilyContract
+
+from groundplane.language.families import family
+from groundplane.testing.language_checkpoints import save_language_model
 
 
 class TestIdefics3(FamilyContract):
@@ -21,7 +25,8 @@ class TestSmolvlm(TestIdefics3):
     @classmethod
     def ready(cls, tmp_path_factory):
         pytest.importorskip("num2words", reason="its processor needs num2words")
-        return FamilyContract.ready.__wrapped__(cls, tmp_path_factory)
+        folder = save_language_model(cls.NAME, tmp_path_factory.mktemp(cls.NAME))
+        return family(cls.NAME), *load(folder)
 
 
 class TestIdefics2(FamilyContract):
