@@ -132,7 +132,7 @@ class TestSegment:
         told = tools.get("segment", image=PICTURE, phrases=["cup", "tie"], draw=True)
         regions = gp.find(picture, ["cup", "tie"], detector="coco-file", options=expert).regions
         assert len(told["regions"]) == len(regions) == 3
-        mine = {name: mask for name, mask in zip(regions.ids, regions.masks, strict=True)}
+        mine = dict(zip(regions.ids, regions.masks, strict=True))
         for row in told["regions"]:
             mask = RleMask(size=tuple(row["mask"]["size"]), counts=row["mask"]["counts"].encode())
             assert mask == mine[row["id"]]
