@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -321,3 +322,14 @@ class TestLoad:
         started = [tools.start("find", image=PICTURE, phrases=[word]) for word in words]
         results = [future.result(60).structured_content for future in started]
         assert [told["phrases"][0]["phrase"] for told in results] == words
+
+    def test_a_client_that_asks_for_it_is_told_how_long_a_call_takes(self, tools):
+        told = []
+
+        async def note(progress, total, message):
+            told.append((progress, total))
+
+        asked = {"image": PICTURE, "phrases": ["fork"]}
+        call = partial(tools.client.call_tool, "find", asked, progress_callback=note)
+        assert not tools.portal.call(call).is_error
+        assert [total for _, total in told][:1] == [60.0]
