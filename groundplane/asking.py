@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from groundplane.core.answer import GroundedText
-from groundplane.core.detection import Detector, DetectResult
+from groundplane.core.detection import Detector
 from groundplane.core.errors import (
     GroundplaneError,
     InputError,
@@ -25,8 +25,8 @@ from groundplane.core.image import Image
 from groundplane.core.media import is_picture_name, list_images, read_image
 from groundplane.core.orchestrator import Budget, Finished, Orchestrator
 from groundplane.core.queries import Expression
-from groundplane.core.regions import Regions
-from groundplane.core.session import LanguageModel, Prompt, Query, Resolved
+from groundplane.core.record import Recorder
+from groundplane.core.session import LanguageModel, Prompt, Query
 from groundplane.core.workers import Resolvers
 from groundplane.grounding.router import Terms
 from groundplane.grounding.setup import make_router
@@ -70,7 +70,11 @@ class Asker:
         options: Options of the experts, such as `owlv2.weights`, or `weights` alone where it is
             clear whose it is; a scene needs no expert and takes none.
         device: Where the experts run.
-        model: The language model's name, or the model itself.
+        model: The language model's name, or the model itself. Anything but the planner answers in
+            its own words, and `strategy` says what of the scene it is told.
+        model_options: Options of a model that is given by name, such as `weights`.
+        strategy: See `groundplane.language.strategies`; the planner computes and needs none.
+        recorder: Keeps all that happens, to explain and replay it.
         distance: `exact`, or `sampled` as VSI-Bench measures.
         thresholds: The numbers that relations turn on, such as how far left is left.
         noise: How far the scene's boxes may be off, metres; see `CognitiveMap.with_noise`.
@@ -92,6 +96,9 @@ class Asker:
         options: Mapping[str, object] | None = None,
         device: str = "auto",
         model: str | LanguageModel = "planner",
+        model_options: Mapping[str, object] | None = None,
+        strategy: str | None = None,
+        recorder: Recorder | None = None,
         distance: DistanceMethod = "exact",
         thresholds: Thresholds = THRESHOLDS,
         noise: float = 0.0,
@@ -120,7 +127,8 @@ class Asker:
             raise InputError(
                 f"{_named(source)} is a {kind} and no expert looks at it; leave out the {what}"
             )
-        language = load("language_models", model, device="cpu") if isinstance(model, str) else model
+        language = _language_model(model, model_options or {}, strategy=strategy, device=device)
+        self._recorder = recorder
         self._queries = QueryResolver(distance=distance, thresholds=thresholds, caution=caution)
         resolvers = Resolvers(ground=grounding, query=self._queries)
         self._orchestrator = Orchestrator(language, resolvers=resolvers, budget=budget)
@@ -218,13 +226,13 @@ class Asker:
             for subject, question, choices in asked
         ]
         results: dict[int, GroundedText] = {}
-        regions: dict[int, Regions] = {}
         queries: dict[int, Expression] = {}
-        for update in self._orchestrator.stream(prompts) if prompts else ():
+        updates = self._orchestrator.stream(prompts) if prompts else iter(())
+        if self._recorder is not None:
+            updates = self._recorder.watch(prompts, updates)
+        for update in updates:
             if isinstance(update, Finished):
                 results[update.sequence] = update.result
-            elif isinstance(update, Resolved) and isinstance(update.value, DetectResult):
-                regions[update.sequence] = update.value.regions
             elif isinstance(update, Query):
                 queries[update.sequence] = update.expression
         for sequence, (subject, question, choices) in enumerate(asked):
@@ -232,7 +240,9 @@ class Asker:
             if what_if and subject.scene is not None and sequence in queries:
                 flips = self._queries.what_if(subject.scene, queries[sequence], reply.answer)
                 reply = replace(reply, what_if=flips)
-            yield replace(reply, regions=regions.get(sequence))
+            # A source is one picture or none.
+            [found] = results[sequence].regions or (None,)
+            yield replace(reply, regions=found)
 
 
 def ask(
@@ -241,6 +251,9 @@ def ask(
     *,
     choices: Sequence[str] = (),
     detector: str | Detector | None = None,
+    model: str | LanguageModel = "planner",
+    model_options: Mapping[str, object] | None = None,
+    strategy: str | None = None,
     device: str = "auto",
     noise: float = 0.0,
     what_if: bool = False,
@@ -254,7 +267,8 @@ def ask(
         question: In English; options may stand behind it (`A. left B. right`).
         choices: The options, if they are given apart.
         detector: For photos: the expert, or several; see `Asker`.
-        device: Where the experts run.
+        model, model_options, strategy: Who answers; see `Asker`.
+        device: Where the experts and the model run.
         noise: See `Asker`.
         what_if: See `Asker.ask`.
         **options: Options of the experts, such as `annotations=` of `coco-file`.
@@ -271,8 +285,37 @@ def ask(
         >>> ask(scene, "How tall is the chair?").text
         'The chair is 1.00 m tall.'
     """
-    asker = Asker(source, detector=detector, options=options, device=device, noise=noise)
+    asker = Asker(
+        source, detector=detector, options=options, device=device, noise=noise, model=model,
+        model_options=model_options, strategy=strategy,
+    )  # fmt: skip
     return asker.ask(question, choices=choices, what_if=what_if)
+
+
+def _language_model(
+    model: str | LanguageModel,
+    options: Mapping[str, object],
+    *,
+    strategy: str | None,
+    device: str,
+) -> LanguageModel:
+    """The language model, told of the scene by the strategy."""
+    if not isinstance(model, str):
+        if options:
+            raise InputError("model_options belong to a model that is given by its name")
+        language = model
+    else:
+        place = "cpu" if model == "planner" else device
+        language = load("language_models", model, device=place, **options)
+    if strategy is None:
+        return language
+    if model == "planner":
+        raise InputError(
+            "the planner computes its answers; leave the strategy out, or name a model"
+        )
+    from groundplane.language.strategies import with_strategy
+
+    return with_strategy(language, strategy)
 
 
 def _photos_of(source: object) -> tuple[Path, ...] | None:

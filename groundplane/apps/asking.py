@@ -16,6 +16,7 @@ from groundplane.apps.what_if import tell_flips
 from groundplane.asking import Asker
 from groundplane.core.answer import Status
 from groundplane.core.errors import GroundplaneError, InputError
+from groundplane.core.record import Recorder
 from groundplane.replies import Reply
 from groundplane.spatial.chances.worlds import TOO_CLOSE, Caution
 from groundplane.spatial.geometry.gap import closest_points
@@ -43,6 +44,10 @@ class Job:
     noise: float = 0.0
     too_close: float = TOO_CLOSE
     what_if: bool = False
+    model: str = "planner"
+    model_options: tuple[str, ...] = ()
+    strategy: str | None = None
+    record: Path | None = None
 
 
 def run(job: Job) -> int:
@@ -65,13 +70,25 @@ def run(job: Job) -> int:
     options = expert_options(job.options)
     if folder and job.what_if:
         raise InputError(f"{job.source}: --what-if needs a scene of boxes; photos have none")
+    recorder = None if job.record is None else Recorder(job.model, job.detector or "all installed")
     with quiet():
         asker = Asker(
             job.source, detector=job.detector, options=options, device=job.device, noise=job.noise,
-            caution=Caution(too_close=job.too_close),
+            caution=Caution(too_close=job.too_close), model=job.model, strategy=job.strategy,
+            model_options=expert_options(job.model_options, flag="--model-option"),
+            recorder=recorder,
         )  # fmt: skip
     if job.picture is not None and not folder and asker.scene is None and asker.image is None:
         raise InputError("--map: a story has no coordinates to draw; leave it out")
+    try:
+        return _answered(asker, job, folder=folder)
+    finally:
+        # What happened is kept whatever ends it.
+        if recorder is not None and job.record is not None:
+            recorder.record().save(job.record)
+
+
+def _answered(asker: Asker, job: Job, *, folder: bool) -> int:
     if job.questions is not None:
         return _many(asker, job.questions, what_if=job.what_if)
     question = job.question or ""

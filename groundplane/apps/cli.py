@@ -98,6 +98,21 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
         typer.Option(help="For photos: the expert, or several with commas; else all installed."),
     ] = None,
     option: _Options = None,
+    model: Annotated[
+        str, typer.Option(help="Who answers: the planner, or a language model by its plugin.")
+    ] = "planner",
+    model_option: Annotated[
+        list[str] | None,
+        typer.Option("--model-option", help="Option of the language model, key=value; repeat it."),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="What a language model is told of the scene: direct, map or query."),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Keep all that happens in a file, for `groundplane explain`."),
+    ] = None,
     device: _Device = "auto",
     noise: _Noise = 0.0,
     too_close: _TooClose = 0.8,
@@ -109,9 +124,28 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
     job = asking.Job(
         source=source, question=question, questions=questions, as_json=as_json, picture=picture,
         detector=detector, options=tuple(option or ()), device=device, noise=noise,
-        too_close=too_close, what_if=what_if,
+        too_close=too_close, what_if=what_if, model=model,
+        model_options=tuple(model_option or ()), strategy=strategy, record=record,
     )  # fmt: skip
     raise typer.Exit(finish(lambda: asking.run(job)))
+
+
+@app.command()
+def explain(
+    record: Annotated[Path, typer.Argument(help="What `groundplane ask --record FILE` wrote.")],
+    question: Annotated[
+        int | None, typer.Option(help="Which question of the record, from 1; else all.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Draw the run: .svg or .png.")] = None,
+    photo: Annotated[
+        Path | None, typer.Option(help="With --out: the photo, shown with what was found.")
+    ] = None,
+) -> None:
+    """Tell how an answer came about: who was asked what, what came back, when; replay it."""
+    from groundplane.apps import explaining
+
+    job = explaining.ExplainJob(record=record, photo=photo, out=out, sequence=question)
+    raise typer.Exit(finish(lambda: explaining.run(job)))
 
 
 @app.command()

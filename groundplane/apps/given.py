@@ -11,8 +11,8 @@ from groundplane.core.errors import InputError, OutputError
 __all__ = ["check_picture", "expert_options"]
 
 
-def expert_options(pairs: Sequence[str]) -> dict[str, str]:
-    """Options of an expert, from `key=value`.
+def expert_options(pairs: Sequence[str], *, flag: str = "--option") -> dict[str, str]:
+    """Options of an expert or a model, from `key=value`.
 
     Raises:
         InputError: If one is not of this form, or given twice.
@@ -27,9 +27,9 @@ def expert_options(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise InputError(f"--option {pair!r}: expected key=value")
+            raise InputError(f"{flag} {pair!r}: expected key=value")
         if key in options:
-            raise InputError(f"--option {key!r} is given twice")
+            raise InputError(f"{flag} {key!r} is given twice")
         options[key] = value
     return options
 
