@@ -9,6 +9,7 @@ is told to:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -278,10 +279,8 @@ class ChatServer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
                 self.close_connection = True
-                try:
+                with contextlib.suppress(OSError):  # the client may have left
                     server._answer(self, body)
-                except OSError:
-                    pass  # the client has left
 
             def log_message(self, format: str, *args: object) -> None:
                 del format, args

@@ -255,12 +255,12 @@ def test_bytes_that_are_no_utf8_are_shown_as_such() -> None:
     with ChatServer(["One"], faults=[Fault(kind="utf8")]) as server:
         [text], _ = run(served(server))
     assert text.text.startswith("\N{REPLACEMENT CHARACTER}")
-    assert text.finish == "broken" or text.text.endswith("One")
+    assert "One" in text.text
 
 
 def test_redirects_are_not_followed() -> None:
     with ChatServer(["One"], faults=[Fault(kind="redirect")]) as server:
-        [text], events = run(served(server))
+        _, events = run(served(server))
         assert len(server.asked) == 1
     assert any("is not followed" in line for line in notes(events, "server"))
 
@@ -378,4 +378,4 @@ def test_a_stopped_sequence_says_nothing_more() -> None:
             events += session.step([])
         session.close()
     assert {event.sequence for event in events} == {1}
-    assert "".join(e.text for e in events if isinstance(e, Text)).startswith("word word")
+    assert "".join(e.text for e in events if isinstance(e, Text)).strip().startswith("word word")

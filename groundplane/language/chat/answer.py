@@ -259,6 +259,8 @@ class Answer:
         return [Ground(sequence=sequence, request=name, phrases=phrases, image=image, span=span)]
 
     def _ask(self, closed: Closed) -> list[Event]:
+        if closed.trigger.waits and self._talk.rounds >= self._terms.rounds:
+            return []  # a model that asks without end is told nothing more
         self._asked += 1
         name = f"ask-{self._asked}"
         asked = Asked(
@@ -271,7 +273,7 @@ class Answer:
         try:
             event = closed.trigger.ask(asked)
         except InputError as error:
-            return self._inject(f" ({error})", name) if closed.trigger.waits else []
+            return self._inject(f" ({error})", "") if closed.trigger.waits else []
         if event is None:
             return []
         self._spans.add(closed.span)
@@ -283,9 +285,7 @@ class Answer:
 
     def _inject(self, text: str, request: str) -> list[Event]:
         """Tell the model something behind what it said, and let it go on."""
-        events: list[Event] = []
-        if text:
-            events.append(Injected(sequence=self.sequence, request=request, text=text))
+        events = [self._injected(request, text)] if text else []
         if self._ways.resumes:
             self._talk.turn += text
             events += self._tell(self._reader.told(text))
@@ -332,9 +332,15 @@ class Answer:
         self._round, self._gap = None, True
         self._go_on()
         return [
-            Injected(sequence=self.sequence, request=call.request, text=str(message["content"]))
+            self._injected(call.request if call.event else "", str(message["content"]))
             for call, message in zip(current.calls, told[1:], strict=True)
         ]
+
+    def _injected(self, request: str, text: str) -> Event:
+        """What the model was told: of a request, or of a call that was none."""
+        if request:
+            return Injected(sequence=self.sequence, request=request, text=text)
+        return self._note("told", text)
 
     # The end -----------------------------------------------------------------------------------
 
