@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -280,6 +281,7 @@ class _HttpChat:
                 self._client = self._httpx.Client(
                     timeout=self._options.timeout, trust_env=False, follow_redirects=False
                 )
+                weakref.finalize(self, self._client.close)
             return self._client
 
     def _send(self, content: bytes) -> Iterator[Delta]:
