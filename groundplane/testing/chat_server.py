@@ -307,6 +307,7 @@ class ChatServer:
         handler.send_response(200)
         handler.send_header("Content-Type", "text/event-stream")
         handler.send_header("Transfer-Encoding", "chunked")
+        handler.send_header("Connection", "close")
         handler.end_headers()
         for number, event in enumerate(self._events(body)):
             if fault is not None and number >= fault.after and self._fail(handler, fault):
@@ -393,6 +394,7 @@ def _refuse(handler: BaseHTTPRequestHandler, status: int, message: str, **header
     handler.send_response(status)
     handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", str(len(data)))
+    handler.send_header("Connection", "close")
     for name, value in headers.items():
         handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
