@@ -19,6 +19,7 @@ from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError, WeightsError
 from groundplane.core.feature_cache import image_key, shared_cache
 from groundplane.core.feature_packing import pack_nested
+from groundplane.core.image import Image
 from groundplane.core.pixels import PixelRule, prepare_pixels
 from groundplane.grounding.batching import buckets, in_halves
 from groundplane.grounding.candidates import Scored, result_of, to_device
@@ -189,6 +190,13 @@ class PromptedDetector:
             for index, rows in zip(places, looked, strict=True):
                 found[index] = rows
         return [self._result(one, rows) for one, rows in zip(asked, found, strict=True)]
+
+    @torch.inference_mode()
+    def prefetch(self, images: Sequence[Image]) -> None:
+        """Encode pictures before anything is asked of them; what is asked then finds them."""
+        asked = [self._asked(DetectRequest(image=image, phrases=())) for image in images]
+        for batch in buckets([one.canvas for one in asked], limit=self._settings.batch):
+            self._encoded([asked[i] for i in batch])
 
     def _asked(self, request: DetectRequest) -> _Asked:
         settings = self._settings

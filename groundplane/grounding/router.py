@@ -213,6 +213,24 @@ class Router:
         answers = iter(self.answer([one for one in asked if isinstance(one, DetectRequest)]))
         return [next(answers) if isinstance(one, DetectRequest) else one for one in asked]
 
+    def prefetch(self, images: Sequence[Image]) -> None:
+        """Have the expert that will be asked first encode pictures, while nobody waits for it.
+
+        That is the cheapest that takes any text. One that cannot look ahead does nothing.
+
+        Raises:
+            GroundplaneError: If it cannot be made; whoever asks it for something is told again.
+        """
+        free = (
+            one
+            for one in self._detectors.line
+            if one.capabilities is not None and "text" in one.capabilities.prompts
+        )
+        first = next(free, None)
+        ahead = None if first is None else getattr(first.load(), "prefetch", None)
+        if callable(ahead):
+            ahead(images)
+
     def detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
         """Answer each request, in order; `Router` is a `Detector`.
 

@@ -23,6 +23,7 @@ from groundplane.core.capabilities import Capabilities
 from groundplane.core.checkpoints import read_settings
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import WeightsError
+from groundplane.core.image import Image
 from groundplane.core.pixels import PixelRule
 from groundplane.core.weights import (
     default_dtype,
@@ -128,6 +129,10 @@ class GroundingDinoDetector:
         """Answer each request, in order."""
         return self._expert.detect(requests)
 
+    def prefetch(self, images: Sequence[Image]) -> None:
+        """Encode pictures before anything is asked of them."""
+        self._expert.prefetch(images)
+
 
 class MMGroundingDinoDetector:
     """Finds any phrases with MM Grounding DINO, the open training of the same network.
@@ -155,6 +160,10 @@ class MMGroundingDinoDetector:
     def detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
         """Answer each request, in order."""
         return self._expert.detect(requests)
+
+    def prefetch(self, images: Sequence[Image]) -> None:
+        """Encode pictures before anything is asked of them."""
+        self._expert.prefetch(images)
 
 
 _CLASSES = {

@@ -33,6 +33,7 @@ from groundplane.core.capabilities import Capabilities
 from groundplane.core.checkpoints import check_folder, read_settings
 from groundplane.core.detection import DetectRequest, DetectResult
 from groundplane.core.errors import InputError, PluginBrokenError, WeightsError, listing
+from groundplane.core.image import Image
 from groundplane.core.pixels import PixelRule
 from groundplane.core.weights import (
     default_dtype,
@@ -242,6 +243,10 @@ class GroundingDinoPyDetector:
     def detect(self, requests: Sequence[DetectRequest]) -> list[DetectResult]:
         """Answer each request, in order."""
         return self._detector.detect(requests)
+
+    def prefetch(self, images: Sequence[Image]) -> None:
+        """Encode pictures before anything is asked of them."""
+        self._detector.prefetch(images)
 
 
 def _mute_old_calls() -> None:

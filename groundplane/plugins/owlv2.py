@@ -251,6 +251,10 @@ class Owlv2Detector:
         boxes = encoding.boxes[patches] * side
         return torch.cat([boxes, best[..., None], ids[..., None]], dim=2).flatten(0, 1)
 
+    def prefetch(self, images: Sequence[Image]) -> None:
+        """Encode pictures before anything is asked of them."""
+        self.encode(images)
+
     def _encoded(self, images: Sequence[Image]) -> list[Owlv2Encoding]:
         """Encode pictures at once; where the memory does not do, half of them at a time."""
         try:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groundplane.core.capabilities import Capabilities
 from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import DetectorError, InputError, ProtocolError
 from groundplane.core.expressions import Select
@@ -20,6 +21,7 @@ from groundplane.core.queries import Count
 from groundplane.core.regions import Regions
 from groundplane.core.session import Ground, Prompt, Query
 from groundplane.grounding.checking import MAX_REGIONS
+from groundplane.grounding.experts import Expert
 from groundplane.grounding.router import Router, Terms
 from groundplane.testing.detectors import make_image
 
@@ -390,3 +392,20 @@ class TestMisbehaviour:
         (result,) = resolve(Fake(chatty), call("chair"))
         assert result.outcomes == (Outcome.FOUND,)
         assert capsys.readouterr().out == "loading weights ...\n"
+
+
+class TestLookingAhead:
+    def test_the_expert_that_would_be_asked_first_encodes_the_pictures(self):
+        seen = []
+
+        def ahead(name, cost):
+            expert = Fake(good)
+            expert.capabilities = Capabilities(prompts=frozenset({"text"}), cost=cost)
+            expert.prefetch = lambda images: seen.append((name, len(images)))
+            return Expert.of(expert, name=name)
+
+        Router([ahead("dear", 9.0), ahead("cheap", 1.0)]).prefetch([picture(1), picture(2)])
+        assert seen == [("cheap", 2)]
+
+    def test_an_expert_that_cannot_look_ahead_is_left_alone(self):
+        Router.of(Fake(good)).prefetch([picture()])

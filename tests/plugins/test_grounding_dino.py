@@ -196,6 +196,18 @@ def test_many_phrases_share_one_encoding_of_the_picture(load, monkeypatch):
     assert len(read) == 1 + len(many)
 
 
+def test_pictures_looked_at_ahead_are_not_encoded_again(load, monkeypatch):
+    encoded = []
+    encode = DinoNetwork.encode
+    monkeypatch.setattr(DinoNetwork, "encode", lambda *a: encoded.append(len(a[1])) or encode(*a))
+    shared_cache().clear()
+    detector, images = load(), [picture(seed=7), picture(seed=8), picture(64, 96)]
+    detector.prefetch(images)
+    assert sorted(encoded) == [1, 2]
+    detector.detect([DetectRequest(image=image, phrases=("cat",)) for image in images])
+    assert sorted(encoded) == [1, 2]
+
+
 def test_pictures_of_one_size_and_prompt_are_run_together(load, monkeypatch):
     read = []
     look = DinoNetwork.read

@@ -313,6 +313,8 @@ class TestBatches:
             for picture in (image, other, image)
             for phrase in ("cup", "dog")
         ]
+        shared.prefetch([image, other])
+        assert seen == [2]
         shared.detect(requests)
         shared.detect(requests)
         assert seen == [2]
