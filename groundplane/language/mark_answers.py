@@ -13,6 +13,7 @@ from groundplane.core.errors import InputError
 
 __all__ = ["asked_with_marks", "marks_format", "read_pieces"]
 
+_MOST_PIECES = 10_000
 _SAID = {
     False: (
         "Where you name one of these things, write its number in square brackets right behind its "
@@ -100,14 +101,8 @@ def read_pieces(text: str, *, count: int) -> tuple[list[tuple[str, tuple[int, ..
         >>> read_pieces('{"pieces": []}', count=0)
         ([], [])
     """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the answer is no JSON: {text[:60]!r}") from error
-    rows = value.get("pieces") if isinstance(value, Mapping) else None
-    if not isinstance(rows, list):
-        raise InputError(f"the answer has no list of pieces: {text[:60]!r}")
-    pieces, faults = [], []
+    rows, faults = _rows(text)
+    pieces = []
     for row in rows:
         said = row.get("text") if isinstance(row, Mapping) else None
         if not isinstance(said, str):
@@ -122,3 +117,32 @@ def read_pieces(text: str, *, count: int) -> tuple[list[tuple[str, tuple[int, ..
                 faults.append(f"mark {str(mark)[:20]} is none of the {count} that are drawn")
         pieces.append((said, tuple(dict.fromkeys(good))))
     return pieces, faults
+
+
+def _rows(text: str) -> tuple[list[Any], list[str]]:
+    """The pieces of an answer as JSON has them; of one that was cut off those that are whole."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        saved = _saved(text)
+        if not saved:
+            raise InputError(f"the answer is no JSON: {text[:60]!r}") from error
+        return saved, ["the answer is cut off; the pieces that are whole were kept"]
+    rows = value.get("pieces") if isinstance(value, Mapping) else None
+    if not isinstance(rows, list):
+        raise InputError(f"the answer has no list of pieces: {text[:60]!r}")
+    return rows, []
+
+
+def _saved(text: str) -> list[Any]:
+    decoder, rows, at = json.JSONDecoder(), [], text.find("[")
+    for _ in range(_MOST_PIECES):
+        at = text.find("{", at) if at >= 0 else -1
+        if at < 0:
+            break
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        rows.append(value)
+    return rows

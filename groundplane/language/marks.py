@@ -250,6 +250,8 @@ class MarksSession:
         events: list[Event] = []
         if sequence.held is not None:
             text = "".join(sequence.held)
+            if not text.strip():
+                return [_note(sequence, "the model said nothing")]
             try:
                 pieces, faults = read_pieces(text, count=len(sequence.numbered))
             except InputError as error:

@@ -52,7 +52,6 @@ _KINDS: Mapping[str, ChatErrorKind] = {
     "UnprocessableEntityError": "unsupported",
     "MidStreamFallbackError": "broken",
     "APIResponseValidationError": "broken",
-    "APIError": "broken",
 }
 _LOADING = threading.Lock()
 
@@ -258,10 +257,8 @@ class _LiteLlmChat:
 
     def _failure(self, error: Exception, *, came: bool) -> ChatError:
         """An error of litellm as one of a chat interface, without the key."""
-        kind: ChatErrorKind = next(
-            (_KINDS[one.__name__] for one in type(error).__mro__ if one.__name__ in _KINDS),
-            "refused" if isinstance(getattr(error, "status_code", None), int) else "broken",
-        )
+        # By the very class: those of refusals stand below the one of replies that break off.
+        kind = _KINDS.get(type(error).__name__) or _kind_of(getattr(error, "status_code", None))
         if came and kind == "busy":
             kind = "broken"
         said = " ".join(str(error).split()).replace(self._key, "***")
@@ -271,6 +268,12 @@ class _LiteLlmChat:
             kind=kind,
             wait=_seconds(headers.get("retry-after", "")),
         )
+
+
+def _kind_of(status: object) -> ChatErrorKind:
+    if not isinstance(status, int):
+        return "broken"
+    return "busy" if status in (408, 429) or status >= 500 else "refused"
 
 
 def _library() -> Any:
