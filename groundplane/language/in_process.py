@@ -107,6 +107,7 @@ class _Sequence:
     said: list[int] = field(default_factory=list)
     own: int = 0
     unread: list[int] = field(default_factory=list)
+    mended: list[int] = field(default_factory=list)
     call: Call | None = None
     guess: _Guess | None = None
     outcomes: dict[str, Resolved | Failed] = field(default_factory=dict)
@@ -311,6 +312,7 @@ class InProcessSession:
         if mended is not None:
             telling.drop_rest()
             sequence.said[-1:], sequence.unread[-1:] = mended, mended
+            sequence.mended = mended
         elif telling.rest:
             telling.go_on()
         sequence.call = call
@@ -344,6 +346,8 @@ class InProcessSession:
     def _keep_guess(self, sequence: _Sequence, guess: _Guess) -> None:
         """What the model wrote stands."""
         sequence.guess = None
+        if guess.closer:
+            sequence.telling.trust(guess.call.event)
         for piece in guess.pieces:
             self._take(sequence, piece, -1)
 
@@ -371,19 +375,19 @@ class InProcessSession:
             told = Told(event=call.event, outcome=outcome, prompt=sequence.prompt, frames=frames)
             text = call.trigger.tell(told)
         sequence.call = sequence.guess = None
-        if guess is not None:
-            self._cut(sequence, guess)
-        self._inject(sequence, call, text, cut=len(guess.pieces) if guess is not None else 0)
+        gone = self._cut(sequence, guess) if guess is not None else int(bool(sequence.mended))
+        self._inject(sequence, call, text, cut=gone)
 
-    def _cut(self, sequence: _Sequence, guess: _Guess) -> None:
-        """Take the model's own place out of its cache."""
+    def _cut(self, sequence: _Sequence, guess: _Guess) -> int:
+        """Take the model's own place out of its cache; gives how many tokens it was."""
         self._rows.leave(sequence.row)
         gone = len(sequence.said) - guess.anchor
         read = gone - len(sequence.unread)
         if read > 0:
             self._engine.decoder.cut(sequence.row, read)
         sequence.said[guess.anchor :] = guess.mended
-        sequence.unread = list(guess.mended)
+        sequence.unread, sequence.mended = list(guess.mended), guess.mended
+        return gone
 
     def _inject(self, sequence: _Sequence, call: Call, text: str, *, cut: int) -> None:
         """Let the model read what it is told behind its own last token, in one pass."""
@@ -400,14 +404,15 @@ class InProcessSession:
             engine.decoder.read(row, [*sequence.unread, *ids])
             sequence.unread = []
         self._give_states(sequence)
-        if ids:
+        fed, sequence.mended = (*sequence.mended, *ids), []
+        if fed:
             request = call.event.request if call.event is not None else ""
             telling.add(
                 Injected(
                     sequence=telling.sequence,
                     request=request,
                     text=text,
-                    tokens=tuple(ids),
+                    tokens=fed,
                     before=before,
                     after=row.length,
                     cut=cut,
@@ -441,6 +446,8 @@ class InProcessSession:
         guess, sequence.guess = sequence.guess, None
         self._rows.leave(sequence.row)
         sequence.finish = finish
+        if guess is not None:
+            telling.trust(guess.call.event)
         for piece in guess.pieces if guess is not None else ():
             telling.told(piece)
         for piece in sequence.detokeniser.close():

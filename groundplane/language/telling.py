@@ -123,10 +123,10 @@ class Telling:
         """Text that was put into the sentence: no call closes in it."""
         self._scan(piece.text, special=piece.special)
 
-    def overrule(self, span: tuple[int, int] | None) -> None:
-        """The places of the phrase there are an expert's, not the model's."""
-        if span is not None:
-            self._granted.add(span)
+    def trust(self, event: Ground | Query | None) -> None:
+        """The model's own place of a phrase counts: no expert gave one."""
+        if isinstance(event, Ground) and event.span is not None:
+            self._granted.discard(event.span)
 
     def state(self, state: State, value: object) -> None:
         """The hidden state of a tag."""
