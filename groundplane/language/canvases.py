@@ -10,7 +10,7 @@ from groundplane.core.errors import InputError
 from groundplane.core.frames import Frame
 from groundplane.core.image import FrameMap
 
-__all__ = ["processed_frame", "stretched_frame"]
+__all__ = ["middle_frame", "processed_frame", "stretched_frame"]
 
 # Most pixels of anything that is made of a picture on the way, as in `core.views`.
 _MOST_PIXELS = 40_000_000
@@ -41,6 +41,35 @@ def processed_frame(pictures: Any, size: tuple[int, int]) -> Frame:
         crop = (int(pictures.crop_size["width"]), int(pictures.crop_size["height"]))
         frame = frame.then(_cut(frame.canvas, crop))
     return frame
+
+
+def middle_frame(pictures: Any, size: tuple[int, int]) -> Frame:
+    """The longest side fills a square, the picture stands in its middle.
+
+    Args:
+        pictures: The image processor of Janus' or DeepSeek-VL's kind; its `size`, `min_size`,
+            `do_resize` and `do_pad` are followed.
+        size: Width and height of the picture, pixels.
+
+    Source: transformers, `JanusImageProcessor` and `DeepseekVLImageProcessor`.
+    """
+    frame = Frame.original(size)
+    if pictures.do_resize:
+        scale = int(pictures.size["height"]) / max(size)
+        width, height = (max(round(edge * scale), pictures.min_size) for edge in size)
+        frame = Frame.resized(size, (width, height))
+    if getattr(pictures, "do_pad", None) is False:
+        return frame
+    width, height = frame.canvas
+    side = max(width, height)
+    shift = np.array([[1.0, 0.0, (side - width) // 2], [0.0, 1.0, (side - height) // 2]])
+    return frame.then(
+        Frame(
+            image_size=frame.canvas,
+            canvas=(side, side),
+            to_canvas=FrameMap(matrix=shift),
+        )
+    )
 
 
 def stretched_frame(size: tuple[int, int], seen: tuple[int, int]) -> Frame:

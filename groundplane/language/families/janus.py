@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from groundplane.core.errors import InputError
-from groundplane.core.frames import Frame
-from groundplane.core.image import FrameMap
 from groundplane.core.session import Prompt
+from groundplane.language.canvases import middle_frame
 from groundplane.language.family import Family, Prepared
 from groundplane.language.preparing import asked
 from groundplane.language.wording import need_images
@@ -34,24 +31,8 @@ def _prepare(processor: Any, model: Any, prompt: Prompt) -> Prepared:
             f"{_WHO}: its processor writes {processor.num_image_tokens} tokens a picture, the "
             f"model has {has}. Try: the processor that was saved with the model"
         )
-    pictures = processor.image_processor
-    frames = tuple(_frame(pictures, image.size) for image in prompt.images)
+    frames = tuple(middle_frame(processor.image_processor, image.size) for image in prompt.images)
     return Prepared(inputs=inputs, frames=frames, dropped=dropped)
-
-
-def _frame(pictures: Any, size: tuple[int, int]) -> Frame:
-    """The longest side fills a square, the picture stands in its middle."""
-    side = int(pictures.size["height"])
-    scale = side / max(size)
-    width, height = (max(round(edge * scale), pictures.min_size) for edge in size)
-    canvas = max(width, height)
-    shift = np.array([[1.0, 0.0, (canvas - width) // 2], [0.0, 1.0, (canvas - height) // 2]])
-    middle = Frame(
-        image_size=(width, height),
-        canvas=(canvas, canvas),
-        to_canvas=FrameMap(matrix=shift),
-    )
-    return Frame.resized(size, (width, height)).then(middle)
 
 
 FAMILIES = (
