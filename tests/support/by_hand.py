@@ -28,8 +28,13 @@ class ByHand:
         self.cache: Any = DynamicCache()
         if "decoder_input_ids" in self.inputs:
             self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        turning = [part for part in self.model.modules() if hasattr(part, "rope_deltas")]
+        for part in turning:
+            part.rope_deltas = None  # of the prompt before
         with torch.no_grad():
             told = self.model(**self.inputs, past_key_values=self.cache, use_cache=True)
+        turned = [part.rope_deltas for part in turning if part.rope_deltas is not None]
+        self.turn = int(turned[0]) if turned else 0
         self.encoded = _encoded(told)
         self.next = told.logits[0, -1]
         self.seen = _start(self.inputs).shape[1]
@@ -57,9 +62,10 @@ class ByHand:
             asked["attention_mask"] = self.inputs["attention_mask"]
         else:
             asked |= {"input_ids": more, "attention_mask": torch.ones(1, length, dtype=torch.long)}
-        if self.family.places == "given":
-            places = torch.arange(self.seen, length)[None] + self.family.first
-            asked["position_ids"] = places
+        if self.family.places != "own":
+            places = torch.arange(self.seen, length)[None] + self.family.first + self.turn
+            turning = self.family.places == "rope"
+            asked["position_ids"] = places.expand(3, 1, -1) if turning else places
         with torch.no_grad():
             logits = inner(**asked).logits[0]
         self.logits += list(logits[:-1])
