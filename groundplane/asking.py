@@ -127,6 +127,8 @@ class Asker:
             raise InputError(
                 f"{_named(source)} is a {kind} and no expert looks at it; leave out the {what}"
             )
+        if self._subject is not None and self._subject.story is not None:
+            _check_story(model, strategy, recorder)
         language = _language_model(model, model_options or {}, strategy=strategy, device=device)
         self._recorder = recorder
         self._queries = QueryResolver(distance=distance, thresholds=thresholds, caution=caution)
@@ -316,6 +318,16 @@ def _language_model(
     from groundplane.language.strategies import with_strategy
 
     return with_strategy(language, strategy)
+
+
+def _check_story(
+    model: str | LanguageModel, strategy: str | None, recorder: Recorder | None
+) -> None:
+    """A story is text: no model answers, and nothing happens that a record could keep."""
+    if model != "planner" or strategy is not None:
+        raise InputError("a story is composed without a language model; leave out model, strategy")
+    if recorder is not None:
+        raise InputError("a story is composed at once: there is no run to record; leave it out")
 
 
 def _photos_of(source: object) -> tuple[Path, ...] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from groundplane.apps.given import check_picture, expert_options
+from groundplane.apps.given import check_apart, check_file, check_picture, expert_options
 from groundplane.apps.told import dump, quiet, quietly
 from groundplane.apps.what_if import tell_flips
 from groundplane.asking import Asker
@@ -70,7 +70,10 @@ def run(job: Job) -> int:
     options = expert_options(job.options)
     if folder and job.what_if:
         raise InputError(f"{job.source}: --what-if needs a scene of boxes; photos have none")
-    recorder = None if job.record is None else Recorder(job.model, job.detector or "all installed")
+    if job.record is not None:
+        check_file("--record", job.record)
+        check_apart("--record", job.record, (job.source, job.questions, job.picture))
+    recorder = None if job.record is None else Recorder(job.model)
     with quiet():
         asker = Asker(
             job.source, detector=job.detector, options=options, device=job.device, noise=job.noise,
@@ -78,6 +81,8 @@ def run(job: Job) -> int:
             model_options=expert_options(job.model_options, flag="--model-option"),
             recorder=recorder,
         )  # fmt: skip
+    if recorder is not None and asker.scene is None:
+        recorder.experts = job.detector or "all installed"
     if job.picture is not None and not folder and asker.scene is None and asker.image is None:
         raise InputError("--map: a story has no coordinates to draw; leave it out")
     try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from groundplane.core.errors import InputError, OutputError
 
-__all__ = ["check_picture", "expert_options"]
+__all__ = ["check_apart", "check_file", "check_picture", "expert_options"]
 
 
 def expert_options(pairs: Sequence[str], *, flag: str = "--option") -> dict[str, str]:
@@ -42,5 +42,26 @@ def check_picture(flag: str, path: Path) -> None:
     """
     if path.suffix.lower() not in (".svg", ".png"):
         raise OutputError(f"{flag} {str(path)!r}: the ending must be .svg or .png")
+    check_file(flag, path)
+
+
+def check_file(flag: str, path: Path) -> None:
+    """Before any work: there is a folder for a file that will be written.
+
+    Raises:
+        OutputError: If there is none.
+    """
     if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
         raise OutputError(f"{flag} {str(path)!r}: there is no such folder")
+
+
+def check_apart(flag: str, path: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Before any work: what is written replaces nothing that is read.
+
+    Raises:
+        OutputError: If it is one of the inputs.
+    """
+    place = os.path.realpath(path)
+    for given in inputs:
+        if given is not None and os.path.realpath(given) == place:
+            raise OutputError(f"{flag} {str(path)!r} is what is read; name another file")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from groundplane.core.answer import GroundedText
+from groundplane.core.budget import Budget
 from groundplane.core.errors import GroundplaneError, InputError
 from groundplane.core.files import one_line, write_whole
 from groundplane.core.image import Image
@@ -34,18 +38,26 @@ class Asked:
         images: Name, content hash and size (width, height) of each picture.
         choices: The options.
         system: What the model was told before.
+        scene: The name of the scene that it is about, or nothing.
     """
 
     text: str
     images: tuple[tuple[str, str, tuple[int, int]], ...] = ()
     choices: tuple[str, ...] = ()
     system: str = ""
+    scene: str = ""
 
     @classmethod
     def of(cls, prompt: Prompt) -> Asked:
         """What a prompt asks."""
         images = tuple((i.source.name, i.source.content_hash, i.size) for i in prompt.images)
-        return cls(text=prompt.text, images=images, choices=prompt.choices, system=prompt.system)
+        return cls(
+            text=prompt.text,
+            images=images,
+            choices=prompt.choices,
+            system=prompt.system,
+            scene=str(getattr(prompt.scene, "name", "")),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +109,7 @@ class Record:
                     ],
                     "choices": list(asked.choices),
                     "system": asked.system,
+                    "scene": asked.scene,
                 }
                 for asked in self.prompts
             ],
@@ -148,6 +161,7 @@ def _read(document: Mapping[str, Any]) -> Record:
             ),
             choices=tuple(map(str, asked["choices"])),
             system=str(asked["system"]),
+            scene=str(asked["scene"]),
         )
         for asked in document["prompts"]
     )
@@ -158,7 +172,10 @@ def _read(document: Mapping[str, Any]) -> Record:
             raise InputError(f"record: a {type(update).__name__} is no update of a run")
         if not 0 <= int(update.sequence) < len(prompts):
             raise InputError(f"record: sequence {update.sequence}, but {len(prompts)} prompts")
-        entries.append(Entry(seconds=float(given["seconds"]), update=update))
+        seconds = float(given["seconds"])
+        if not 0 <= seconds < math.inf:
+            raise InputError(f"record: expected seconds of 0 or more, got {seconds}")
+        entries.append(Entry(seconds=seconds, update=update))
     return Record(
         model=str(document["model"]),
         experts=str(document["experts"]),
@@ -213,21 +230,29 @@ def replay(record: Record, images: Sequence[Sequence[Image]] | None = None) -> l
     Raises:
         InputError: If the record contradicts itself.
     """
-    model = _Replayed(record)
-    prompts = [
-        Prompt(
-            text=asked.text, images=tuple(images[i]) if images else tuple(map(_blank, asked.images))
-        )
-        for i, asked in enumerate(record.prompts)
-    ]
     resolver = _Recalled(record)
-    runner = Orchestrator(model, resolvers=Resolvers(ground=resolver, query=resolver))
+    resolvers = Resolvers(ground=resolver, query=resolver)
     try:
+        prompts = [
+            Prompt(
+                text=asked.text, images=tuple(images[i] if images else map(_blank, asked.images))
+            )
+            for i, asked in enumerate(record.prompts)
+        ]
+        runner = Orchestrator(_Replayed(record), resolvers=resolvers, budget=_boundless())
         texts = runner.run(prompts)
     except (GroundplaneError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"record: it contradicts itself: {error}") from error
     ends = {i: result.finish for i, result in record.results.items()}
     return [replace(text, finish=ends.get(i, text.finish)) for i, text in enumerate(texts)]
+
+
+def _boundless() -> Budget:
+    """What was done under one budget may be more than another allows."""
+    most, ever = sys.maxsize, threading.TIMEOUT_MAX
+    return Budget(
+        calls=most, boxes=most, tokens=most, events=most, text=most, seconds=ever, deadline=ever
+    )
 
 
 def _blank(image: tuple[str, str, tuple[int, int]]) -> Image:
