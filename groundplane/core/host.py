@@ -262,8 +262,12 @@ def _entries() -> Iterator[PluginInfo]:
                 )
 
 
-def _identity(found: metadata.Distribution) -> tuple[str, str]:
-    """Name and version; a distribution whose METADATA is damaged must not end the listing."""
+def _identity(found: Any) -> tuple[str, str]:
+    """Name and version; a distribution whose METADATA is damaged must not end the listing.
+
+    Args:
+        found: A distribution; once the backport of importlib.metadata is imported, one of its.
+    """
     try:
         fields = found.metadata
         return str(fields["Name"] or "unnamed"), str(fields["Version"] or "unknown")
