@@ -13,7 +13,7 @@ from groundplane.language.triggers import Trigger
 from groundplane.testing.language_checkpoints import save_language_model
 from groundplane.testing.language_models import LanguageModelContract, found, picture
 
-FAMILIES = ("llava", "janus", "paligemma", "blip-2")
+FAMILIES = ("llava", "qwen2_5_vl", "janus", "paligemma", "blip-2")
 PHOTO = picture(64, 48)
 
 
@@ -123,10 +123,12 @@ class TestInvariant:
         start = sequence.row.length - (len(sequence.said) - len(sequence.unread))
         assert spy.tokens == start + len(sequence.said) - len(sequence.unread)
 
-    def test_rows_that_share_a_cache_say_what_they_say_alone(self, folders):
-        model = load(folders("llava"))
+    @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
+    def test_rows_that_share_a_cache_say_what_they_say_alone(self, folders, name):
+        model = load(folders(name))
         prompts = [
-            Prompt(text=text, images=(PHOTO,)) for text in ("Dog?", "How many red chairs are there")
+            Prompt(text="Dog?", images=(PHOTO,)),
+            Prompt(text="How many red chairs are there", images=(picture(120, 30),)),
         ]
         together = drive(model.open(prompts), sequences=2)
         for index, prompt in enumerate(prompts):
