@@ -247,7 +247,7 @@ class Asker:
             yield replace(reply, regions=found)
 
 
-def ask(
+def ask(  # noqa: PLR0913 - every choice of a run stands here, each by its name
     source: CognitiveMap | Image | Story | str | Path,
     question: str,
     *,

@@ -223,8 +223,8 @@ def _answer(result: GroundedText) -> Iterator[str]:
     for answer in result.answers:
         unit = f" {answer.unit}" if answer.unit else ""
         rests = f", rests on {', '.join(answer.evidence)}" if answer.evidence else ""
-        value = f"{answer.value!r}{unit} ({answer.status}{rests})"
-        yield f"    computed: {_shown(value, _LONG)}"
+        value = f"{answer.value:.6g}" if isinstance(answer.value, float) else repr(answer.value)
+        yield f"    computed: {_shown(f'{value}{unit} ({answer.status}{rests})', _LONG)}"
     for problem in result.problems:
         yield f"    problem: {_shown(problem.message, _LONG)}"
 
