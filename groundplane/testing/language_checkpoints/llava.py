@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +44,19 @@ _QWEN_TURNS = (
 )
 
 
-def save_llava(folder: str | Path, *, seed: int = 0) -> Path:
+def save_llava(folder: str | Path, *, seed: int = 0, marks: Sequence[str] = ()) -> Path:
     """Save a tiny LLaVA-1.5: pictures of 32 by 32 in 16 patches, the middle cut out.
 
     Args:
         folder: It is made where it is not there.
         seed: Of the weights.
+        marks: Special tokens beside its own, such as those that LLaVA-Grounding adds.
 
     Returns:
         The folder.
     """
     library = need_library("transformers", who=WHO, extra="models")
-    tokenizer = _llama_tokenizer(_TURNS)
+    tokenizer = _llama_tokenizer(_TURNS, marks)
     config = library.LlavaConfig(vision_config=_clip(library), **_language(library, tokenizer))
     model = make_model(library.LlavaForConditionalGeneration, config, seed)
     pictures = library.CLIPImageProcessor(size={"shortest_edge": _SIDE}, crop_size=_square())
@@ -67,7 +68,7 @@ def save_vipllava(folder: str | Path, *, seed: int = 0) -> Path:
     library = need_library("transformers", who=WHO, extra="models")
     tokenizer = _llama_tokenizer(_VIP_TURNS)
     config = library.VipLlavaConfig(
-        vision_config=_clip(library), vision_feature_layer=[-2, 1], **_language(library, tokenizer)
+        vision_config=_clip(library), vision_feature_layer=[-2, 0], **_language(library, tokenizer)
     )
     model = make_model(library.VipLlavaForConditionalGeneration, config, seed)
     pictures = library.CLIPImageProcessor(size={"shortest_edge": _SIDE}, crop_size=_square())
@@ -156,9 +157,9 @@ def _clip(library: Any) -> Any:
     )
 
 
-def _llama_tokenizer(template: str) -> Any:
+def _llama_tokenizer(template: str, marks: Sequence[str] = ()) -> Any:
     return byte_tokenizer(
-        marks=["<image>"], template=template, pad_token="<pad>", add_bos_token=True
+        marks=["<image>", *marks], template=template, pad_token="<pad>", add_bos_token=True
     )
 
 
