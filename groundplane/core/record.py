@@ -147,7 +147,7 @@ class Record:
             return _read(document)
         except GroundplaneError:
             raise
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise InputError(f"record {name}: damaged: {error!r}") from error
 
 
@@ -241,7 +241,7 @@ def replay(record: Record, images: Sequence[Sequence[Image]] | None = None) -> l
         ]
         runner = Orchestrator(_Replayed(record), resolvers=resolvers, budget=_boundless())
         texts = runner.run(prompts)
-    except (GroundplaneError, TypeError, ValueError, AttributeError) as error:
+    except (GroundplaneError, TypeError, ValueError, AttributeError, LookupError) as error:
         raise InputError(f"record: it contradicts itself: {error}") from error
     ends = {i: result.finish for i, result in record.results.items()}
     return [replace(text, finish=ends.get(i, text.finish)) for i, text in enumerate(texts)]
