@@ -28,6 +28,7 @@ _APART = {
     "`": "'", "|": "\u00a6",
 }  # fmt: skip
 _ROUND = {"(": "\u2768", ")": "\u2769"}
+_QUOTES = {'"': "\u201d", "'": "\u2019"}
 _UNNAMED = "object"
 
 
@@ -96,13 +97,15 @@ def render_escaped(
 
 
 def _signs(dialect: Dialect) -> dict[str, str]:
-    """What else the signs of a dialect are made of: round brackets, and ends of phrases."""
+    """What else the signs of a dialect are made of: round brackets, quotes, ends of phrases."""
     syntax = dialect.syntax
     signs = [tag for pair in syntax.phrases for tag in pair]
     signs += [kind.open for kind in syntax.enclosed]
     signs += [kind.prefix for kind in syntax.numbered]
     signs += [*syntax.states, *syntax.joins, *syntax.ignored]
     found = dict(_ROUND) if any(sign.startswith("(") for sign in signs) else {}
+    if any(kind.attributes for kind in syntax.enclosed):
+        found |= _QUOTES
     return found | {char: "," for char in syntax.ends if not char.isspace()}
 
 
