@@ -9,6 +9,7 @@ from by_hand import ByHand, assert_as_without_cache, load, noise, without_cache
 
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.frames import Frame
+from groundplane.core.locations import Located
 from groundplane.core.regions import Regions
 from groundplane.core.session import Prompt
 from groundplane.grounding.dialects import dialect
@@ -23,6 +24,11 @@ SHAPES = [(1, 1), (1, 200), (200, 1), (31, 17), (3, 9)]
 
 def there_and_back(language: str, frame: Frame, box: tuple[float, ...]) -> list[float]:
     """A box written in a dialect and read again, `xyxy` pixels of the image."""
+    return written_and_read(language, frame, box).boxes[0].tolist()
+
+
+def written_and_read(language: str, frame: Frame, box: tuple[float, ...]) -> Located:
+    """What is read of a box that was written in a dialect, pixels of the image."""
     regions = Regions(
         ids=("one",),
         boxes=torch.tensor([box], dtype=torch.float32),
@@ -33,7 +39,7 @@ def there_and_back(language: str, frame: Frame, box: tuple[float, ...]) -> list[
     )
     text = render(dialect(language), regions, frame)
     found = parse(text, dialect=language, size=frame.image_size, frame=frame)
-    return found.mentions[0].located.boxes[0].tolist()
+    return found.mentions[0].located
 
 
 class FamilyContract:
