@@ -38,11 +38,13 @@ from groundplane.language.decoding import Decoder, Rows
 from groundplane.language.families import family
 from groundplane.language.family import Prepared, extended
 from groundplane.language.in_process import Engine, InProcessSession
+from groundplane.language.sampling import Sampler
 from groundplane.testing.language_checkpoints.tokenizers import byte_tokenizer
 from groundplane.testing.language_models import picture
 
 CONTEXT, SAID = 2600, 64
 _MARKS = ("<image>", "<ref>", "</ref>", "<box>", "</box>")
+_WORK = ((Rows, "step"), (Sampler, "choose"))
 _SHAPES = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "heads": 4},
     "cpu": {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8, "heads": 8},
@@ -232,72 +234,64 @@ def decode_rate(bench: Bench, said: int, repeats: int) -> tuple[float, float, fl
     inputs["pixel_values"] = inputs["pixel_values"].to(next(bench.model.parameters()).dtype)
     routed, plain, shares = [], [], []
     for _ in range(repeats):
-        session = InProcessSession(engine, [bench.prompt])
-        bench.sync()
-        with timed() as clock:
-            ids, first = _session_ids(session)
-        routed.append((said - 1) / (clock.total - first))
-        shares.append(1 - clock.passes / (clock.total - first))
+        ids, seconds = _session_ids(bench, InProcessSession(engine, [bench.prompt]))
+        routed.append((said - 1) / seconds)
+        with timed(bench) as clock:
+            _, seconds = _session_ids(bench, InProcessSession(engine, [bench.prompt]))
+        shares.append(1 - clock.passes / seconds)
         begun = time.perf_counter()
-        one = bench.model.generate(**inputs, max_new_tokens=1, do_sample=False)
+        bench.model.generate(**inputs, max_new_tokens=1, do_sample=False)
         bench.sync()
         first = time.perf_counter() - begun
         begun = time.perf_counter()
         out = bench.model.generate(**inputs, max_new_tokens=said, do_sample=False)
         bench.sync()
         plain.append((said - 1) / (time.perf_counter() - begun - first))
-        del one
         if bench.device.type == "cpu":
             assert out[0, bench.context :].tolist() == ids, "routing changes the text"
     return statistics.median(routed), statistics.median(plain), statistics.median(shares)
 
 
-def _session_ids(session: InProcessSession) -> tuple[list[int], float]:
-    """What a session says, and the seconds of reading the prompt."""
-    begun = time.perf_counter()
+def _session_ids(bench: Bench, session: InProcessSession) -> tuple[list[int], float]:
+    """What a session says, and the seconds that it takes once the prompt is read."""
     session._begun = True  # the prompt is read apart from the decoding that is timed
     session._sequences.append(session._begin(0, session._prompts[0]))
-    first = time.perf_counter() - begun
+    bench.sync()
+    begun = time.perf_counter()
     while session._sequences[0].finish is None:
         session.step([])
-    return list(session._sequences[0].said), first
+    bench.sync()
+    return list(session._sequences[0].said), time.perf_counter() - begun
 
 
 class Clock:
-    """Seconds within, and those of passes through the model and of choosing tokens."""
+    """Seconds of passes through the model and of choosing tokens."""
 
-    total = 0.0
     passes = 0.0
 
 
 @contextmanager
-def timed() -> Iterator[Clock]:
-    """Tell the time of passes and choices from that of all else."""
-    from groundplane.language.sampling import Sampler
+def timed(bench: Bench) -> Iterator[Clock]:
+    """Tell the time of passes and choices from that of all else; on a card it slows them down."""
+    clock, kept = Clock(), {(owner, name): getattr(owner, name) for owner, name in _WORK}
 
-    clock, step, choose = Clock(), Rows.step, Sampler.choose
+    def watched(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run_it(*given: Any) -> Any:
+            begun = time.perf_counter()
+            result = call(*given)
+            bench.sync()
+            clock.passes += time.perf_counter() - begun
+            return result
 
-    def stepped(self: Any, *given: Any) -> Any:
-        begun = time.perf_counter()
-        result = step(self, *given)
-        if result.is_cuda:
-            torch.cuda.synchronize()
-        clock.passes += time.perf_counter() - begun
-        return result
+        return run_it
 
-    def chosen(self: Any, *given: Any) -> Any:
-        begun = time.perf_counter()
-        result = choose(self, *given)
-        clock.passes += time.perf_counter() - begun
-        return result
-
-    Rows.step, Sampler.choose = stepped, chosen  # type: ignore[method-assign]
-    begun = time.perf_counter()
+    for (owner, name), call in kept.items():
+        setattr(owner, name, watched(call))
     try:
         yield clock
     finally:
-        clock.total = time.perf_counter() - begun
-        Rows.step, Sampler.choose = step, choose  # type: ignore[method-assign]
+        for (owner, name), call in kept.items():
+            setattr(owner, name, call)
 
 
 def hidden(bench: Bench, said: int, repeats: int) -> tuple[float, float, float]:
