@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -379,3 +381,54 @@ def _spoiled(document, random, values):
             at[key] = random.choice(values)
             return copy
         at = inner
+
+
+class TestPage:
+    """`docs/explain.md` says what is so."""
+
+    page = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
+
+    def block(self, language):
+        return self.page.split(f"```{language}\n")[1].split("```")[0]
+
+    def test_its_commands_print_what_it_shows(self, run, tmp_path, monkeypatch):
+        (tmp_path / "examples").symlink_to(ROOT / "examples")
+        monkeypatch.chdir(tmp_path)
+        ask, explain = map(shlex.split, self.block("console").splitlines())
+        assert run(*ask[1:])[0] == 0
+        shown = run(*explain[1:])[1]
+
+        def untimed(text):
+            return re.sub(r"\d\.\d{3}s ", "", text)
+
+        assert untimed(shown) == untimed(self.block("text"))
+
+    def test_its_python_runs(self, tmp_path, monkeypatch, capsys):
+        (tmp_path / "examples").symlink_to(ROOT / "examples")
+        monkeypatch.chdir(tmp_path)
+        exec(self.block("python"), {})
+        said = capsys.readouterr().out
+        assert said.splitlines()[1] == f"How many lamps are there? -> {said.splitlines()[0]}"
+
+    def test_its_fields_are_those_of_the_file(self, saved):
+        document = json.loads(saved.read_text(encoding="utf-8"))
+        [prompt, *_], [entry, *_] = document["prompts"], document["entries"]
+        for name in (*document, *prompt, *prompt["images"][0], *entry):
+            assert f"`{name}`" in self.page
+        for entry in document["entries"]:
+            assert f"`{entry['update']['type']}`" in self.page
+        example = json.loads(self.block("json"))
+        grounds = [e["update"] for e in document["entries"] if e["update"]["type"] == "Ground"]
+        assert example["update"].keys() == grounds[0].keys()
+
+    def test_its_options_are_those_of_the_command(self, run):
+        shown = run("explain", "--help")[1]
+        for name in re.findall(r"^\| `(--\w+) ", self.page, flags=re.MULTILINE):
+            assert name in shown
+
+
+def test_keys_and_options_stay_out_of_a_record(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    path = tmp_path / "r.json"
+    assert run("ask", APARTMENT, "How many lamps are there?", "--record", path)[0] == 0
+    assert "secret" not in path.read_text(encoding="utf-8")
