@@ -193,11 +193,16 @@ def _setting_fault(key: str, value: object) -> str:
         asked = value.values() if isinstance(value, dict) else [value]
         known = all(isinstance(way, str | None) and way in _ATTENTION for way in asked)
         return "" if known and key in ("attn_implementation", "_attn_implementation") else _KERNEL
-    if key.startswith("_") and key not in _PRIVATE:
+    if key.startswith("_") and not (key in _PRIVATE or _is_token(key, value)):
         return "is private to a library"
     if key == "use_pretrained_backbone":
         return "makes a library fetch a second checkpoint"
     return ""
+
+
+def _is_token(key: str, value: object) -> bool:
+    """Whether it is the number of a token: Idefics3 and SmolVLM save theirs under a private name."""
+    return key == "_pad_token_id" and type(value) is int
 
 
 _KERNEL = "can name code to fetch"

@@ -358,12 +358,21 @@ def test_settings_of_gigabytes_are_not_read(tmp_path):
         {"_attn_implementation_autoset": True},
         {"use_pretrained_backbone": False},
         {"_num_labels": 3, "_unknown": None},
+        {"text_config": {"_pad_token_id": 128002}},
     ],
 )
 def test_what_published_settings_have_is_taken(copy, harmless):
     file = copy / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | harmless))
     check_folder(copy, who=WHO)
+
+
+@pytest.mark.parametrize("value", ["os.system", {"a": 1}, [1], True, 1.5])
+def test_a_private_number_of_a_token_is_a_number(copy, value):
+    file = copy / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"_pad_token_id": value}))
+    with pytest.raises(WeightsError, match="private to a library"):
+        check_folder(copy, who=WHO)
 
 
 def test_words_of_a_vocabulary_are_no_settings(copy):
