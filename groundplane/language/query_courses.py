@@ -119,7 +119,9 @@ class QueryCourse:
             if isinstance(one, Given):
                 events += self._show(one.text, refers)
             elif isinstance(one, Closed) and one.trigger is None:
-                events += self._show(one.payload, refers)
+                # Its characters came as text already.
+                told = f"{one.payload!r} is never closed; shown as text"
+                events.append(Note(sequence=self._passing.index, name="unclosed", detail=told))
             elif isinstance(one, Closed) and one.trigger is not None:
                 if one.trigger is _FENCE and not _is_request(one.payload):
                     events += self._show(f"{_FENCE.open}{one.payload}{_FENCE.close}", refers)

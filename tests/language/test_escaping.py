@@ -14,14 +14,15 @@ from groundplane.grounding.scanner import Scanner
 from groundplane.language.escaping import escaped, render_escaped
 from groundplane.language.query_tools import tell_answer
 
-CASES = int(os.environ.get("GROUNDPLANE_CASES", "25"))
+CASES = int(os.environ.get("GROUNDPLANE_CASES", "8"))
 SIZE = (640, 480)
 FRAME = Frame.original(SIZE)
 BOXES = torch.tensor([[64.0, 48.0, 320.0, 240.0], [96.0, 96.0, 512.0, 384.0]])
 WRITTEN = [name for name in dialects() if dialect(name).write is not None]
 PARTS = (
     "dog", " ", "椅子", "🪑", "e\u0301", "\u202e", "\u200b", "\n", ";", ".", ",", "|", "```",
-    "json", "(10,10),(20,20)", "[0.1,0.2,0.3,0.4]", "[[100,100,200,200]]", "[", "]", "<", ">", "{", "}",
+    "json", "(10,10),(20,20)",
+    "[0.1,0.2,0.3,0.4]", "[[100,100,200,200]]", "[", "]", "<", ">", "{", "}",
     "(", ")", "\uff1cbox\uff1e", "\ufe64", "\ufe5b", "\uff1c/ref\uff1e", '"', "'", "\\",
     '{"bbox_2d": [1,2,3,4], "label": "x"}', 'x="1" y="2"',
     "<loc_1>", "<loc0001>", "<bin_1>", "[SEG]", "<seg>", "<|im_end|>", "</s>", "<image>", "[/INST]",
