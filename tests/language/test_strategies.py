@@ -221,7 +221,7 @@ def test_a_question_in_words_is_answered_and_said_to_be_one() -> None:
 
     assert [answer.value for answer in result.answers] == [1]
     assert steps(result, "question") == [
-        "a question in words, read as count(source=select('chairs'))"
+        "a question in words, read as count(select('chairs'))"
     ]
 
 
