@@ -201,7 +201,7 @@ def _setting_fault(key: str, value: object) -> str:
 
 
 def _is_token(key: str, value: object) -> bool:
-    """Whether it is the number of a token: Idefics3 and SmolVLM save theirs under a private name."""
+    """Whether it is the number of a token: Idefics3 and SmolVLM save one so."""
     return key == "_pad_token_id" and type(value) is int
 
 
