@@ -261,7 +261,9 @@ class _LiteLlmChat:
         kind = _KINDS.get(type(error).__name__) or _kind_of(getattr(error, "status_code", None))
         if came and kind == "busy":
             kind = "broken"
-        said = " ".join(str(error).split()).replace(self._key, "***")
+        said = (
+            " ".join(str(error).split()).replace(self._key, "***").partition(" Traceback (most")[0]
+        )
         headers = getattr(getattr(error, "response", None), "headers", None) or {}
         return ChatError(
             f"{self._options.model}: {type(error).__name__}: {said[:300]}",
