@@ -13,10 +13,11 @@ import numpy as np
 from groundplane.apps.given import check_apart, check_picture
 from groundplane.core.answer import GroundedText, Mention, Step
 from groundplane.core.errors import InputError
-from groundplane.core.progress import Finished, Update
+from groundplane.core.progress import Update, summary
 from groundplane.core.queries import describe
-from groundplane.core.record import Asked, Record, replay
-from groundplane.core.session import Failed, Ground, Need, Query, Text
+from groundplane.core.record import Asked, Entry, Record, replay
+from groundplane.core.session import Failed, Ground, Locate, Need, Query, Resolved, Text
+from groundplane.core.session_notes import Injected, Note
 
 if TYPE_CHECKING:  # what is told as text needs no pictures
     from groundplane.core.image import Image
@@ -143,8 +144,9 @@ def explained(record: Record, chosen: Sequence[int]) -> Iterator[str]:
 
 def _lines(record: Record, chosen: Sequence[int]) -> Iterator[str]:
     yield f"model: {record.model}" + (f"; experts: {record.experts}" if record.experts else "")
+    results, happened = record.results, _by_question(record)
     for number in chosen:
-        asked, result = record.prompts[number], record.results.get(number)
+        asked, result, entries = record.prompts[number], results.get(number), happened[number]
         yield ""
         yield f"question {number + 1}: {_shown(asked.text, _LONG)}"
         if asked.choices:
@@ -155,27 +157,30 @@ def _lines(record: Record, chosen: Sequence[int]) -> Iterator[str]:
             yield f"  scene {_shown(asked.scene, _SHORT)}"
         for name, digest, (width, height) in asked.images:
             yield f"  picture {_shown(name, _SHORT)}, {width} x {height}, sha256 {digest[:12]}"
-        trace = list(_events(record, number)) if result is None else result.trace
-        yield from map(_line, _merged(trace, _pieces(record, number)))
+        trace = list(_events(entries)) if result is None else result.trace
+        # The text in the pieces in which it came: a trace holds their beginnings.
+        pieces = (e.update.text for e in entries if isinstance(e.update, Text))
+        yield from map(_line, _merged(trace, pieces))
         if result is None:
             yield "  it never finished"
         else:
             yield from _answer(result)
 
 
-def _pieces(record: Record, number: int) -> Iterator[str]:
-    """The text of a sequence, in the pieces in which it came: a trace holds their beginnings."""
-    updates = (e.update for e in record.entries if e.update.sequence == number)
-    return (update.text for update in updates if isinstance(update, Text))
-
-
-def _events(record: Record, number: int) -> Iterator[Step]:
-    """What is known of a run that was cut short, which has no trace."""
+def _by_question(record: Record) -> list[list[Entry]]:
+    """What happened in each sequence."""
+    happened: list[list[Entry]] = [[] for _ in record.prompts]
     for entry in record.entries:
+        happened[entry.update.sequence].append(entry)
+    return happened
+
+
+def _events(entries: Sequence[Entry]) -> Iterator[Step]:
+    """What is known of a run that was cut short, which has no trace."""
+    for entry in entries:
         update = entry.update
-        if update.sequence == number and not isinstance(update, Finished):
-            name, detail = type(update).__name__.lower(), _told(update)
-            yield Step(name=name, detail=detail, seconds=entry.seconds)
+        name = update.name if isinstance(update, Note) else type(update).__name__.lower()
+        yield Step(name=name, detail=_told(update), seconds=entry.seconds)
 
 
 def _told(update: Update) -> str:
@@ -185,10 +190,15 @@ def _told(update: Update) -> str:
         return f"{update.request!r}: {describe(update.expression)}"
     if isinstance(update, Need):
         return ", ".join(map(repr, update.requests))
+    if isinstance(update, Injected):
+        return f"{update.request!r}: {update.text!r}"
     if isinstance(update, Failed):
         return f"{update.request!r}, {update.kind}: {update.message}"
-    request = getattr(update, "request", None)
-    return str(getattr(update, "detail", "")) if request is None else repr(request)
+    if isinstance(update, Resolved):
+        return f"{update.request!r}: {summary(update.value)}"
+    if isinstance(update, Locate):
+        return f"image {update.image}: {update.frame_map.boxes(update.boxes).round(1).tolist()}"
+    return str(getattr(update, "detail", getattr(update, "finish", "")))
 
 
 def _merged(trace: Sequence[Step], pieces: Iterator[str]) -> Iterator[Step]:

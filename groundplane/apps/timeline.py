@@ -175,9 +175,11 @@ def _draw_chart(axes: Axes, chart: Chart, shown: Sequence[Bar], names: Sequence[
 def _draw_bar(axes: Axes, row: int, bar: Bar, *, unit: float, last: float, end: float) -> None:
     """From when a request was made, over when an expert took it up, to its outcome."""
     begun, ended = bar.begun * unit, (end if bar.ended is None else bar.ended) * unit
-    sent = min(max(begun, ended if bar.sent is None else bar.sent * unit), ended)
+    open_ = bar.ended is None
+    took_up = bar.sent * unit if bar.sent is not None else begun if open_ else ended
+    sent = min(max(begun, took_up), ended)
     color = _FAILED if bar.failed else _FOUND
-    hatch = "////" if bar.ended is None else None
+    hatch = "////" if open_ else None
     look: Any = {"height": 0.56, "edgecolor": color, "lw": 0.8, "zorder": 3}
     axes.barh(row, sent - begun, left=begun, facecolor="white", **look)
     axes.barh(row, max(ended - sent, last / 500), left=sent, **look, hatch=hatch,

@@ -81,7 +81,7 @@ def chart_of(record: Record, sequence: int) -> Chart:
             _settle(bars[update.request], update, at)
             if update.request in needs and not (needs := needs - {update.request}):
                 chart.waits.append((since, at))
-    if needs:
+    if needs and since < chart.end:
         chart.waits.append((since, chart.end))
     for bar in bars.values():
         bar.sent = _sent(record, sequence, bar.request)

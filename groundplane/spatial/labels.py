@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import math
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -85,8 +86,19 @@ def _letters() -> frozenset[int]:
 
 
 def drawable(text: str) -> str:
-    """The text with a box for each character that no font here has."""
-    return "".join(char if ord(char) in _letters() else "\u25a1" for char in text)
+    """The text with a box for each character that no font here has.
+
+    Signs that are not seen but steer the others, such as an override of the direction, are left
+    out.
+
+    Examples:
+        >>> drawable("a\\u202ecat")
+        'acat'
+        >>> drawable("")
+        ''
+    """
+    seen = (char for char in text if unicodedata.category(char) != "Cf")
+    return "".join(char if ord(char) in _letters() else "\u25a1" for char in seen)
 
 
 def text_size(text: str, style: Style) -> Float[np.ndarray, " 2"]:

@@ -208,14 +208,25 @@ class TestTold:
 
     def test_a_run_cut_short_is_told_as_far_as_it_went(self, run, tmp_path):
         recorder, updates = watched(script())
-        for _ in range(4):
-            next(updates)
+        for update in updates:
+            if isinstance(update, Note):
+                break
         updates.close()
         recorder.record().save(tmp_path / "r.json")
         code, out, _ = run("explain", tmp_path / "r.json", "--out", tmp_path / "r.svg")
         assert code == 0
-        assert "ground    'g': dog in image 0" in out
-        assert "it never finished\nreplayed: nothing finished" in out
+        for piece in (
+            "text      'A dog, ' (2 pieces)",
+            "ground    'g': dog in image 0",
+            "resolved  'g': 1 regions: g-1 at [0.0, 0.0, 40.0, 30.0]",
+            "injected  'g': '<box>'",
+            "locate    image 0: [[1.0, 1.0, 2.0, 3.0]]",
+            "failed    'lost', error: ",
+            "resolved  'q': 1 count, answered",
+            "dropped   the oldest turn",
+            "it never finished\nreplayed: nothing finished",
+        ):
+            assert piece in out
         assert (tmp_path / "r.svg").stat().st_size > 1000
 
     def test_a_run_under_a_wider_budget_replays_whole(self, run, tmp_path):
@@ -358,7 +369,7 @@ class TestRefused:
         document, random = json.loads(path.read_text(encoding="utf-8")), Random(6)
         values = [None, -1, 1e300, "x", [], {}, [[0]], True, float("nan"), {"type": "Text"}]
         ends = set()
-        for _ in range(int(os.environ.get("GROUNDPLANE_FUZZ", "150"))):
+        for _ in range(int(os.environ.get("GROUNDPLANE_FUZZ", "80"))):
             path.write_text(json.dumps(_spoiled(document, random, values)), encoding="utf-8")
             out = tmp_path / "r.svg" if random.random() < 0.1 else None
             try:
