@@ -1,41 +1,33 @@
 """A mixture-of-features model as a language model: it answers questions about pictures.
 
-What it says is told as it is generated, some tokens a step. Where it was trained to write places
-or grounding tokens, its dialect says how to read them: boxes of its own become `Locate`, a phrase
-that it leaves to an expert becomes `Ground`.
+It runs as every model in this process does: it asks in mid-sentence, keeps its cache, and is told
+what the experts found. Where it was trained to write places or grounding tokens, its dialect says
+how to read them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from groundplane.core.answer import Mention
-from groundplane.core.errors import InputError
-from groundplane.core.image import FrameMap
-from groundplane.core.session import (
-    Done,
-    Event,
-    Failed,
-    Ground,
-    Locate,
-    Prompt,
-    Resolved,
-    Text,
-)
+from groundplane.core.session import LanguageModel, Prompt, Session
 from groundplane.core.views import view_frame
 from groundplane.core.weights import find_weights, need_library
-from groundplane.grounding.dialects import dialect
-from groundplane.grounding.scanner import Scanner
+from groundplane.language.constraints import Constraint
+from groundplane.language.family import Family, Inputs, Prepared
+from groundplane.language.in_process import Engine
+from groundplane.language.local import LocalModel, LocalTerms
+from groundplane.language.sampling import Sampling
+from groundplane.language.triggers import Trigger
+from groundplane.language.wording import marks, question, without_marks
 
-__all__ = ["MofLanguageModel", "MofOptions", "MofSession"]
+__all__ = ["MofLanguageModel", "MofOptions"]
 
 _WHO = "language model 'mof'"
-# How the decoder writes bytes that are no whole sign yet.
-_PART = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +40,21 @@ class MofOptions:
             weights, in the order of fusion.
         revision: Commit of the hub id, 40 hexadecimal digits.
         offline: Whether to take fetched weights only.
-        max_tokens: Most tokens of an answer.
-        chunk: Tokens a step.
+        max_tokens: Most tokens of the model's own in an answer.
+        chunk: Tokens a step at most.
         dialect: How its text says where things are; empty: it does not.
+        route: Who finds the places: `own` (the model, in its dialect), `after` (experts look for
+            what its sentences name), `marks` (experts first, the model picks numbers), `none`;
+            empty: `own` where there is a dialect, else `after`.
+        inject: An expert's places behind a phrase (`append`), in the stead of the model's own
+            (`replace`), or not told to the model (`none`).
+        temperature: 0: greedy.
+        top_p: See `Sampling`.
+        top_k: See `Sampling`.
+        seed: See `Sampling`.
 
     Raises:
-        InputError: If a value is out of range or the dialect is unknown.
+        InputError: If a value is out of range or unknown.
     """
 
     weights: str
@@ -63,18 +64,33 @@ class MofOptions:
     max_tokens: int = 256
     chunk: int = 8
     dialect: str = ""
+    route: str = ""
+    inject: str = "append"
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, most in (("max_tokens", 1_000_000), ("chunk", 4096)):
-            value = getattr(self, name)
-            if not 1 <= value <= most:
-                raise InputError(f"{_WHO}: option {name}: expected 1 to {most}, got {value}")
-        if self.dialect:
-            dialect(self.dialect)  # refuses an unknown one, with those that are known
+        self.terms()
+
+    def terms(self) -> LocalTerms:
+        """How it answers."""
+        return LocalTerms(
+            who=_WHO,
+            sampling=Sampling(
+                temperature=self.temperature, top_p=self.top_p, top_k=self.top_k, seed=self.seed
+            ),
+            max_tokens=self.max_tokens,
+            chunk=self.chunk,
+            dialect=self.dialect,
+            route=self.route,
+            inject=self.inject,
+        )
 
 
 class MofLanguageModel:
-    """A `language_models` plugin over a `MofForConditionalGeneration`. Greedy.
+    """A `language_models` plugin over a `MofForConditionalGeneration`.
 
     Args:
         options: See `MofOptions`.
@@ -97,140 +113,84 @@ class MofLanguageModel:
         folder = find_weights(
             options.weights, revision=options.revision, offline=options.offline, who=_WHO
         )
-        self._options = options
-        self._device = torch.device(device)
         self._model, self._processor = load_mof(
             folder, options.encoders, who=_WHO, device=device, dtype=dtype
         )
+        family = _family(self._model)
+        self._inside = LocalModel(self._model, self._processor, family, options.terms())
 
-    def open(self, prompts: Sequence[Prompt]) -> MofSession:
-        """Begin a session: sequence i answers `prompts[i]`."""
-        return MofSession(
-            self._model, self._processor, prompts, options=self._options, device=self._device
-        )
+    @property
+    def engine(self) -> Engine:
+        """What its sessions share."""
+        return self._inside.engine
 
+    def open(self, prompts: Sequence[Prompt]) -> Session:
+        """Begin a session: sequence i answers `prompts[i]`; it is read with the first step."""
+        return self._inside.open(prompts)
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class _Sequence:
-    """What one sequence has said so far."""
-
-    index: int
-    ids: list[int] = field(default_factory=list)
-    told: int = 0
-    asked: int = 0
-    scanner: Scanner | None = None
-    done: bool = False
-
-
-class MofSession:
-    """One batch of questions; the pictures are encoded with the first step."""
-
-    def __init__(
+    def with_triggers(
         self,
-        model: Any,
-        processor: Any,
-        prompts: Sequence[Prompt],
+        triggers: Sequence[Trigger] = (),
         *,
-        options: MofOptions,
-        device: torch.device,
-    ) -> None:
-        self._model, self._processor, self._options = model, processor, options
-        self._prompts, self._device = tuple(prompts), device
-        self._sequences = [self._begin(i, prompt) for i, prompt in enumerate(self._prompts)]
-        self._ends = _ends(model)
-        self._decoding: Any = None
+        constrain: Callable[[Prompt], Constraint | None] | None = None,
+    ) -> LanguageModel:
+        """The same model, which also asks by other stretches of its text.
 
-    def step(self, resolutions: Sequence[Resolved | Failed]) -> list[Event]:
-        """Generate some tokens of every sequence that goes on; results change nothing of them."""
-        del resolutions
-        live = [sequence for sequence in self._sequences if not sequence.done]
-        if not live:
-            return []
-        if self._decoding is None:
-            self._decoding = self._decode()
-        room = self._options.max_tokens - len(live[0].ids)
-        chunk: list[list[int]] = self._decoding.advance(min(self._options.chunk, room)).tolist()
-        return [event for sequence in live for event in self._say(sequence, chunk[sequence.index])]
-
-    def _begin(self, index: int, prompt: Prompt) -> _Sequence:
-        scanner = None
-        if self._options.dialect and prompt.images:
-            frame = view_frame(self._processor.view, prompt.images[0].size)
-            scanner = Scanner(dialect(self._options.dialect), frame)
-        return _Sequence(index=index, scanner=scanner)
-
-    def _decode(self) -> Any:
-        from groundplane.mof.decoding import Decoding
-
-        texts = [self._worded(prompt) for prompt in self._prompts]
-        batch = self._processor(texts, [prompt.images for prompt in self._prompts])
-        return Decoding(self._model, batch.to(self._device))
-
-    def _worded(self, prompt: Prompt) -> str:
-        """The question as the model was trained to be asked: pictures first, unless placed."""
-        question = "\n".join([prompt.text, *prompt.choices])
-        placed = question.count(self._processor.image_token)
-        parts = [] if placed else [{"type": "image"} for _ in prompt.images]
-        content = [*parts, {"type": "text", "text": question}]
-        return str(self._processor.apply_chat_template([{"role": "user", "content": content}]))
-
-    def _say(self, sequence: _Sequence, ids: Sequence[int]) -> list[Event]:
-        """What the next tokens of a sequence tell."""
-        kept = next((i for i, token in enumerate(ids) if token in self._ends), len(ids))
-        sequence.ids += ids[:kept]
-        ended = kept < len(ids)
-        sequence.done = ended or len(sequence.ids) >= self._options.max_tokens
-        text = self._processor.decode(sequence.ids)
-        # A sign whose bytes are not all there yet is held back; so is all that could change.
-        whole = text if sequence.done else text.rstrip(_PART)
-        piece = whole[sequence.told :]
-        sequence.told += len(piece)
-        events = self._read(sequence, piece)
-        if sequence.done:
-            finish = "complete" if ended else "length"
-            events.append(Done(sequence=sequence.index, finish=finish))  # type: ignore[arg-type]
-        return events
-
-    def _read(self, sequence: _Sequence, piece: str) -> list[Event]:
-        if sequence.scanner is None:
-            return [Text(sequence=sequence.index, text=piece)] if piece else []
-        found = sequence.scanner.feed(piece)
-        if sequence.done:
-            found = [*found, *sequence.scanner.close()]
-        events: list[Event] = []
-        for one in found:
-            if isinstance(one, str):
-                events.append(Text(sequence=sequence.index, text=one))
-            elif isinstance(one, Mention):
-                events += self._place(sequence, one)
-        return events
-
-    def _place(self, sequence: _Sequence, mention: Mention) -> list[Event]:
-        """Where the model says that a phrase is, or the request to look for it."""
-        located = mention.located
-        if located is not None and len(located.boxes):
-            return [
-                Locate(
-                    sequence=sequence.index,
-                    boxes=located.boxes,
-                    frame_map=FrameMap.identity(),  # the scanner gives the image's own pixels
-                    span=mention.span,
-                )
-            ]
-        if not mention.phrase:
-            return []
-        sequence.asked += 1
-        return [
-            Ground(
-                sequence=sequence.index,
-                request=f"ground-{sequence.asked}",
-                phrases=(mention.phrase,),
-                span=mention.span,
-            )
-        ]
+        Args:
+            triggers: What to look for, beside the phrases of its dialect.
+            constrain: From a prompt to what its text may go on with.
+        """
+        return self._inside.with_triggers(triggers, constrain=constrain)
 
 
-def _ends(model: Any) -> frozenset[int]:
-    """The tokens that end a text; some models have several."""
-    told = model.generation_config.eos_token_id
-    return frozenset(told if isinstance(told, list) else [] if told is None else [told])
+def _family(model: Any) -> Family:
+    """How it is read turns on the language model that it was built with."""
+    takes = inspect.signature(model.language_model.forward).parameters
+    return Family(
+        name="mof",
+        systems=("MoF",),
+        prepare=_prepare,
+        # Language models with ALiBi take no positions: they count from the mask.
+        places="given" if "position_ids" in takes else "own",
+        inner=_language_model,
+    )
+
+
+def _language_model(model: Any) -> Any:
+    return model.language_model
+
+
+def _prepare(processor: Any, model: Any, prompt: Prompt) -> Prepared:
+    """The prompt's tokens, and the features of its pictures; the towers run here, once."""
+    from groundplane.mof.checking import check_features
+
+    # The question may say itself where its pictures stand.
+    signs = [sign for sign in marks(processor) if sign != processor.image_token]
+    safe, dropped = without_marks(prompt, signs)
+    batch = processor([_worded(processor, safe)], [list(prompt.images)])
+    inputs: dict[str, Any] = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    if "pixel_values" in batch:
+        device = next(model.parameters()).device
+        features = model.encode(batch["pixel_values"].to(device))
+        check_features(features, model.tower_names)
+        inputs["tower_features"] = features
+    frames = tuple(view_frame(processor.view, image.size) for image in prompt.images)
+    return Prepared(inputs=_last_only(inputs, model), frames=frames, dropped=dropped)
+
+
+def _last_only(inputs: Inputs, model: Any) -> Inputs:
+    """Scores of the last token alone, where the language model can leave the others out."""
+    takes = inspect.signature(model.language_model.forward).parameters
+    return {**inputs, "logits_to_keep": 1} if "logits_to_keep" in takes else inputs
+
+
+def _worded(processor: Any, prompt: Prompt) -> str:
+    """The question as the model was trained to be asked: pictures first, unless placed.
+
+    Not every template knows a turn of a system: what it is told stands before the question.
+    """
+    text = question(replace(prompt, text="\n".join(filter(None, [prompt.system, prompt.text]))))
+    placed = text.count(processor.image_token)
+    parts = [] if placed else [{"type": "image"} for _ in prompt.images]
+    content = [*parts, {"type": "text", "text": text}]
+    return str(processor.apply_chat_template([{"role": "user", "content": content}]))

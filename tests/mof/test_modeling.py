@@ -10,9 +10,11 @@ from groundplane.core.features import View
 from groundplane.core.fusion.making import fusion_to_json
 from groundplane.core.fusion.operator import FusionRule, ProjectorRule
 from groundplane.core.views import canvas_to_tower
+from groundplane.language.decoding import Decoder
+from groundplane.language.family import Prepared
 from groundplane.mof.configuration import MofConfig, view_to_json
-from groundplane.mof.decoding import Decoding
 from groundplane.mof.modeling import MofForConditionalGeneration
+from groundplane.plugins.mof import _family
 from groundplane.testing.checkpoints_mof import tiny_towers
 from groundplane.testing.encoders import make_tower
 
@@ -229,12 +231,18 @@ class TestGenerate:
         assert torch.equal(made, whole["input_ids"])
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_in_steps_is_the_same(self, kind):
+    def test_token_by_token_behind_a_kept_cache_is_the_same(self, kind):
         model, given = make(kind), batch()
-        made = model.generate(**given, max_new_tokens=6, do_sample=False, eos_token_id=None)
-        decoding = Decoding(model, given)
-        steps = torch.cat([decoding.advance(1), decoding.advance(3), decoding.advance(2)], 1)
-        assert torch.equal(steps, made[:, 80:])
+        inputs = {name: given[name][1:] for name in ("input_ids", "attention_mask")}
+        inputs["tower_features"] = model.encode(given["pixel_values"][1:])
+        made = model.generate(**inputs, max_new_tokens=6, do_sample=False, eos_token_id=None)
+        decoder = Decoder(model, _family(model))
+        row = decoder.begin(Prepared(inputs=inputs))
+        said = []
+        for _ in range(6):
+            said.append(int(row.logits.argmax()))
+            decoder.read(row, said[-1:])
+        assert said == made[0, 80:].tolist()
 
     def test_towers_run_once(self):
         model, given = make(), batch()
@@ -253,9 +261,8 @@ class TestGenerate:
         model, given = make(), batch()
         with torch.no_grad():
             model.towers[1].network.project.bias.fill_(torch.nan)
-        for run in (model.generate, lambda **given: Decoding(model, given)):
-            with pytest.raises(InputError, match="features of dino have numbers that are not"):
-                run(**given)
+        with pytest.raises(InputError, match="features of dino have numbers that are not"):
+            model.generate(**given)
 
 
 class TestPlaces:
