@@ -89,7 +89,7 @@ def candidates_of(prompt: Prompt) -> tuple[str, ...]:
         >>> candidates_of(Prompt(text=""))
         ()
     """
-    text = "\n".join([prompt.text, *prompt.choices])
+    text = "\n\n".join([prompt.text, *prompt.choices])
     named = (one.among(prompt.vocabulary)[0] for one in spoken_in(text) if not one.unseen)
     words = tuple(dict.fromkeys(word for word in named if word))
     return (words or prompt.vocabulary or ())[:_MOST_WORDS]
