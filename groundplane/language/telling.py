@@ -23,8 +23,6 @@ __all__ = ["Call", "Inject", "Telling"]
 
 Inject = Literal["append", "replace", "none"]
 
-# What a place is called that the model names by a hidden state alone.
-_UNNAMED = "object"
 # As many last characters of the shown text are kept, to find a phrase in them.
 _TAIL = 8192
 
@@ -264,7 +262,10 @@ class Telling:
             self._waiting.append(mention)
             return
         for key in keys:
-            self._ground(mention, mention.phrase or _UNNAMED, self._states.pop(key, None))
+            state = self._states.pop(key, None)
+            # Without words there is the state alone: nobody is to look for any other thing.
+            if mention.phrase or state is not None:
+                self._ground(mention, mention.phrase, state)
 
     def _ground(self, mention: Mention, phrase: str, state: object) -> None:
         self._asked += 1
