@@ -14,32 +14,34 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from groundplane.core.errors import ProtocolError
+from groundplane.core.errors import InputError, ProtocolError, ShapeError
 from groundplane.core.session import (
     Done,
     Event,
     Failed,
     Ground,
+    Locate,
     Need,
     Prompt,
     Query,
     Resolved,
 )
-from groundplane.core.session_notes import Injected
+from groundplane.core.session_notes import Injected, Note
 from groundplane.grounding.dialects.grammar import Dialect
 from groundplane.language.cache import can_cut
 from groundplane.language.constraints import Constraint
 from groundplane.language.decoding import Decoder, Row, Rows
 from groundplane.language.dialect_triggers import dialect_tags, place_signs
+from groundplane.language.escaping import escaped
 from groundplane.language.family import Prepared
 from groundplane.language.sampling import Sampler, Sampling
-from groundplane.language.spans import Detokeniser, Piece, State, encode
+from groundplane.language.spans import Detokeniser, Piece, State, encode, special_tokens
 from groundplane.language.telling import Call, Inject, Telling
 from groundplane.language.triggers import Told, Trigger
 
 __all__ = ["Engine", "InProcessSession"]
 
-Finish = Literal["complete", "length"]
+Finish = Literal["complete", "length", "broken"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,6 +115,7 @@ class _Sequence:
     outcomes: dict[str, Resolved | Failed] = field(default_factory=dict)
     finish: Finish | None = None
     silent: bool = False
+    first_only: bool = False
 
 
 class InProcessSession:
@@ -182,7 +185,7 @@ class InProcessSession:
 
     def _begin(self, index: int, prompt: Prompt) -> _Sequence:
         engine = self._engine
-        prepared = engine.prepare(prompt)
+        prepared, refused = self._prepare(prompt)
         telling = Telling(
             index,
             prompt,
@@ -194,13 +197,14 @@ class InProcessSession:
         )
         for line in prepared.dropped:
             telling.note("dropped", line)
-        length = prepared.inputs.get("decoder_input_ids", prepared.inputs["input_ids"]).shape[1]
+        start = prepared.inputs.get("decoder_input_ids", prepared.inputs.get("input_ids"))
+        length = 0 if start is None else start.shape[1]
         full = engine.context is not None and length >= engine.context
-        row = Row(length=0, shift=0, logits=torch.zeros(0)) if full else None
+        unread = Row(length=0, shift=0, logits=torch.zeros(0)) if full or refused else None
         sequence = _Sequence(
             prompt=prompt,
             telling=telling,
-            row=row or engine.decoder.begin(prepared),
+            row=unread or engine.decoder.begin(prepared),
             detokeniser=Detokeniser(engine.tokenizer, tags=self._tags),
             prepared=prepared,
             constraint=engine.constrain(prompt) if engine.constrain is not None else None,
@@ -209,18 +213,39 @@ class InProcessSession:
             telling.note("full", f"the prompt of {length} tokens fills the context of "
                          f"{engine.context}; nothing was answered")  # fmt: skip
             self._end(sequence, "length")
+        elif refused:
+            telling.note("refused", refused)
+            self._end(sequence, "broken")
         if index in self._stopped:
             sequence.finish, sequence.silent = "length", True
         return sequence
+
+    def _prepare(self, prompt: Prompt) -> tuple[Prepared, str]:
+        """The inputs of a prompt, or why it cannot be asked: the others of the batch still are."""
+        try:
+            return self._engine.prepare(prompt), ""
+        except (InputError, ShapeError) as error:
+            return Prepared(inputs={}), " ".join(str(error).split())
 
     def _told(self) -> list[Event]:
         return [event for s in self._sequences if not s.silent for event in self._events(s)]
 
     def _events(self, sequence: _Sequence) -> list[Event]:
         events = sequence.telling.take()
+        if not sequence.first_only and self._places_first_only(sequence, events):
+            sequence.first_only = True
+            detail = f"places are looked for in the first of {len(sequence.prompt.images)} pictures"
+            index = sequence.telling.sequence
+            events.insert(0, Note(sequence=index, name="first-picture", detail=detail))
         if any(isinstance(event, Done) for event in events):
             sequence.silent = True
         return events
+
+    def _places_first_only(self, sequence: _Sequence, events: Sequence[Event]) -> bool:
+        """Whether a place is given or asked for, and there are pictures that it is not of."""
+        if self._engine.dialect is None or len(sequence.prompt.images) < 2:
+            return False
+        return any(isinstance(one, Ground | Locate) and one.image == 0 for one in events)
 
     def _advance(self, live: Sequence[_Sequence]) -> None:
         """One token of every sequence that goes on."""
@@ -356,7 +381,7 @@ class InProcessSession:
         call, guess = sequence.call, sequence.guess
         assert call is not None
         if call.event is None:
-            text = f" ({' '.join(call.refused.split())})"
+            text = f" ({self._as_data(call.refused)})"
         else:
             outcome = sequence.outcomes.pop(call.event.request, None)
             if outcome is None:
@@ -377,6 +402,13 @@ class InProcessSession:
         sequence.call = sequence.guess = None
         gone = self._cut(sequence, guess) if guess is not None else int(bool(sequence.mended))
         self._inject(sequence, call, text, cut=gone)
+
+    def _as_data(self, text: str) -> str:
+        """Words that may hold a model's own, or an expert's: no sign asks for anything in them."""
+        engine = self._engine
+        signs = [sign for one in engine.triggers for sign in (one.open, one.close)]
+        signs += special_tokens(engine.tokenizer, self._tags).values()
+        return escaped(text, dialect=engine.dialect, special=signs)
 
     def _cut(self, sequence: _Sequence, guess: _Guess) -> int:
         """Take the model's own place out of its cache; gives how many tokens it was."""
