@@ -13,6 +13,7 @@ from groundplane.core.answer import Answer
 from groundplane.core.budget import Budget
 from groundplane.core.dispatch import Dispatcher, Request, fail, resolve
 from groundplane.core.errors import ProtocolError, listing
+from groundplane.core.event_checks import malformed, oversized
 from groundplane.core.progress import Finished, Progress, Update, cut, summary
 from groundplane.core.queries import describe
 from groundplane.core.session import (
@@ -145,6 +146,8 @@ class Run:
         for event in events:
             if not isinstance(event, Event):
                 raise self._broken(event, f"{type(event).__name__} is not an event")
+            if why := malformed(event):
+                raise self._broken(event, why)
         accepted = [kept for kept in map(self._accept, events) if kept is not None]
         self._silent = 0 if accepted else self._silent + 1
 
@@ -186,8 +189,6 @@ class Run:
         raise self._broken(event, "an event after Done; expected none")
 
     def _say(self, sequence: Progress, event: Text) -> Text:
-        if not isinstance(event.text, str):
-            raise self._broken(event, f"expected str as text, got {type(event.text).__name__}")
         room = self._budget.text - sequence.length
         kept = event.text[:room]
         sequence.say(kept, event.refers if kept or not event.text else ())
@@ -203,9 +204,13 @@ class Run:
         if event.request in sequence.requests:
             raise self._broken(event, f"the request id {event.request!r} was used before")
         on: tuple[str, ...] = ()
+        large = oversized(event)
         if isinstance(event, Query):
             on = event.on
             self._check_known(sequence, event, on)
+        if large:
+            sequence.note(type(event).__name__.lower(), f"{event.request!r}: {large}")
+        elif isinstance(event, Query):
             sequence.note("query", cut(f"{event.request!r}: {describe(event.expression)}"))
         else:
             what = f"{', '.join(event.phrases)} in image {event.image}"
@@ -216,7 +221,10 @@ class Run:
         if isinstance(event, Ground) and event.span is not None:
             self._check_span(sequence, event, event.span)
             sequence.marks.append((event.span, request))
-        self._admit(request)
+        if large:
+            self._settle(fail(request, "budget", f"not run: {large}"))
+        else:
+            self._admit(request)
 
     def _admit(self, request: Request) -> None:
         """Put a request in line, or fail it at once."""
@@ -247,6 +255,10 @@ class Run:
     def _locate(self, sequence: Progress, event: Locate) -> None:
         if event.boxes.ndim != 2 or event.boxes.shape[1] != 4:
             raise self._broken(event, f"expected boxes of shape (n, 4), got {event.boxes.shape}")
+        if len(event.boxes) > self._budget.boxes:
+            why = f"{len(event.boxes)} boxes of the model's own, more than {self._budget.boxes}"
+            sequence.note("budget", f"{why}; left out")
+            return
         if not np.isfinite(event.boxes).all():
             raise self._broken(event, "expected finite boxes")
         if event.ids and len(event.ids) != len(event.boxes):
