@@ -46,6 +46,20 @@ _Options = Annotated[
     list[str] | None,
     typer.Option("--option", help="Option of the expert, key=value or NAME.key=value; repeat it."),
 ]
+_Model = Annotated[
+    str, typer.Option(help="Who answers: the planner, or a language model by its plugin.")
+]
+_ModelOptions = Annotated[
+    list[str] | None,
+    typer.Option("--model-option", help="Option of the language model, key=value; repeat it."),
+]
+_Strategy = Annotated[
+    str | None,
+    typer.Option(help="What a language model is told of the scene: direct, map or query."),
+]
+_Record = Annotated[
+    Path | None, typer.Option(help="Keep all that happens in a file, for `groundplane explain`.")
+]
 _EncoderOptions = Annotated[
     list[str] | None,
     typer.Option("--option", help="Option of an encoder, NAME.key=value; repeat it."),
@@ -98,21 +112,10 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
         typer.Option(help="For photos: the expert, or several with commas; else all installed."),
     ] = None,
     option: _Options = None,
-    model: Annotated[
-        str, typer.Option(help="Who answers: the planner, or a language model by its plugin.")
-    ] = "planner",
-    model_option: Annotated[
-        list[str] | None,
-        typer.Option("--model-option", help="Option of the language model, key=value; repeat it."),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(help="What a language model is told of the scene: direct, map or query."),
-    ] = None,
-    record: Annotated[
-        Path | None,
-        typer.Option(help="Keep all that happens in a file, for `groundplane explain`."),
-    ] = None,
+    model: _Model = "planner",
+    model_option: _ModelOptions = None,
+    strategy: _Strategy = None,
+    record: _Record = None,
     device: _Device = "auto",
     noise: _Noise = 0.0,
     too_close: _TooClose = 0.8,

@@ -10,10 +10,10 @@ import importlib
 from groundplane.core.errors import InputError, did_you_mean, listing
 from groundplane.language.family import Family
 
-__all__ = ["families", "family"]
+__all__ = ["HOMES", "families", "family"]
 
 # Module: its families.
-_HOMES: dict[str, tuple[str, ...]] = {
+HOMES: dict[str, tuple[str, ...]] = {
     "llava": ("llava", "llava_next", "llava_onevision", "vipllava"),
     "qwen": ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
     "internvl": ("internvl",),
@@ -36,7 +36,7 @@ def families() -> tuple[str, ...]:
         >>> "qwen2_5_vl" in families()
         True
     """
-    return tuple(sorted(name for names in _HOMES.values() for name in names))
+    return tuple(sorted(name for names in HOMES.values() for name in names))
 
 
 def family(name: str) -> Family:
@@ -45,7 +45,7 @@ def family(name: str) -> Family:
     Raises:
         InputError: If there is none of that name.
     """
-    for home, names in _HOMES.items():
+    for home, names in HOMES.items():
         if name in names:
             module = importlib.import_module(f"{__name__}.{home}")
             found: tuple[Family, ...] = module.FAMILIES

@@ -9,30 +9,17 @@ import importlib
 from pathlib import Path
 
 from groundplane.core.errors import InputError, listing
+from groundplane.language.families import HOMES, families
 
 __all__ = ["language_checkpoints", "save_language_model"]
 
-# Module: the families that it builds, as `model_type`. Each module has `SAVERS`, from the
-# family to a function of folder and seed.
-_HOMES: dict[str, tuple[str, ...]] = {
-    "llava": ("llava", "llava_next", "llava_onevision", "vipllava"),
-    "qwen": ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
-    "internvl": ("internvl",),
-    "glm": ("glm4v",),
-    "molmo": ("molmo2",),
-    "deepseek": ("deepseek_vl",),
-    "blip": ("blip-2", "instructblip"),
-    "janus": ("janus",),
-    "paligemma": ("paligemma",),
-    "kosmos": ("kosmos-2",),
-    "florence": ("florence2",),
-    "idefics": ("idefics2", "idefics3", "smolvlm"),
-}
+# Each module of a family of models has one of its name here, with `SAVERS`: from the family to a
+# function of folder and seed.
 
 
 def language_checkpoints() -> tuple[str, ...]:
     """The families that there is a tiny checkpoint of, sorted."""
-    return tuple(sorted(name for names in _HOMES.values() for name in names))
+    return families()
 
 
 def save_language_model(name: str, folder: str | Path, *, seed: int = 0) -> Path:
@@ -49,7 +36,7 @@ def save_language_model(name: str, folder: str | Path, *, seed: int = 0) -> Path
     Raises:
         InputError: If there is no such family.
     """
-    for home, names in _HOMES.items():
+    for home, names in HOMES.items():
         if name in names:
             module = importlib.import_module(f"{__name__}.{home}")
             saved: Path = module.SAVERS[name](folder, seed=seed)
