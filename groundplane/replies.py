@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,11 @@ from groundplane.spatial.questions.text import split_options, strip_letter
 from groundplane.spatial.stories import Story
 
 __all__ = ["Reply", "reply_from_story", "reply_of"]
+
+# An option's letter, alone or before its text.
+_LETTER = re.compile(r"\(?([A-Z])(?:[).:]+\s*(.*))?", re.DOTALL)
+# Steps of a trace that say why a text broke off.
+_REASONS = ("broken", "full", "budget", "refused", "failed", "error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,8 +105,9 @@ class Reply:
 
     def _region_records(self) -> list[dict[str, Any]] | None:
         """The regions that the answer rests on: id, phrase, box and score."""
+        own = self._own_records()
         if self.regions is None:
-            return None
+            return own or None
         rows = [i for i, name in enumerate(self.regions.ids) if name in self.answer.evidence]
         boxes, scores = self.regions.boxes.tolist(), self.regions.scores.tolist()
         labels = self.regions.labels()
@@ -112,6 +119,21 @@ class Reply:
                 "score": round(scores[i], 4),
             }
             for i in rows
+        ] + own
+
+    def _own_records(self) -> list[dict[str, Any]]:
+        """Places that the model gave itself: they have no score."""
+        return [
+            {
+                "id": name,
+                "label": mention.phrase,
+                "box": [max(0.0, round(edge, 2)) for edge in box],
+                "score": None,
+            }
+            for mention in self.mentions
+            if mention.located is not None
+            for name, box in zip(mention.ids, mention.located.boxes.tolist(), strict=True)
+            if name in self.answer.evidence
         ]
 
 
@@ -119,15 +141,34 @@ def reply_of(source: str, question: str, choices: tuple[str, ...], result: Groun
     """What a language model said, as a reply."""
     answer = result.answers[-1] if result.answers else _no_answer(result)
     options = offered(question, choices)
+    spoken = answer.status is Status.ANSWERED and answer.value is None
     return Reply(
         question=question,
         source=source,
-        text=result.text,
+        text=result.text if result.text.strip() else _silence(result),
         answer=answer,
-        choice=choose(answer, options),
+        choice=_picked(result.text, options) if spoken else choose(answer, options),
         mentions=result.mentions,
         trace=_woven(result.trace, answer.steps),
     )
+
+
+def _silence(result: GroundedText) -> str:
+    """Why there is no text."""
+    if result.finish == "complete":
+        return "The model ended its answer without a word."
+    why = [step for step in result.trace if step.name in _REASONS]
+    return f"The model gave no answer: {why[-1].detail if why else result.finish}"
+
+
+def _picked(text: str, options: Sequence[str]) -> str | None:
+    """The option that a model names in its own words: by its letter, its text, or both alike."""
+    told = _LETTER.fullmatch(text.strip())
+    rest = text.strip() if told is None else (told[2] or "").strip()
+    named = choose(Answer(value=rest.rstrip(".")), options) if rest else None
+    if told is None or ord(told[1]) - ord("A") >= len(options):
+        return named
+    return told[1] if not rest or named == told[1] else None
 
 
 def reply_from_story(source: str, story: Story, question: str, choices: tuple[str, ...]) -> Reply:

@@ -17,6 +17,7 @@ from groundplane.asking import Asker
 from groundplane.core.answer import Status
 from groundplane.core.errors import GroundplaneError, InputError
 from groundplane.core.record import Recorder
+from groundplane.core.regions import Regions
 from groundplane.replies import Reply
 from groundplane.spatial.chances.worlds import TOO_CLOSE, Caution
 from groundplane.spatial.geometry.gap import closest_points
@@ -217,8 +218,27 @@ def _draw(asker: Asker, reply: Reply, path: Path) -> None:
             viewpoint=_viewpoint(asker.scene, reply), line=_line(asker.scene, reply),
             way=reply.answer.path,
         )  # fmt: skip
-    elif asker.image is not None and reply.regions is not None:
-        draw_photo(asker.image, reply.regions, path, evidence=reply.evidence, title=reply.text)
+    elif asker.image is not None:
+        places = _places(reply, asker.image.size)
+        draw_photo(asker.image, places, path, evidence=reply.evidence, title=reply.text)
+
+
+def _places(reply: Reply, size: tuple[int, int]) -> Regions:
+    """All that experts found, and what the model placed itself, which has no score."""
+    found = reply.regions or Regions.empty(phrases=(), image_size=size)
+    own = [one for one in reply.record()["regions"] or () if one["score"] is None]
+    if not own:
+        return found
+    phrases = (*found.phrases, *(one["label"] for one in own))
+    numbers = torch.arange(len(found.phrases), len(phrases))
+    return Regions(
+        ids=(*found.ids, *(one["id"] for one in own)),
+        boxes=torch.cat([found.boxes.cpu(), torch.tensor([one["box"] for one in own])]),
+        scores=torch.cat([found.scores.cpu(), torch.full((len(own),), torch.nan)]),
+        phrases=phrases,
+        phrase_ids=torch.cat([found.phrase_ids.cpu(), numbers]),
+        image_size=size,
+    )
 
 
 def _viewpoint(scene: CognitiveMap, reply: Reply) -> tuple[Point, Point] | None:

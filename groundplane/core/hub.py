@@ -18,6 +18,7 @@ from typing import Any
 
 from groundplane.core.checkpoints import check_tensors
 from groundplane.core.errors import PluginBrokenError, WeightsError, listing
+from groundplane.core.options import option_hint
 from groundplane.core.plugin_source import is_installed, pip_name
 
 __all__ = ["find_weights", "need_library", "weights_key"]
@@ -95,13 +96,14 @@ def find_weights(weights: str, *, who: str, revision: str = "", offline: bool = 
     if not _HUB_ID.fullmatch(weights):
         raise WeightsError(
             f"{who}: option weights: expected a folder, a .safetensors file or a hub id such as "
-            f"maker/model, got {weights!r}, which is none of them. Try: --option weights=FOLDER"
+            f"maker/model, got {weights!r}, which is none of them. Try: "
+            f"{option_hint(who, 'weights=FOLDER')}"
         )
     if not _REVISION.fullmatch(revision):
         raise WeightsError(
             f"{who}: the hub id {weights!r} needs option revision: expected a commit of 40 "
             f"hexadecimal digits, as the page https://huggingface.co/{weights}/commits/main "
-            f"lists them, got {revision!r}. Try: --option revision=COMMIT"
+            f"lists them, got {revision!r}. Try: {option_hint(who, 'revision=COMMIT')}"
         )
     return _from_hub(weights, revision, offline=offline, who=who)
 

@@ -22,13 +22,31 @@ from groundplane.core.errors import (
 )
 from groundplane.core.files import one_line
 
-__all__ = ["make_options", "read_options"]
+__all__ = ["make_options", "option_hint", "read_options"]
 
 T = TypeVar("T")
 
 _MAX_BYTES = 2**20
+# In a command that takes an expert as well, the options of these have a name of their own.
+_ASKED = "language model "
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True}
 _TRUTH |= {"false": False, "no": False, "off": False, "0": False}
+
+
+def option_hint(who: str, pair: str) -> str:
+    """How an option is given on the command line.
+
+    Args:
+        who: What messages call the plugin.
+        pair: Such as `weights=FOLDER`.
+
+    Examples:
+        >>> option_hint("detector 'owlv2'", "weights=FOLDER")
+        '--option weights=FOLDER'
+        >>> option_hint("language model 'mof'", "weights=FOLDER")
+        '--option weights=FOLDER (of ask: --model-option)'
+    """
+    return f"--option {pair}" + (" (of ask: --model-option)" if who.startswith(_ASKED) else "")
 
 
 def make_options(options_type: type[T], given: Mapping[str, object], *, plugin: str) -> T:
@@ -68,7 +86,7 @@ def make_options(options_type: type[T], given: Mapping[str, object], *, plugin: 
     if missing:
         raise InputError(
             f"{plugin} needs the option {listing([repr(m) for m in missing])}, which was not "
-            f"given. Try: --option {missing[0]}=VALUE"
+            f"given. Try: {option_hint(plugin, f'{missing[0]}=VALUE')}"
         )
     declared = _declared(options_type, plugin=plugin)
     values = {

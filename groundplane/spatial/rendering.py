@@ -130,7 +130,7 @@ def draw_photo(
 
     Args:
         image: The photo.
-        regions: The regions, in the photo's upright pixels.
+        regions: The regions, in the photo's upright pixels; a score of NaN is not written.
         path: The picture: `.svg` or `.png`. The same input gives the same bytes.
         evidence: Ids of the regions to pick out.
         title: The heading, if any.
@@ -491,7 +491,8 @@ def _draw_regions(sheet: _Sheet, regions: Regions, evidence: Sequence[str]) -> N
         ink, level = ("white", 7.0) if picked[i] else (INK, 6.0)
         tag = Style(font=font, color=ink, zorder=level, ground=color)
         corners = sheet.points(np.array([low[i], high[i]])).reshape(4)
-        _write_tag(sheet, corners, f"{short(labels[i])} {scores[i]:.2f}", style=tag)
+        score = "" if np.isnan(scores[i]) else f" {scores[i]:.2f}"
+        _write_tag(sheet, corners, short(labels[i]) + score, style=tag)
 
 
 def _write_tag(sheet: _Sheet, frame: Float[np.ndarray, " 4"], text: str, *, style: Style) -> None:
