@@ -228,14 +228,18 @@ class _LiteLlmChat:
                 delta = _delta_of(piece)
                 if delta is None:
                     continue
-                came, ended = True, ended or bool(delta.finish)
+                came = came or bool(delta.text or delta.calls)
+                if not came and delta.finish == "stop":
+                    continue  # it said nothing: so litellm reads a page that is no reply, too
+                ended = ended or bool(delta.finish)
                 yield delta
         except Exception as error:  # noqa: BLE001 - likewise
             raise self._failure(error, came=came) from None
         finally:
             _let_go(reply)
         if not ended:
-            raise ChatError(f"{self._options.model}: the reply broke off", kind="broken")
+            what = "broke off" if came else "is empty"
+            raise ChatError(f"{self._options.model}: the reply {what}", kind="broken")
 
     def close(self) -> None:
         """Nothing is kept open between requests."""

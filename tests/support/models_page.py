@@ -45,7 +45,7 @@ _AFTER = """
   else the model sees the picture as it is, and the trace says so.
 - How Claude's pictures are resized is known from quotations of its provider's page only.
 - litellm hands on no text of a refusal that OpenAI sends in a field of its own; the answer is
-  empty then.
+  empty then, and the trace says so.
 """
 
 
