@@ -80,6 +80,8 @@ class Decoder:
             The row that goes on behind it.
         """
         inputs = {name: self._here(value) for name, value in prepared.inputs.items()}
+        if "inputs_embeds" in inputs:
+            inputs.pop("input_ids")  # a model takes one of them; the ids tell how long it is
         with self._lock:  # the deltas of rotary positions are kept on the module
             for module in self._turning:
                 module.rope_deltas = None

@@ -35,7 +35,8 @@ class Prepared:
     Attributes:
         inputs: What the model's forward pass takes for this one sequence, batch of 1, on the CPU:
             `input_ids` (1, n), `attention_mask` (1, n), pixels and what belongs to them; of an
-            encoder-decoder also `decoder_input_ids` (1, m), what its text starts from.
+            encoder-decoder also `decoder_input_ids` (1, m), what its text starts from. With
+            `inputs_embeds` (1, n, d) the model reads these rows; `input_ids` then tell n alone.
         frames: One an image: from the image to the canvas that the model writes places on.
         dropped: What of the prompt did not reach the model, in words, one line each.
     """

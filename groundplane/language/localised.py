@@ -164,10 +164,16 @@ class LocalisedTokens(nn.Module):
             raise ShapeError(
                 f"localised tokens: {len(boxes)} regions but {self.indices.num_embeddings} indices"
             )
+        rows = self.features(grids, boxes, picture)
+        return torch.stack([self.indices.weight[: len(boxes)], rows], dim=1).flatten(0, 1)
+
+    def features(
+        self, grids: Sequence[FeatureGrid], boxes: Float[Tensor, "k 4"], picture: int = 0
+    ) -> Float[Tensor, "k d"]:
+        """The rows of the features alone, for a model with index tokens of its own."""
         found = torch.cat([roi_align(grid, boxes, picture=picture) for grid in grids], dim=1)
-        weight = self.indices.weight
-        rows: Tensor = self.project(found.to(weight))
-        return torch.stack([weight[: len(boxes)], rows], dim=1).flatten(0, 1)
+        rows: Tensor = self.project(found.to(self.indices.weight))
+        return rows
 
 
 def spliced(

@@ -244,12 +244,14 @@ class Telling:
         if located is not None and located.states:
             self._waiting.append(mention)
         elif located is not None and len(located.boxes):
+            picked = located.region_ids
             self.add(
                 Locate(
                     sequence=self.sequence,
                     boxes=located.boxes,
                     frame_map=FrameMap.identity(),  # the scanner gives the image's own pixels
                     span=mention.span,
+                    ids=picked if len(picked) == len(located.boxes) else (),
                 )
             )
         elif mention.phrase:

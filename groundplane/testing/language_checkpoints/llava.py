@@ -44,19 +44,22 @@ _QWEN_TURNS = (
 )
 
 
-def save_llava(folder: str | Path, *, seed: int = 0, marks: Sequence[str] = ()) -> Path:
+def save_llava(
+    folder: str | Path, *, seed: int = 0, marks: Sequence[str] = (), words: Sequence[str] = ()
+) -> Path:
     """Save a tiny LLaVA-1.5: pictures of 32 by 32 in 16 patches, the middle cut out.
 
     Args:
         folder: It is made where it is not there.
         seed: Of the weights.
         marks: Special tokens beside its own, such as those that LLaVA-Grounding adds.
+        words: Tokens that are text, such as the indices of Groma.
 
     Returns:
         The folder.
     """
     library = need_library("transformers", who=WHO, extra="models")
-    tokenizer = _llama_tokenizer(_TURNS, marks)
+    tokenizer = _llama_tokenizer(_TURNS, marks, words)
     config = library.LlavaConfig(vision_config=_clip(library), **_language(library, tokenizer))
     model = make_model(library.LlavaForConditionalGeneration, config, seed)
     pictures = library.CLIPImageProcessor(size={"shortest_edge": _SIDE}, crop_size=_square())
@@ -157,9 +160,13 @@ def _clip(library: Any) -> Any:
     )
 
 
-def _llama_tokenizer(template: str, marks: Sequence[str] = ()) -> Any:
+def _llama_tokenizer(template: str, marks: Sequence[str] = (), words: Sequence[str] = ()) -> Any:
     return byte_tokenizer(
-        marks=["<image>", *marks], template=template, pad_token="<pad>", add_bos_token=True
+        marks=["<image>", *marks],
+        places=words,
+        template=template,
+        pad_token="<pad>",
+        add_bos_token=True,
     )
 
 
