@@ -236,7 +236,7 @@ class InProcessSession:
             sequence.first_only = True
             detail = f"places are looked for in the first of {len(sequence.prompt.images)} pictures"
             index = sequence.telling.sequence
-            events.insert(0, Note(sequence=index, name="first-picture", detail=detail))
+            events.insert(0, Note(sequence=index, name="pictures", detail=detail))
         if any(isinstance(event, Done) for event in events):
             sequence.silent = True
         return events
@@ -291,7 +291,8 @@ class InProcessSession:
             self._check_room(sequence)
         if sequence.call is not None:
             self._rows.leave(sequence.row)
-        return sequence.finish is None and sequence.call is None
+        # What a refused request was told stands behind the token, and both are read.
+        return sequence.finish is None and sequence.call is None and bool(sequence.unread)
 
     def _check_room(self, sequence: _Sequence) -> None:
         context = self._engine.context

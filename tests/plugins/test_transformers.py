@@ -1,9 +1,8 @@
-"""Models of transformers in this process: the contract of language models, and the invariant."""
+"""Models of transformers in this process: the contract of language models, and phrases."""
 
 from __future__ import annotations
 
 import pytest
-import torch
 
 import groundplane
 from groundplane.core.errors import InputError
@@ -13,7 +12,6 @@ from groundplane.language.triggers import Trigger
 from groundplane.testing.language_checkpoints import save_language_model
 from groundplane.testing.language_models import LanguageModelContract, found, picture
 
-FAMILIES = ("llava", "qwen2_5_vl", "janus", "paligemma", "blip-2")
 PHOTO = picture(64, 48)
 
 
@@ -62,17 +60,6 @@ class TestContract(LanguageModelContract):
         return loaded
 
 
-class Spy:
-    """Counts the tokens that enter the language model, by its embeddings."""
-
-    def __init__(self, model):
-        self.tokens = 0
-        self.handle = model._model.get_input_embeddings().register_forward_hook(self)
-
-    def __call__(self, module, inputs, output):
-        self.tokens += output.shape[0] * output.shape[1]
-
-
 def asked_after(model, count, text=" red cup"):
     """A model that asks for a dog once it has said so many tokens, by a sign that it says."""
     prompt = Prompt(text="Where is the dog?", images=(PHOTO,))
@@ -86,70 +73,6 @@ def asked_after(model, count, text=" red cup"):
         tell=lambda told: text,
     )
     return prompt, model.with_triggers([trigger])
-
-
-def without_cache(model, prompt, ids):
-    """Scores that each id is chosen by, from one pass over prompt and text."""
-    engine = model.engine
-    prepared = engine.prepare(prompt)
-    inputs = model._family.extend(prepared.inputs, torch.tensor([ids]))
-    with torch.no_grad():
-        scores = model._model(**inputs, use_cache=False).logits[0, -len(ids) - 1 : -1].clone()
-    scores[:, list(engine.banned)] = -torch.inf
-    return scores
-
-
-class TestInvariant:
-    @pytest.mark.parametrize("name", FAMILIES)
-    def test_what_is_told_in_mid_sentence_is_read_as_without_a_cache(self, folders, name):
-        model = load(folders(name), max_tokens=14)
-        prompt, asking = asked_after(model, 3)
-        spy = Spy(model)
-        session = asking.open([prompt])
-        events = drive(session)
-        spy.handle.remove()
-        [told] = [e for e in events if isinstance(e, Injected)][:1]
-        [sequence] = session._sequences
-        scores = without_cache(model, prompt, sequence.said)
-        at, injected = 0, set()
-        for event in (e for e in events if isinstance(e, Injected)):
-            start = find(sequence.said, event.tokens, at)
-            injected |= set(range(start, start + len(event.tokens)))
-            at = start + len(event.tokens)
-        own = [i for i in range(len(sequence.said)) if i not in injected]
-        greedy = scores.argmax(-1)
-        assert [int(greedy[i]) for i in own] == [sequence.said[i] for i in own]
-        assert told.after - told.before >= len(told.tokens)
-        start = sequence.row.length - (len(sequence.said) - len(sequence.unread))
-        assert spy.tokens == start + len(sequence.said) - len(sequence.unread)
-
-    @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl"])
-    def test_rows_that_share_a_cache_say_what_they_say_alone(self, folders, name):
-        model = load(folders(name))
-        prompts = [
-            Prompt(text="Dog?", images=(PHOTO,)),
-            Prompt(text="How many red chairs are there", images=(picture(120, 30),)),
-        ]
-        together = drive(model.open(prompts), sequences=2)
-        for index, prompt in enumerate(prompts):
-            alone = drive(model.open([prompt]))
-            assert words(together, index) == words(alone, 0)
-
-    def test_the_check_sees_a_wrong_token(self, folders):
-        model = load(folders("llava"))
-        prompt = Prompt(text="Dog?", images=(PHOTO,))
-        session = model.open([prompt])
-        drive(session)
-        said = list(session._sequences[0].said)
-        said[4] = (said[4] + 1) % 20 + 5
-        assert without_cache(model, prompt, said).argmax(-1).tolist() != said
-
-
-def find(said, tokens, start):
-    for at in range(start, len(said)):
-        if tuple(said[at : at + len(tokens)]) == tokens:
-            return at
-    raise AssertionError("what was told is not in the text")
 
 
 def words(events, sequence):
