@@ -69,6 +69,7 @@ class Progress:
     )
     problems: list[Problem] = field(default_factory=list)
     tokens: int = 0
+    calls: int = 0
     reach: int = 0
     located: int = 0
     events: int = 0

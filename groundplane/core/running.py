@@ -229,10 +229,7 @@ class Run:
     def _admit(self, request: Request) -> None:
         """Put a request in line, or fail it at once."""
         event, images = request.event, len(request.prompt.images)
-        if len(self._sequences[event.sequence].requests) > self._budget.calls:
-            limit = f"the sequence may make {self._budget.calls} requests"
-            self._settle(fail(request, "budget", f"not run: {limit} and this is one more"))
-        elif self._resolvers.of(event) is None:
+        if self._resolvers.of(event) is None:
             kind = type(event).__name__.lower()
             self._settle(fail(request, "unsupported", f"there is no {kind} resolver"))
         elif isinstance(event, Ground) and not 0 <= event.image < images:
@@ -245,7 +242,12 @@ class Run:
         """Send a request, unless an earlier one asks for the same."""
         sequence = self._sequences[request.event.sequence]
         earlier = sequence.alike(request)
-        if earlier is None:
+        # What was asked before costs no further call.
+        sequence.calls += earlier is None
+        if earlier is None and sequence.calls > self._budget.calls:
+            limit = f"the sequence may make {self._budget.calls} requests"
+            self._settle(fail(request, "budget", f"not run: {limit} and this is one more"))
+        elif earlier is None:
             self._dispatcher.add(request)
         elif earlier.outcome is None:
             sequence.followers.setdefault(earlier, []).append(request)

@@ -205,7 +205,8 @@ class MarksSession:
             frame = Frame.original(numbered.joined.image_size)
             sequence.scanner = Scanner(dialect("gpt-4o"), frame, numbered.joined)
             sequence.held = [] if self._structured else None
-            told.append(f"drawn: {', '.join(numbered.listed().splitlines())}")
+            pairs = zip(numbered.listed().splitlines(), numbered.homes, strict=True)
+            told.append(f"drawn: {', '.join(f'{line} ({name})' for line, (_, name) in pairs)}")
             if numbered.left_out:
                 told.append(f"no mark for {numbered.left_out} regions of lower scores")
         else:

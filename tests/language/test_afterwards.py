@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.errors import InputError
 from groundplane.core.image import FrameMap
-from groundplane.core.orchestrator import Orchestrator, Resolvers
+from groundplane.core.orchestrator import Budget, Orchestrator, Resolvers
 from groundplane.core.regions import Regions
 from groundplane.core.session import Done, Ground, Locate, Need, Prompt, Text
 from groundplane.language.afterwards import AfterModel
@@ -76,6 +76,14 @@ def test_every_mention_of_a_thing_gets_its_regions_and_it_is_looked_for_once():
     assert [text.text[slice(*m.span)] for m in text.mentions] == ["A dog", "The dog"]
     assert text.mentions[0].ids == text.mentions[1].ids
     assert sum(map(len, experts.batches)) == 1
+
+
+def test_a_thing_that_is_named_again_and_again_uses_up_no_budget():
+    model = AfterModel(says("A dog sits. " * 30))
+    experts = FakeResolver(answer)
+    runner = Orchestrator(model, resolvers=Resolvers(ground=experts), budget=Budget(calls=1))
+    [text] = runner.run([Prompt(text="?", images=(PHOTO,))])
+    assert len(text.mentions) == 30
 
 
 def test_what_is_not_found_stays_text_and_the_trace_says_so():
