@@ -25,6 +25,8 @@ Inject = Literal["append", "replace", "none"]
 
 # As many last characters of the shown text are kept, to find a phrase in them.
 _TAIL = 8192
+# Points of one phrase that a note names.
+_MOST_POINTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -254,8 +256,11 @@ class Telling:
                     ids=picked if len(picked) == len(located.boxes) else (),
                 )
             )
-        elif mention.phrase:
-            self._ground(mention, mention.phrase, None)
+        else:
+            if located is not None and len(located.points):
+                self.note("points", _points_detail(mention))
+            if mention.phrase:
+                self._ground(mention, mention.phrase, None)
 
     def _ask_by_state(self, mention: Mention) -> None:
         assert mention.located is not None
@@ -280,3 +285,13 @@ class Telling:
                 embedding=state,
             )
         )
+
+
+def _points_detail(mention: Mention) -> str:
+    """What the model pointed at; a place of a text is a box, so a point alone gives none."""
+    assert mention.located is not None
+    points = mention.located.points
+    shown = ", ".join(f"{x:.0f} {y:.0f}" for x, y in points[:_MOST_POINTS].tolist())
+    more = f" and {len(points) - _MOST_POINTS} more" if len(points) > _MOST_POINTS else ""
+    told = "the phrase is looked for" if mention.phrase else "no phrase stands with them"
+    return f"the model points at {shown}{more}, pixels, which is no box: {told}"

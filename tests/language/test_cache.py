@@ -55,7 +55,7 @@ def test_a_window_of_the_text_cannot_go_back_or_be_shared():
     cache = sliding()
     assert not can_cut(cache)
     assert not can_share(cache)
-    with pytest.raises(InputError, match="DynamicSlidingWindowLayer.*inject='append'"):
+    with pytest.raises(InputError, match=r"DynamicSlidingWindowLayer.*inject='append'"):
         cut(cache, 1)
 
 

@@ -209,6 +209,18 @@ class TestPictures:
         assert not of(Note, run(spoken))
 
 
+class TestPoints:
+    def test_a_phrase_with_points_is_looked_for_and_the_points_are_noted(self, engine):
+        text = '<points coords="1 1 500 500">dog</points>.'
+        one = run(saying(engine, text, dialect=dialect("molmo2"), inject="none"))
+        [asked] = of(Ground, one)
+        assert asked.phrases == ("dog",)
+        assert told(one)[slice(*asked.span)] == "dog"
+        [note] = [note for note in of(Note, one) if note.name == "points"]
+        assert "points at 24 24, pixels" in note.detail
+        assert not of(Locate, one)
+
+
 class TestStates:
     @pytest.mark.parametrize("offset", [0, -1])
     def test_the_state_is_the_one_at_the_tag_or_the_one_it_is_foretold_by(self, engine, offset):
