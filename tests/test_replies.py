@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import groundplane as gp
+from groundplane.apps.asking import _told
 from groundplane.core.image import FrameMap
 from groundplane.core.session import Done, Ground, Locate, Text
 from groundplane.core.session_notes import Note
@@ -84,3 +85,7 @@ def test_places_of_the_model_s_own_are_regions_without_a_score():
 )  # fmt: skip
 def test_the_option_that_it_names(text, choice):
     assert reply(said(text), question="What is it? A. cat B. dog").choice == choice
+
+
+def test_a_terminal_gets_no_command_from_a_model():
+    assert _told(reply(said("\x1b[2JA 🐕‍🦺.\n狗"))) == "\ufffd[2JA 🐕‍🦺.\n狗\n"

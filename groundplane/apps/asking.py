@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,9 +125,14 @@ def _one(asker: Asker, question: str, job: Job) -> int:
     return 2 if reply.failed else 0
 
 
+def _harmless(text: str) -> str:
+    """A model's text without what a terminal would obey."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
+
+
 def _told(reply: Reply) -> str:
     """The sentence, and what it rests on."""
-    lines = [reply.text]
+    lines = [_harmless(reply.text)]
     if reply.choice is not None:
         lines.append(f"  choice: {reply.choice}")
     if reply.evidence:
