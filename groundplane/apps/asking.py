@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from groundplane.apps.given import check_apart, check_file, check_picture, expert_options
-from groundplane.apps.told import dump, quiet, quietly
+from groundplane.apps.told import dump, one_line, quiet, quietly
 from groundplane.apps.what_if import tell_flips
 from groundplane.asking import Asker
 from groundplane.core.answer import Status
@@ -186,7 +186,11 @@ def _folder(asker: Asker, question: str, job: Job) -> int:
             bad += outcome.failed
             if outcome.unit == "count" and isinstance(outcome.value, int | float):
                 counted.append(outcome.value)
-            line = dump(outcome.record()) if job.as_json else f"{outcome.source}: {outcome.text}"
+            line = (
+                dump(outcome.record())
+                if job.as_json
+                else f"{outcome.source}: {_harmless(one_line(outcome.text, 2000))}"
+            )
         else:
             bad += 1
             line = _error_line(*outcome, as_json=job.as_json, question=question)

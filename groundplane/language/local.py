@@ -141,7 +141,13 @@ def _engine(
     return Engine(
         decoder=Decoder(model, family, states=spoken is not None and spoken.kind == "states"),
         tokenizer=tokenizer,
-        prepare=partial(_prepare, family, seeing, model, grounded=spoken is not None),
+        prepare=partial(
+            _prepare,
+            family,
+            seeing,
+            model,
+            grounded=spoken is not None and spoken.name == family.dialect,
+        ),
         dialect=spoken,
         spelled=spoken is None or not _all_special(spoken, tokenizer),
         inject=inject,

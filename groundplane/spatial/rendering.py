@@ -477,19 +477,18 @@ def _draw_regions(sheet: _Sheet, regions: Regions, evidence: Sequence[str]) -> N
     labels = regions.labels(unmapped="region")
     hues = _hues(labels)
     picked = np.array([key in evidence for key in regions.ids], dtype=bool)
+    colors = [EVIDENCE if p else hues[label] for p, label in zip(picked, labels, strict=True)]
     for i in np.lexsort((scores, picked)).tolist():
-        color = EVIDENCE if picked[i] else hues[labels[i]]
         look: Look = {"fill": False, "alpha": 0.6 if picked.any() and not picked[i] else 1}
         # A dark line beneath the bright one is seen on any photo.
-        for width, shade in ((1.4, "#10161c"), (0, color)):
+        for width, shade in ((1.4, "#10161c"), (0, colors[i])):
             line = width + (3.4 if picked[i] else 1.7)
             frame = Rectangle(tuple(low[i]), *(high[i] - low[i]), lw=line, ec=shade, **look)
             sheet.axes.add_patch(frame).set_zorder(3 + int(picked[i]))
     for i in np.lexsort((-scores, ~picked)).tolist():
-        color = EVIDENCE if picked[i] else hues[labels[i]]
         font = make_font(9.5 if picked[i] else 8.0, bold=True)
         ink, level = ("white", 7.0) if picked[i] else (INK, 6.0)
-        tag = Style(font=font, color=ink, zorder=level, ground=color)
+        tag = Style(font=font, color=ink, zorder=level, ground=colors[i])
         corners = sheet.points(np.array([low[i], high[i]])).reshape(4)
         score = "" if np.isnan(scores[i]) else f" {scores[i]:.2f}"
         _write_tag(sheet, corners, short(labels[i]) + score, style=tag)
