@@ -64,7 +64,7 @@ _EncoderOptions = Annotated[
     list[str] | None,
     typer.Option("--option", help="Option of an encoder, NAME.key=value; repeat it."),
 ]
-_Device = Annotated[str, typer.Option(help="Where experts and models run: auto, cpu, cuda, cuda:1.")]
+_Device = Annotated[str, typer.Option(help="Where they run: auto, cpu, cuda, cuda:1.")]
 
 
 def _show_version(wanted: bool) -> bool:

@@ -220,9 +220,7 @@ def test_a_question_in_words_is_answered_and_said_to_be_one() -> None:
     [result] = run(with_strategy(model, "query"), [Prompt(text="Count.", scene=room())])
 
     assert [answer.value for answer in result.answers] == [1]
-    assert steps(result, "question") == [
-        "a question in words, read as count(select('chairs'))"
-    ]
+    assert steps(result, "question") == ["a question in words, read as count(select('chairs'))"]
 
 
 def test_a_malformed_query_is_told_to_the_model_which_can_mend_it() -> None:
