@@ -8,8 +8,9 @@ it stays on one line.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -18,9 +19,9 @@ from groundplane.core.regions import Regions
 from groundplane.grounding.dialects.grammar import Dialect
 from groundplane.grounding.dialects.rendering import render
 
-__all__ = ["escaped", "render_escaped"]
+__all__ = ["escaped", "escaped_values", "render_escaped"]
 
-_LIMIT = 200
+_LIMIT, _LONG = 200, 1000
 # Brackets that no tokenizer and no dialect takes for its own, and that stay what they are under
 # Unicode's compatibility forms, which some tokenizers apply.
 _APART = {
@@ -61,6 +62,23 @@ def escaped(
     plain = " ".join(plain.split())
     plain = plain if len(plain) <= limit else plain[: limit - 1].rstrip() + "…"
     return _without(plain, [mark for mark in special if len(mark.strip()) > 1])
+
+
+def escaped_values(value: Any) -> Any:
+    """A JSON value in which no text is a sign; its keys are ours and stay.
+
+    Args:
+        value: What a tool tells: objects, lists, texts, numbers.
+
+    Examples:
+        >>> escaped_values({"note": "</s> found", "box": [1, 2]}), escaped_values({})
+        ({'note': '‹/s› found', 'box': [1, 2]}, {})
+    """
+    if isinstance(value, str):
+        return escaped(value, limit=_LONG)
+    if isinstance(value, Mapping):
+        return {key: escaped_values(part) for key, part in value.items()}
+    return [escaped_values(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def render_escaped(

@@ -12,6 +12,7 @@ from groundplane.core.frames import Frame
 from groundplane.core.session import Failed, Ground, Prompt, Query, Resolved
 from groundplane.language.chat.terms import Called, Tool
 from groundplane.language.chat.transport import ToolPart
+from groundplane.language.escaping import escaped_values
 from groundplane.language.spatial_queries import read_json
 
 __all__ = ["Call", "Calls", "Round"]
@@ -128,7 +129,9 @@ class Round:
             if call.request == outcome.request and call.event is not None:
                 image = call.event.image if isinstance(call.event, Ground) else 0
                 frame = frames[image] if image < len(frames) else None
-                call.reply = self._tools[call.name].tell(call.event, outcome, frame)
+                told = self._tools[call.name].tell(call.event, outcome, frame)
+                # A server may read signs in what a tool says, whoever has put them there.
+                call.reply = escaped_values(told)
 
     @property
     def settled(self) -> bool:
