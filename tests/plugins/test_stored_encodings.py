@@ -77,7 +77,9 @@ def test_nothing_is_encoded_twice(tmp_path, new_process, kind, name, saver, opti
     again = answer(kind, load())
     assert cache.stats.read == cache.stats.misses > 0
     for mine, theirs in zip(first, again, strict=True):
-        assert all(map(torch.equal, mine, theirs))
+        for computed, read in zip(mine, theirs, strict=True):
+            # Products of the same numbers may round otherwise where they lie at other addresses.
+            torch.testing.assert_close(read, computed, rtol=1e-5, atol=1e-4)
 
 
 def test_other_weights_are_encoded_anew(tmp_path, new_process):
