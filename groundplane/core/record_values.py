@@ -140,7 +140,7 @@ def unpack(packed: object, *, depth: int = 0) -> Any:
         return _built(name, packed, depth=depth)
     except GroundplaneError as error:
         raise InputError(f"record: {error}".replace("record: record: ", "record: ")) from error
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
         raise InputError(f"record: a {name} that cannot be read: {error}") from error
 
 
@@ -157,7 +157,9 @@ def _numbers(packed: Mapping[str, Any]) -> np.ndarray:
     if dtype.kind not in "biuf":
         raise InputError(f"record: expected an array of numbers, got {dtype}")
     values = [unpack(value) for value in packed["values"]]
-    return np.array(values, dtype=dtype).reshape([int(side) for side in packed["shape"]])
+    with np.errstate(over="raise"):  # a number that the type cannot hold is no number of a run
+        array = np.array(values, dtype=dtype)
+    return array.reshape([int(side) for side in packed["shape"]])
 
 
 def _tensor(packed: Mapping[str, Any]) -> Any:

@@ -190,3 +190,9 @@ def test_every_kind_of_value_that_a_record_may_hold_exists():
         assert hasattr(__import__(f"groundplane.core.{module}", fromlist=[name]), name)
     with pytest.raises(InputError, match="cannot be written"):
         record_values.pack(object())
+
+
+def test_a_number_that_its_type_cannot_hold_is_refused():
+    packed = {"type": "array", "dtype": "float32", "shape": [1], "values": [1e99]}
+    with pytest.raises(InputError, match="cannot be read"):
+        record_values.unpack(packed)
