@@ -185,7 +185,7 @@ class Run:
         if sequence.finish is None:
             return sequence
         if sequence.finish == "budget":
-            return None  # the protocol has no way to tell a session to stop
+            return None  # a session may say more before it stops
         raise self._broken(event, "an event after Done; expected none")
 
     def _say(self, sequence: Progress, event: Text) -> Text:

@@ -284,7 +284,7 @@ class InProcessSession:
         sequence.said.append(token)
         sequence.unread.append(token)
         for piece in sequence.detokeniser.feed(token):
-            self._take(sequence, piece, token)
+            self._take(sequence, piece)
         if telling.fresh and self._engine.state_offset < 0:
             self._give_states(sequence)
         if sequence.finish is None and sequence.call is None:
@@ -302,7 +302,7 @@ class InProcessSession:
             sequence.telling.note("full", f"the context of {context} tokens is full")
             self._end(sequence, "length")
 
-    def _take(self, sequence: _Sequence, piece: Piece, token: int) -> None:
+    def _take(self, sequence: _Sequence, piece: Piece) -> None:
         if sequence.guess is not None:
             self._guess(sequence, piece)
             return
@@ -312,7 +312,6 @@ class InProcessSession:
             if self._wait(sequence, call, mended):
                 return
             call = sequence.telling.go_on()
-        del token
 
     def _mend(self, sequence: _Sequence, piece: Piece, call: Call) -> list[int] | None:
         """Where the last token says more than the sign: the tokens up to the sign instead."""
@@ -375,7 +374,7 @@ class InProcessSession:
         if guess.closer:
             sequence.telling.trust(guess.call.event)
         for piece in guess.pieces:
-            self._take(sequence, piece, -1)
+            self._take(sequence, piece)
 
     def _resume(self, sequence: _Sequence) -> None:
         """Go on with what became of the call, where that is known."""

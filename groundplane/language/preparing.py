@@ -9,10 +9,11 @@ from typing import Any
 from groundplane.core.errors import InputError
 from groundplane.core.session import Prompt
 from groundplane.core.weights import need_library
-from groundplane.language.family import Inputs
-from groundplane.language.wording import conversation, marks, pictures, without_marks
+from groundplane.language.canvases import middle_frame
+from groundplane.language.family import Inputs, Prepared
+from groundplane.language.wording import conversation, marks, need_images, pictures, without_marks
 
-__all__ = ["asked", "read_by", "worded"]
+__all__ = ["asked", "one_size", "read_by", "worded"]
 
 
 def asked(
@@ -104,3 +105,22 @@ def _rendered(processor: Any, prompt: Prompt) -> tuple[str, Exception | None]:
     except problem as error:
         return "", error
     return str(text), None
+
+
+def one_size(processor: Any, model: Any, prompt: Prompt, *, who: str) -> Prepared:
+    """A prompt of a family whose pictures are padded to one size, of as many tokens each.
+
+    Raises:
+        InputError: If the processor writes another number of tokens than the model has cells.
+    """
+    need_images(prompt, who)
+    inputs, dropped = asked(processor, prompt, who=who)
+    vision = model.config.vision_config
+    has = (vision.image_size // vision.patch_size) ** 2
+    if prompt.images and processor.num_image_tokens != has:
+        raise InputError(
+            f"{who}: its processor writes {processor.num_image_tokens} tokens a picture, the "
+            f"model has {has}. Try: the processor that was saved with the model"
+        )
+    frames = tuple(middle_frame(processor.image_processor, image.size) for image in prompt.images)
+    return Prepared(inputs=inputs, frames=frames, dropped=dropped)

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal
-from urllib.parse import SplitResult, urlsplit
 
 import torch
 
 from groundplane.core.errors import InputError, listing
 from groundplane.core.session import LanguageModel, Prompt, Session
 from groundplane.core.weights import need_library
+from groundplane.grounding.addresses import plain_address
 from groundplane.grounding.dialects import dialect as dialect_of
 from groundplane.grounding.remote_protocol import printable
 from groundplane.language.chat.messages import fit_for
@@ -36,6 +36,7 @@ from groundplane.language.routes import Route, check_route, routed
 __all__ = ["OpenAiServerLanguageModel", "OpenAiServerOptions"]
 
 _WHO = "language model 'openai-server'"
+_URL = {"who": _WHO, "example": "http://127.0.0.1:8000/v1", "secret": "key"}
 _HOWS = ("auto", "tools", "continue", "text")
 _MOST, _LONGEST, _ERROR = 64 * 2**20, 2**20, 2**16
 # Statuses after which the same request may succeed.
@@ -89,7 +90,7 @@ class OpenAiServerOptions:
     key_env: str = ""
 
     def __post_init__(self) -> None:
-        _address(self.url)
+        plain_address(self.url, **_URL)
         limits: dict[str, tuple[float, float]] = {
             "max_tokens": (1, 1_000_000),
             "temperature": (0.0, 10.0),
@@ -112,28 +113,6 @@ class OpenAiServerOptions:
         check_route(self.route, who=_WHO)
         if self.dialect:
             dialect_of(self.dialect)  # refuses an unknown one, with those that are known
-
-
-def _address(url: str) -> SplitResult:
-    """The parts of a URL; refuses what is no plain `http` or `https` one."""
-    shown = printable(url.rpartition("@")[2])
-    try:
-        parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fine = False
-    if not fine or not url.isprintable() or " " in url:
-        raise InputError(
-            f"{_WHO}: option url: expected a URL such as http://127.0.0.1:8000/v1, got {shown!r}"
-        )
-    if parts.username is not None or parts.password is not None:
-        raise InputError(
-            f"{_WHO}: option url: holds a name or password, which would be shown. Try: put the "
-            "key into an environment variable and name that with --option key_env=NAME"
-        )
-    if parts.query or parts.fragment:
-        raise InputError(f"{_WHO}: option url: expected no `?` or `#` in {shown!r}")
-    return parts
 
 
 class OpenAiServerLanguageModel:
@@ -213,7 +192,7 @@ class _Served:
 def _secret(options: OpenAiServerOptions) -> Secret:
     if not options.key_env:
         return Secret("")
-    name, parts = printable(options.key_env), _address(options.url)
+    name, parts = printable(options.key_env), plain_address(options.url, **_URL)
     key = os.environ.get(options.key_env, "").strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise InputError(

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import SplitResult, urlsplit
 
 import torch
 
@@ -29,6 +28,7 @@ from groundplane.core.errors import DetectorError, InputError
 from groundplane.core.files import one_line
 from groundplane.core.weights import need_library
 from groundplane.core.workers import Inbox, WorkerPool
+from groundplane.grounding.addresses import plain_address
 from groundplane.grounding.candidates import to_device
 from groundplane.grounding.checking import BreachError
 from groundplane.grounding.remote_protocol import (
@@ -42,6 +42,7 @@ from groundplane.grounding.remote_protocol import (
 __all__ = ["RemoteDetector", "RemoteOptions"]
 
 _WHO = "detector 'remote'"
+_URL = {"who": _WHO, "example": "https://host:8000/path", "secret": "token"}
 # A server that is busy, restarting or behind a proxy that lost it.
 _AGAIN = (429, 502, 503, 504)
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 8.0
@@ -82,7 +83,7 @@ class RemoteOptions:
     use_proxy: bool = False
 
     def __post_init__(self) -> None:
-        _address(self.url)
+        plain_address(self.url, **_URL)
         limits = {
             "timeout": (0.001, 3600.0),
             "deadline": (0.001, 86_400.0),
@@ -93,32 +94,6 @@ class RemoteOptions:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise InputError(f"{_WHO}: option {name}: expected {least} to {most}, got {value}")
-
-
-def _address(url: str) -> SplitResult:
-    """The parts of a URL.
-
-    Raises:
-        InputError: If it is no plain `http` or `https` URL.
-    """
-    shown = printable(url.rpartition("@")[2])
-    try:
-        parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fine = False
-    if not fine or not url.isprintable() or " " in url:
-        raise InputError(
-            f"{_WHO}: option url: expected a URL such as https://host:8000/path, got {shown!r}"
-        )
-    if parts.username is not None or parts.password is not None:
-        raise InputError(
-            f"{_WHO}: option url: holds a name or password, which would be shown. Try: put the "
-            "token into an environment variable and name that with --option token_env=NAME"
-        )
-    if parts.query or parts.fragment:
-        raise InputError(f"{_WHO}: option url: expected no `?` or `#` in {shown!r}")
-    return parts
 
 
 class RemoteDetector:
@@ -232,7 +207,7 @@ def _headers(options: RemoteOptions) -> dict[str, str]:
             f"{_WHO}: expected a token in the environment variable {name!r}, which is "
             f"{'not set' if not token else 'set to something else'}"
         )
-    parts = _address(options.url)
+    parts = plain_address(options.url, **_URL)
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise InputError(
             f"{_WHO}: the token of {name!r} would be sent unencrypted to {parts.hostname!r}; "
