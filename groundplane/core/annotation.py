@@ -5,6 +5,7 @@ Nothing here needs torch: exports, listings and pages are made without it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -76,7 +77,7 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         for what, words in (("class", self.names), ("prompt", [p.text for p in self.prompts])):
-            twice = sorted({word for word in words if list(words).count(word) > 1})
+            twice = sorted(word for word, times in Counter(words).items() if times > 1)
             if twice:
                 raise InputError(f"classes: the {what} {listing(map(repr, twice))} stands twice")
         if not all(name.strip() for name in self.names):
