@@ -6,7 +6,6 @@ Nothing here needs torch: exports, listings and pages are made without it.
 from __future__ import annotations
 
 from collections import Counter
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
