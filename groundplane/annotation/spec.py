@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from groundplane.core.annotation import ClassTable
-from groundplane.core.errors import InputError
+from groundplane.core.errors import InputError, did_you_mean
 
 __all__ = ["JobSpec"]
 
@@ -26,6 +27,10 @@ class JobSpec:
         captioner: The language model that describes pictures; None for no captions.
         options: Options of the experts, by name, as text.
         caption_options: Options of the language model.
+        caption_prompt: What the language model is asked.
+        caption_regions: Whether it describes each region as well.
+        exemplars: In some pictures a box (`xyxy`, pixels, upright) around one thing that a prompt
+            stands for: the picture's path, the prompt, the box.
         floor: Candidates below this score are not kept.
         merge: Overlap (intersection over union) above which regions of one class, found by
             several prompts, are one; None keeps all.
@@ -45,6 +50,9 @@ class JobSpec:
     captioner: str | None = None
     options: tuple[tuple[str, str], ...] = ()
     caption_options: tuple[tuple[str, str], ...] = ()
+    caption_prompt: str = "Describe the picture in one sentence."
+    caption_regions: bool = False
+    exemplars: tuple[tuple[str, str, tuple[float, float, float, float]], ...] = ()
     floor: float = 0.1
     merge: float | None = 0.7
     tracks: bool = False
@@ -61,3 +69,15 @@ class JobSpec:
         for name, count in (("frame_step", self.frame_step), ("max_pixels", self.max_pixels)):
             if count < 1:
                 raise InputError(f"annotation: expected {name} of 1 or more, got {count}")
+        prompts = {prompt.text for prompt in self.classes.prompts}
+        for path, prompt, (left, top, right, bottom) in self.exemplars:
+            if prompt not in prompts:
+                raise InputError(
+                    f"annotation: the exemplar in {path!r} is of {prompt!r}, which is no prompt."
+                    f"{did_you_mean(prompt, prompts)}"
+                )
+            if not (-math.inf < left < right < math.inf and -math.inf < top < bottom < math.inf):
+                raise InputError(
+                    f"annotation: the exemplar of {prompt!r} in {path!r}: expected left < right and "
+                    f"top < bottom, got {(left, top, right, bottom)}"
+                )
