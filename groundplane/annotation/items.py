@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from groundplane.core.annotation import Failure, VideoFrame
 from groundplane.core.errors import ShapeError
 
-__all__ = ["Item", "Picture", "Unread"]
+__all__ = ["Item", "ItemEnd", "Picture", "Unread"]
 
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -22,7 +22,8 @@ class Item:
 
     Attributes:
         path: Relative to the source, with `/` between its parts; unique in the source.
-        kind: What it is.
+        kind: `picture`, `video`, or `fault` for what listing found to be unreadable: its `where`
+            holds a `message`.
         where: How a worker process gets at its bytes: plain values only, such as the path of a
             file, or that of an archive and a place in it.
         stamp: Size in bytes and time of change in nanoseconds (or another mark of the version,
@@ -30,6 +31,7 @@ class Item:
             None where there is none.
         frame_step: Of a video, every how manieth frame is wanted.
         frames_done: Of a video, one bit a decoded frame, lowest first: 1 where it is done.
+        held: The encoded bytes or the pixels themselves, where a program handed them over.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Item:
     stamp: tuple[int, int] | None = None
     frame_step: int = 1
     frames_done: bytes = b""
+    held: bytes | UInt8[np.ndarray, "..."] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,4 +93,21 @@ class Unread:
     path: str
     content_hash: str
     failure: Failure
+    stamp: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemEnd:
+    """Nothing more comes of a video; a picture ends with its `Picture` or `Unread`.
+
+    Attributes:
+        path: The item's.
+        content_hash: SHA-256 of the video's bytes; empty where they could not be read.
+        frames: How many were decoded, those too that were not wanted or were done.
+        stamp: The item's.
+    """
+
+    path: str
+    content_hash: str
+    frames: int
     stamp: tuple[int, int] | None = None
