@@ -231,7 +231,8 @@ def _named(table: object, key: str) -> Iterator[_Line]:
     for entry in table:
         if isinstance(entry, Mapping) != (key == "categories"):
             raise InputError(f"{key}: expected names, got {entry!r:.60}")
-        name = _words(entry["name"] if isinstance(entry, Mapping) else entry, f"a name of {key}")
+        word = entry.get("name") if isinstance(entry, Mapping) else entry
+        name = _words(word, f"a name of {key}")
         yield _Line(prompt=name, name=name)
 
 
