@@ -1,0 +1,92 @@
+"""What the pipeline needs of those it puts together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from groundplane.annotation.items import Item, Picture, Unread
+from groundplane.core.annotation import AnnotationRecord
+
+__all__ = ["Decoding", "Ended", "Keeping", "Listing", "Looking", "Stamp"]
+
+Stamp = tuple[int, int] | None
+
+
+@runtime_checkable
+class Ended(Protocol):
+    """Word that an item gives nothing more."""
+
+    @property
+    def path(self) -> str:
+        """The item's."""
+        ...
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """Lists what there is to annotate."""
+
+    def items(self) -> Iterator[Item]:
+        """All items, each path once."""
+        ...
+
+    def count(self) -> int | None:
+        """How many there are; None where that takes a walk over all of them."""
+        ...
+
+
+@runtime_checkable
+class Decoding(Protocol):
+    """Reads and decodes items; `release` may be called from another thread than the rest."""
+
+    def submit(self, item: Item) -> None:
+        """Hand over an item."""
+        ...
+
+    def next(self, timeout: float) -> Picture | Unread | Ended | None:
+        """What has come of some item; None where nothing did in so many seconds."""
+        ...
+
+    def release(self, picture: Picture) -> None:
+        """A picture's pixels are no longer needed."""
+        ...
+
+    def close(self) -> None:
+        """End all processes."""
+        ...
+
+
+@runtime_checkable
+class Looking(Protocol):
+    """Makes records of pictures."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """What each of its stages has taken so far."""
+        ...
+
+    def look(self, pictures: Sequence[Picture]) -> list[AnnotationRecord]:
+        """One record a picture, in order; the fault of a picture is its record's failure."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the experts."""
+        ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """Where records go and what is known to be done."""
+
+    def is_done(self, path: str, stamp: Stamp, content_hash: str | None = None) -> bool:
+        """Whether there is a record of this version of a picture."""
+        ...
+
+    def write(self, record: AnnotationRecord, stamp: Stamp) -> None:
+        """Keep a record."""
+        ...
+
+    def sync(self) -> None:
+        """Make all that was written durable."""
+        ...
