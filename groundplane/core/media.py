@@ -18,7 +18,6 @@ import logging
 import math
 import os
 import re
-import stat
 import struct
 import threading
 import warnings
@@ -35,6 +34,7 @@ from PIL import UnidentifiedImageError
 
 from groundplane.core.errors import MediaError
 from groundplane.core.image import FrameMap, Image, Source
+from groundplane.core.regular_files import read_regular
 
 __all__ = ["MediaLimits", "is_picture_name", "list_images", "read_image"]
 
@@ -157,7 +157,7 @@ def read_image(
         label, data = name if name is not None else "<bytes>", source
     else:
         label = name if name is not None else os.path.basename(source) or str(source)
-        data = _read_file(source, name=label, limits=limits)
+        data = read_regular(source, name=label, max_bytes=limits.max_bytes)
     if len(data) > limits.max_bytes:
         raise _too_heavy(label, limits)
     picture = _open(data, name=label, limits=limits)
@@ -268,29 +268,6 @@ def _too_heavy(name: str, limits: MediaLimits) -> MediaError:
     return _error(
         name, f"more than {limits.max_bytes} bytes; make it smaller or raise MediaLimits.max_bytes"
     )
-
-
-def _read_file(path: str | Path, *, name: str, limits: MediaLimits) -> bytes:
-    """The bytes of a regular file, no more than one over the limit."""
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise _error(name, "it is a folder; expected a file")
-        if not stat.S_ISREG(status.st_mode):
-            raise _error(name, "it is not a regular file")
-        if status.st_size > limits.max_bytes:
-            raise _too_heavy(name, limits)
-        with open(path, "rb") as file:
-            return file.read(limits.max_bytes + 1)
-    except FileNotFoundError as error:
-        raise _error(name, "there is no such file") from error
-    except OSError as error:
-        # Only the reason: the error's own text would give the whole path away.
-        raise _error(name, error.strerror or type(error).__name__) from error
-    except MediaError:
-        raise
-    except ValueError as error:
-        raise _error(name, "the path is malformed") from error
 
 
 def _picture_of(pixels: np.ndarray, name: str) -> PILImage.Image:
