@@ -26,8 +26,6 @@ _LONGEST = 1000
 _MOST = 100_000
 _NAMES = re.compile(r"\.(txt|names|json|ya?ml)", re.IGNORECASE)
 _FIELDS = frozenset({"prompt", "class", "threshold"})
-# The tables that other tools keep their classes in.
-_LISTS = ("names", "categories")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,9 +205,11 @@ def _lines(given: object) -> Iterator[_Line]:
 
 def _lines_of(given: object) -> Iterator[_Line]:
     if isinstance(given, Mapping):
-        there = [key for key in _LISTS if isinstance(given.get(key), (Mapping, list, tuple))]
-        if there:
-            yield from _named(given[there[0]], there[0])
+        names, categories = given.get("names"), given.get("categories")
+        if isinstance(names, (Mapping, list, tuple)):
+            yield from _named(names)
+        elif isinstance(categories, list) and all(isinstance(c, Mapping) for c in categories):
+            yield from _named([category.get("name") for category in categories])
         else:
             yield from _pairs(given)
     elif isinstance(given, Sequence) and not isinstance(given, (str, bytes, bytearray)):
@@ -222,18 +222,14 @@ def _lines_of(given: object) -> Iterator[_Line]:
         )
 
 
-def _named(table: object, key: str) -> Iterator[_Line]:
-    """Classes under their own names: ultralytics' `names`, COCO's `categories`."""
-    if isinstance(table, Mapping):
-        yield from _by_id(table)
-        return
-    assert isinstance(table, Sequence)
-    for entry in table:
-        if isinstance(entry, Mapping) != (key == "categories"):
-            raise InputError(f"{key}: expected names, got {entry!r:.60}")
-        word = entry.get("name") if isinstance(entry, Mapping) else entry
-        name = _words(word, f"a name of {key}")
-        yield _Line(prompt=name, name=name)
+def _named(names: object) -> Iterator[_Line]:
+    """Classes under their own names."""
+    if isinstance(names, Mapping):
+        yield from _by_id(names)
+    elif isinstance(names, Sequence):
+        for value in names:
+            name = _words(value, "a name")
+            yield _Line(prompt=name, name=name)
 
 
 def _by_id(table: Mapping[object, object]) -> Iterator[_Line]:
@@ -246,9 +242,7 @@ def _by_id(table: Mapping[object, object]) -> Iterator[_Line]:
     missing = next((i for i in range(len(table)) if i not in by_id), None)
     if missing is not None:
         raise InputError(f"names: expected the ids 0 to {len(table) - 1}, but {missing} is missing")
-    for _, value in sorted(by_id.items(), key=lambda pair: pair[0]):
-        name = _words(value, "a name")
-        yield _Line(prompt=name, name=name)
+    yield from _named([by_id[i] for i in range(len(table))])
 
 
 def _pairs(given: Mapping[object, object]) -> Iterator[_Line]:
