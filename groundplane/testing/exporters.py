@@ -332,9 +332,10 @@ def record_differences(
     if len(a.regions) != len(b.regions):
         return [*found, "number of regions"]
     columns = {
-        "ids": Feature.IDS, "boxes": Feature.FRACTIONS, "scores": Feature.SCORES, "prompt_ids": Feature.PROMPTS,
-        "class_ids": None, "kept": Feature.SCORES, "masks": Feature.MASKS,
-        "track_ids": Feature.TRACKS, "attributes": Feature.ATTRIBUTES, "sources": Feature.SOURCES,
+        "ids": Feature.IDS, "boxes": Feature.FRACTIONS, "scores": Feature.SCORES,
+        "prompt_ids": Feature.PROMPTS, "class_ids": None, "kept": Feature.SCORES,
+        "masks": Feature.MASKS, "track_ids": Feature.TRACKS, "attributes": Feature.ATTRIBUTES,
+        "sources": Feature.SOURCES,
     }  # fmt: skip
     names = [name for name, need in columns.items() if need is None or need in holds]
     pairs = {name: (_column(a.regions, name), _column(b.regions, name)) for name in names}
