@@ -1,0 +1,1 @@
+"""What the commands of annotation do: run, tell, show; nothing here imports torch."""
