@@ -31,8 +31,10 @@ __all__ = [
     "RecordHead",
     "Stamp",
     "decode_record",
+    "deflated",
     "encode_record",
     "from_json",
+    "inflated",
     "read_head",
     "to_json",
 ]
@@ -99,7 +101,7 @@ def encode_record(record: AnnotationRecord, stamp: Stamp = None) -> bytes:
     if len(record.regions):
         body["r"] = _columns(record.regions, record.size)
     try:
-        return to_json(head) + b"\n" + _deflated(to_json(body))
+        return to_json(head) + b"\n" + deflated(to_json(body))
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"record of {record.path!r}: a log cannot hold it: {error}") from error
 
@@ -121,7 +123,7 @@ def decode_record(data: bytes) -> tuple[AnnotationRecord, Stamp]:
     """
     try:
         head = _head(data)
-        body = from_json(_inflated(data.partition(b"\n")[2]))
+        body = from_json(inflated(data.partition(b"\n")[2]))
         return _record(head, body), head.stamp
     except _MALFORMED as error:
         raise InputError(f"log: a record is malformed: {error!r}") from error
@@ -174,7 +176,16 @@ def _refuse(word: str) -> NoReturn:
     raise ValueError(f"{word} is no finite number")
 
 
-def _deflated(data: bytes) -> bytes:
+def deflated(data: bytes) -> bytes:
+    """JSON of an object, compressed where that pays.
+
+    Raises:
+        ValueError: If it is larger than what is read again.
+
+    Examples:
+        >>> deflated(b"{}"), len(deflated(b"{" + b" " * 9998 + b"}")) < 100
+        (b'{}', True)
+    """
     if len(data) > _MOST:
         raise ValueError(f"{len(data)} bytes; at most {_MOST} fit")
     if len(data) <= _DEFLATE_ABOVE:
@@ -183,8 +194,16 @@ def _deflated(data: bytes) -> bytes:
     return packed if len(packed) < len(data) else data
 
 
-def _inflated(data: bytes) -> bytes:
-    """The body as JSON, which begins with a brace where it is not compressed."""
+def inflated(data: bytes) -> bytes:
+    """JSON of an object, which begins with a brace where it is not compressed.
+
+    Raises:
+        ValueError, zlib.error: If it is malformed or would take more than 256 MB.
+
+    Examples:
+        >>> inflated(b"{}")
+        b'{}'
+    """
     if data.startswith(b"{"):
         return data
     reader = zlib.decompressobj()
