@@ -78,6 +78,6 @@ class JobSpec:
                 )
             if not (-math.inf < left < right < math.inf and -math.inf < top < bottom < math.inf):
                 raise InputError(
-                    f"annotation: the exemplar of {prompt!r} in {path!r}: expected left < right and "
-                    f"top < bottom, got {(left, top, right, bottom)}"
+                    f"annotation: the exemplar of {prompt!r} in {path!r}: expected left < right "
+                    f"and top < bottom, got {(left, top, right, bottom)}"
                 )

@@ -130,6 +130,12 @@ class WorkerPool:
         with self._changed:
             return self._live
 
+    @property
+    def lost(self) -> int:
+        """How many calls were given up that have not come back."""
+        with self._changed:
+            return self._lost
+
     def __enter__(self) -> WorkerPool:
         with self._changed:
             self._users += 1

@@ -30,7 +30,7 @@ from groundplane.core.segmentation import SegmentRequest
 from groundplane.core.session import Ground
 from groundplane.core.workers import Call, WorkerPool
 from groundplane.grounding.deadlines import Job, run_all
-from groundplane.grounding.experts import Expert, detect, segment, vocabulary
+from groundplane.grounding.experts import Expert, detect, lacks, segment, vocabulary
 from groundplane.grounding.installed import installed
 from groundplane.grounding.joining import read_only
 from groundplane.grounding.looks import Look, prompts_of
@@ -178,6 +178,11 @@ class Router:
         return f"router over {listing([expert.name for expert in line], limit=4)}"
 
     @property
+    def stuck(self) -> int:
+        """How many calls were given up and have not come back; see `WorkerPool.lost`."""
+        return self._pool.lost
+
+    @property
     def vocabulary(self) -> tuple[str, ...] | None:
         """The words that its experts can look for; None if one of them takes any text.
 
@@ -239,12 +244,18 @@ class Router:
         """
         return [_or_raised(answer) for answer in self.answer(requests)]
 
-    def answer(self, requests: Sequence[DetectRequest]) -> list[DetectResult | GroundplaneError]:
+    def answer(
+        self, requests: Sequence[DetectRequest], *, bare: bool = False
+    ) -> list[DetectResult | GroundplaneError]:
         """Answer each request, in order, those that fail with their error.
 
         Each phrase ends as `found`, `none` (an expert looked and saw none) or `cannot` (no expert
         can look for it). The answer's `steps` tell who was asked for what, who was passed over
         and why. Masks are made for regions, not for the low `candidates`.
+
+        Args:
+            requests: What to look for.
+            bare: Leave regions that come without masks as they are, for `answer_masks`.
         """
         start = time.monotonic()
         looks = [Look(request) for request in requests]
@@ -260,7 +271,7 @@ class Router:
             ):
                 last = len(self._detectors.line)
                 look.take(indices, answer, name=expert.name, last=last)
-        if self._terms.masks:
+        if self._terms.masks and not bare:
             self._add_masks(looks, start=start)
         return [look.result() for look in looks]
 
@@ -271,8 +282,42 @@ class Router:
             DetectorError: What the first request that failed ends with, or that no segmenter
                 takes its prompts.
         """
+        return [_or_raised(answer) for answer in self.answer_masks(requests)]
+
+    def answer_masks(self, requests: Sequence[SegmentRequest]) -> list[Regions | GroundplaneError]:
+        """Like `segment`, but those that fail come with their error."""
         start = time.monotonic()
-        return [_or_raised(answer) for _, answer in self._segmented(requests, start=start)]
+        return [answer for _, answer in self._segmented(requests, start=start)]
+
+    def ready(self, phrases: Sequence[tuple[str, PromptKind]]) -> dict[str, str]:
+        """Make the experts that phrases would go to, before anything is asked; no deadline.
+
+        Args:
+            phrases: Each with what it will be asked by: `text` or `exemplar`.
+
+        Returns:
+            The phrases that nobody can look for, and why.
+
+        Raises:
+            DetectorError: If an expert cannot say what it knows, or masks are wanted and none of
+                the segmenters can make them.
+        """
+        make = partial(self._make, start=None)
+        lost = {}
+        for phrase, prompt in phrases:
+            choice = Choice()
+            self._detectors.go_on(choice, phrase, {prompt}, make=make)
+            if choice.expert is None:
+                told = sorted(choice.passed, key=lambda one: not one.ready)
+                reasons = [f"{one.expert.name} {one.why}" for one in told]
+                lost[phrase] = listing(reasons, limit=3, empty="there is no expert")
+            elif why := lacks(choice.expert, phrase):  # one without a rival is not asked by `go_on`
+                lost[phrase] = f"{choice.expert.name} {why}"
+        if self._terms.masks and self._segmenters.line:
+            cutter = self._segmenter_for(frozenset({"box"}), start=None)
+            if isinstance(cutter, DetectorError):
+                raise cutter
+        return lost
 
     def _add_masks(self, looks: Sequence[Look], *, start: float) -> None:
         bare = [(look, *one) for look in looks if look.error is None for one in look.unmasked()]
@@ -302,7 +347,7 @@ class Router:
         ]
 
     def _segmenter_for(
-        self, prompts: frozenset[PromptKind], *, start: float
+        self, prompts: frozenset[PromptKind], *, start: float | None
     ) -> Expert | DetectorError:
         choice = Choice()
         try:
@@ -345,16 +390,18 @@ class Router:
             given |= dict(zip(batch, answers, strict=True))
         return [given[row] for row in range(len(asks))]
 
-    def _make(self, expert: Expert, *, start: float) -> str:
+    def _make(self, expert: Expert, *, start: float | None) -> str:
         """Make an expert if it is not made yet; why it cannot be, or nothing.
+
+        The deadline counts from `start`; None for as long as it takes.
 
         Raises:
             DetectorError: If it takes longer than there is time.
         """
         job = Job(who=expert.who, requests=(expert,), ask=_load)
         # Making may hang as well; what is made already is at hand.
-        seconds = None if expert.made else self._terms.deadline
-        [[made]] = run_all([job], pool=self._pool, start=start, seconds=seconds)
+        seconds = None if expert.made or start is None else self._terms.deadline
+        [[made]] = run_all([job], pool=self._pool, start=start or 0.0, seconds=seconds)
         if not isinstance(made, GroundplaneError):
             return ""
         if not expert.made:
