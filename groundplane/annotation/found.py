@@ -69,6 +69,16 @@ class Rows:
             new[row] = mask
         return replace(self, masks=tuple(new))
 
+    def check_masks(self) -> None:
+        """Read the runs of all masks, which nobody did yet.
+
+        Raises:
+            InputError, ShapeError: If runs are malformed.
+        """
+        for mask in self.masks:
+            if mask is not None:
+                area(mask)
+
     def regions(
         self, classes: ClassTable, *, attributes: tuple[Mapping[str, Attribute], ...] = ()
     ) -> AnnotatedRegions:
@@ -123,9 +133,7 @@ def rows_of(
         masks=tuple(mask for part in parts for mask in part.masks),
         sources=tuple(name or source for part in parts for name in part.sources),
     )
-    for mask in whole.masks:
-        if mask is not None:
-            area(mask)  # reads the runs, which nobody did yet
+    whole.check_masks()
     return _picked(whole, _order(whole))
 
 
