@@ -200,8 +200,8 @@ def _column_spans(
 def _places_within(lengths: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " m"]:
     """0, 1, ... for each group of so many, one after the other."""
     ends = np.cumsum(lengths)
-    places: Int64[np.ndarray, " m"] = np.arange(lengths.sum())
-    return places - np.repeat(ends - lengths, lengths)
+    places = np.arange(lengths.sum())
+    return np.asarray(places - np.repeat(ends - lengths, lengths))
 
 
 def _cycles(onward: list[int]) -> Iterator[list[int]]:
