@@ -5,15 +5,24 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
 
 from groundplane.core.errors import OutputError
 
-__all__ = ["digest_of", "one_line", "write_whole"]
+__all__ = ["digest_of", "one_line", "picture_ending", "write_whole"]
 
 _NAME_LIMIT = 200
+_BEGINNINGS = {
+    "jpg": rb"\xff\xd8\xff",
+    "png": rb"\x89PNG\r\n",
+    "webp": rb"RIFF....WEBP",
+    "gif": rb"GIF8",
+    "bmp": rb"BM",
+    "tiff": rb"II\*\0|MM\0\*",
+}
 
 
 def write_whole(path: str | Path, data: bytes) -> None:
@@ -55,6 +64,19 @@ def one_line(name: str) -> str:
     """
     shown = name if name.strip() and name.isprintable() else ascii(name)
     return shown[-_NAME_LIMIT:]
+
+
+def picture_ending(data: bytes) -> str:
+    """The ending for the name of an encoded picture, by how it begins; `bin` for what is none.
+
+    Examples:
+        >>> picture_ending(b"\\x89PNG\\r\\n"), picture_ending(b"")
+        ('png', 'bin')
+    """
+    for ending, beginning in _BEGINNINGS.items():
+        if re.match(beginning, data, re.DOTALL):
+            return ending
+    return "bin"
 
 
 def _replace(target: Path, data: bytes) -> None:

@@ -27,7 +27,7 @@ from groundplane.core.annotation_json import (
 )
 from groundplane.core.errors import InputError
 from groundplane.core.exporting import ExportTarget, Feature, LossCounter, LossReport, Records
-from groundplane.core.files import one_line
+from groundplane.core.files import one_line, picture_ending
 
 __all__ = ["WebDatasetExporter", "WebDatasetOptions"]
 
@@ -37,15 +37,6 @@ _INDEX = "dataset.json"
 _KEY = re.compile(r"[0-9]{9,12}\.json")
 # Records of a million regions are smaller; what is larger was not written here.
 _MOST_JSON = 256 * 2**20
-# How encoded pictures begin, and the ending by which webdataset knows how to decode them.
-_ENDINGS = (
-    (re.compile(rb"\xff\xd8\xff"), "jpg"),
-    (re.compile(rb"\x89PNG\r\n"), "png"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "webp"),
-    (re.compile(rb"GIF8"), "gif"),
-    (re.compile(rb"BM"), "bmp"),
-    (re.compile(rb"II\*\0|MM\0\*"), "tiff"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +125,7 @@ class WebDatasetExporter:
         document = json.dumps(record_document(record)).encode()
         if self._options.images and record.status == "done" and target.read is not None:
             data = target.read(record)
-            _add(tar, f"{key}.{_ending(data)}", data)
+            _add(tar, f"{key}.{picture_ending(data)}", data)
         _add(tar, f"{key}.json", document)
 
     def load(self, folder: Path) -> tuple[ClassTable, Iterator[AnnotationRecord]]:
@@ -172,10 +163,6 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(data), 0o644
     tar.addfile(info, io.BytesIO(data))
-
-
-def _ending(data: bytes) -> str:
-    return next((ending for start, ending in _ENDINGS if start.match(data)), "bin")
 
 
 def _records(folder: Path, *, shards: int, pictures: int) -> Iterator[AnnotationRecord]:
