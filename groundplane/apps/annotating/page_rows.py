@@ -93,7 +93,11 @@ def detail_row(record: AnnotationRecord) -> list[Any]:
 
 
 def _pairs(facts: Mapping[str, object]) -> list[list[str]]:
-    return [[readable(name), readable(str(value))] for name, value in sorted(facts.items())]
+    told = {True: "yes", False: "no"}
+    return [
+        [readable(name), told[value] if isinstance(value, bool) else readable(str(value))]
+        for name, value in sorted(facts.items())
+    ]
 
 
 def _short(number: float) -> float:

@@ -4,6 +4,7 @@ groundplane.viewer = (() => {
   const { get, element, colour, count, NAME, FAILED, WIDTH, HEIGHT, FILE, REGIONS, REASON, STEP } = groundplane;
   const dialog = get("viewer");
   const LONGEST = 1600; // of the canvas that masks are painted on
+  const FEW = 8, SMALL = 0.005; // regions, and the share of the picture that is small
   let rows = [], order = [], at = -1, filter = null, details = null, lit = -1, turn = 0;
   let closed = () => {};
 
@@ -26,6 +27,7 @@ groundplane.viewer = (() => {
     get("back").disabled = at === 0;
     get("forth").disabled = at === order.length - 1;
     get("failure").hidden = !row[FAILED];
+    get("toggles").hidden = Boolean(row[FAILED]);
     get("failure").textContent = row[FAILED] ? row[REASON] : "";
     const picture = get("picture");
     picture.hidden = !row[FILE];
@@ -70,7 +72,9 @@ groundplane.viewer = (() => {
     // Large ones first, so that small ones lie on top and can be pointed at.
     holder.replaceChildren(...[...kept].sort((a, b) => area(b) - area(a)).map((place) => {
       const [id, score, x0, y0, x1, y1] = flat.slice(place * STEP, place * STEP + STEP);
-      const box = element("div", { class: "box" });
+      // Where many are drawn, the labels of small ones would hide what they name.
+      const small = kept.length > FEW && area(place) < SMALL * row[WIDTH] * row[HEIGHT];
+      const box = element("div", { class: small ? "box small" : "box" });
       const part = (value, whole) => `${(100 * value) / whole}%`;
       Object.assign(box.style, {
         left: part(x0, row[WIDTH]), top: part(y0, row[HEIGHT]), borderColor: colour(id),
