@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ import jaxtyping
 import pytest
 from beartype import BeartypeConf, FrozenDict, beartype
 from beartype.roar import BeartypeDecorHintException
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has a core: threads of torch beyond it would only take turns.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The tower lets an int stand where a float is asked for, as mypy does. `Self` means nothing to
 # beartype where a method is decorated alone, as the hook does it.

