@@ -60,7 +60,7 @@
     if (row[FAILED]) thumb.append(...(row[FILE] ? [] : [element("span", { class: "why", text: row[REASON] })]));
     else thumb.append(...(row[FILE] ? [] : [element("span", { class: "why", text: "no picture" })]), boxes(row, kept));
     const button = element("button", { type: "button" }, thumb, element("div", { class: "under" },
-      element("span", { class: "text", text: row[NAME].slice(-300), title: row[NAME].slice(-1000) }),
+      element("span", { class: "text", text: row[NAME].split("/").pop().slice(-300) || row[NAME].slice(-300), title: row[NAME].slice(-1000) }),
       element("span", { class: "count", text: row[FAILED] ? "failed" : labels(row, kept) })));
     button.addEventListener("click", () => groundplane.viewer.open(rows, order, at, filter, back));
     button.dataset.at = at;
