@@ -36,6 +36,8 @@ _LEAST_OVERLAP = 0.1
 _SAME = 0.7
 # Of one class in one frame; the cost of an assignment grows with the third power.
 _MOST = 1000
+# Ids of tracks that have ended are kept up to so many, since to look for them takes time.
+_ENDED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,7 @@ class _Names:
 
     def forget(self, follower: _Follower, seen: list[_Track | None]) -> None:
         """Drop ids of tracks that have ended, so that a long video takes no more room."""
-        if len(self._ids) > 2 * len(seen) + 1000:
+        if len(self._ids) > 2 * len(seen) + _ENDED:
             alive = follower.alive()
             self._ids = {number: i for number, i in self._ids.items() if number in alive}
 
