@@ -18,6 +18,7 @@ __all__ = [
     "SceneError",
     "ShapeError",
     "WeightsError",
+    "WorkerError",
     "did_you_mean",
     "listing",
 ]
@@ -65,6 +66,10 @@ class PluginBrokenError(GroundplaneError, ImportError):
 
 class ProtocolError(GroundplaneError, RuntimeError):
     """A language model or resolver broke the session protocol."""
+
+
+class WorkerError(GroundplaneError, RuntimeError):
+    """A process of ours cannot be started, or ends again and again."""
 
 
 class OutputError(GroundplaneError, OSError):
