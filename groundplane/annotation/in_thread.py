@@ -119,6 +119,11 @@ class ThreadLooker:
         self._captioner = self._make_captioner(captioner)
 
     @property
+    def who(self) -> str:
+        """What messages call those who detect."""
+        return self._router.who
+
+    @property
     def seconds(self) -> Mapping[str, float]:
         """What each stage has taken so far."""
         return dict(self._seconds)

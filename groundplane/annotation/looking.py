@@ -28,7 +28,8 @@ class LookTerms:
         device: Where they run.
         deadline: Seconds that each stage of a look (detect, segment, caption) may take for all of
             its pictures; None for as long as it takes.
-        memory: Most that the experts' own process may hold resident, bytes; None for no limit.
+        memory: Most that the experts' own process may hold, bytes, without libraries and other
+            memory that it shares; None for no limit.
         deaths: So many ends of that process in a row, without one answer, end the run.
 
     Raises:
@@ -38,7 +39,7 @@ class LookTerms:
     device: str = "auto"
     deadline: float | None = 120.0
     memory: int | None = None
-    deaths: int = 5
+    deaths: int = 8
 
     def __post_init__(self) -> None:
         if self.deadline is not None and not 0 < self.deadline <= threading.TIMEOUT_MAX:
