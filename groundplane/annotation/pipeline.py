@@ -9,76 +9,30 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sized
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 from groundplane.annotation.batches import Batches
 from groundplane.annotation.events import (
     BatchHalved,
-    Draining,
     Ending,
     ExpertRestarted,
     Finished,
     ItemFailed,
     JobEvent,
     Progress,
-    Started,
     Summary,
 )
-from groundplane.annotation.items import Item, Picture, Unread
 from groundplane.annotation.pipes import Pipe
-from groundplane.annotation.stages import Decoding, Ended, Keeping, Listing, Looking, Stamp
+from groundplane.annotation.reading import Entry, Marks, Reading, Settings, Tick, VideoEnd, Word
+from groundplane.annotation.stages import Decoding, Keeping, Listing, Looking
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import DetectorError
 
-__all__ = ["Pipeline", "Settings"]
+__all__ = ["Pipeline"]
 
-# Seconds: how long the decoders are listened to before it is seen whether the job shall end; and
-# between two words of progress.
-_LISTEN, _TELL = 0.05, 0.2
-# Items that are looked up before the decoders are listened to again.
-_LOOK_UP = 64
-# Decoded pixels that may be under way at a time, in bytes.
-_BYTES = 768 * 2**20
 # Seconds that a thread gets to end; one that hangs in an expert is left behind.
 _JOIN = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How a job runs; nothing of it changes what comes out.
-
-    Attributes:
-        batch: The most pictures that the experts get at a time.
-        patience: Seconds that the experts wait for a batch to fill.
-        max_failures: More failed pictures end the job; None goes on whatever fails.
-        hint: How to go on after an end before the end.
-    """
-
-    batch: int = 16
-    patience: float = 0.1
-    max_failures: int | None = None
-    hint: str = ""
-
-    @property
-    def under_way(self) -> int:
-        """Pictures that are decoded and not looked at yet, at most."""
-        return 3 * self.batch + 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    record: AnnotationRecord
-    stamp: Stamp
-
-
-@dataclass(frozen=True, slots=True)
-class _Tick:
-    """Time to tell how far it is."""
-
-
-_TICK = _Tick()
-_Word = _Entry | _Tick | JobEvent
 
 
 class Pipeline:
@@ -99,29 +53,25 @@ class Pipeline:
         self, source: Listing, pool: Decoding, looker: Looking, *,
         keeper: Keeping | None = None, settings: Settings | None = None,
     ) -> None:  # fmt: skip
-        self._source = source
         self._pool = pool
         self._looker = looker
         self._keeper = keeper
         self._settings = settings or Settings()
         most = self._settings.batch
         self._batches = Batches(most, hold=2 * most, patience=self._settings.patience)
-        self._looked: Pipe[_Word] = Pipe(2 * most)
-        self._out: Pipe[_Word] = Pipe(2 * most)
-        # Plain marks and counts, each set by one thread only: a signal's handler may set the first
-        # two whatever lock its thread holds at that moment.
-        self._drain_why = ""
-        self._stopped = False
+        self._looked: Pipe[Word] = Pipe(2 * most)
+        self._out: Pipe[Word] = Pipe(2 * most)
+        self._marks = Marks()
+        self._reading = Reading(
+            source, pool, batches=self._batches, out=self._looked, marks=self._marks,
+            keeper=keeper, settings=self._settings,
+        )  # fmt: skip
         self._fault: BaseException | None = None
-        self._open: set[str] = set()
-        self._freed = threading.Event()
-        self._skipped = self._released = self._taken = 0
-        self._largest = 1
         self._done = self._failed = self._regions = 0
-        self._too_many = self._cut = False
-        self._total: int | None = None
+        self._too_many = False
+        self._frames: Counter[str] = Counter()
+        self._ends: dict[str, VideoEnd] = {}
         self._begun = time.monotonic()
-        self._stages: dict[str, float] = {}
         self._writing = 0.0
         self.summary: Summary | None = None
 
@@ -154,12 +104,12 @@ class Pipeline:
 
     def drain(self, why: str = "interrupted") -> None:
         """Begin nothing new; what is decoded is finished. May be called by a signal's handler."""
-        self._drain_why = self._drain_why or why
+        self._marks.drain = self._marks.drain or why
 
     def stop(self) -> None:
         """Give up at once what is not written. May be called by a signal's handler."""
-        self._stopped = True
-        self._drain_why = self._drain_why or "stopped"
+        self._marks.stopped = True
+        self._marks.drain = self._marks.drain or "stopped"
 
     def _guarded(self, stage: Callable[[], None], after: Callable[[], None]) -> None:
         """Run a stage; a fault of it ends the job and is raised where the records are taken."""
@@ -175,85 +125,20 @@ class Pipeline:
             after()
 
     def _read(self) -> None:
-        """List, skip what is done, have the rest decoded."""
-        self._total = self._source.count()
-        recorded = len(self._keeper) if isinstance(self._keeper, Sized) else 0
-        self._looked.put(Started(total=self._total, recorded=recorded))
-        items = iter(self._source.items())
-        more, told = True, 0.0
-        while not self._drain_why and (more or self._under_way()):
-            fed = 0
-            while more and fed < _LOOK_UP and self._under_way() < self._room():
-                item = next(items, None)
-                more = item is not None
-                fed += 1
-                if item is not None and self._to_do(item):
-                    self._open.add(item.path)
-                    self._pool.submit(item)
-            if self._open:
-                self._receive(self._pool.next(0.0 if fed == _LOOK_UP else _LISTEN))
-            elif not fed:
-                self._freed.wait(_LISTEN)  # all that is decoded waits to be looked at
-                self._freed.clear()
-            if time.monotonic() - told > _TELL:
-                told = time.monotonic()
-                self._looked.put(_TICK)
-        self._cut = more or bool(self._open)
-        if self._stopped:
+        """Have the source read."""
+        self._reading.run()
+        if self._marks.stopped:
             self._out.close()
-        elif self._drain_why:
-            self._looked.put(Draining(why=self._drain_why))
-
-    def _under_way(self) -> int:
-        """Items that are not decoded yet, and pictures that are not looked at yet."""
-        return len(self._open) + self._taken - self._released
-
-    def _room(self) -> int:
-        return min(self._settings.under_way, max(2, _BYTES // self._largest))
-
-    def _to_do(self, item: Item) -> bool:
-        if self._keeper is None or not self._keeper.is_done(item.path, item.stamp):
-            return True
-        self._skipped += 1
-        return False
-
-    def _receive(self, got: Picture | Unread | Ended | None) -> None:
-        """Send on what was decoded."""
-        if got is None:
-            return
-        if not isinstance(got, Picture) or got.frame is None:
-            self._open.discard(got.path)
-        if not isinstance(got, Picture | Unread):
-            return
-        if self._keeper is not None and self._keeper.is_done(got.path, got.stamp, got.content_hash):
-            self._skipped += 1  # the same bytes under a new date
-            if isinstance(got, Picture):
-                self._pool.release(got)
-        elif isinstance(got, Picture):
-            for stage, seconds in got.seconds.items():
-                self._stages[stage] = self._stages.get(stage, 0.0) + seconds
-            self._largest = max(got.pixels.nbytes, self._largest * 15 // 16)
-            self._taken += 1
-            self._batches.put(got)
-        else:
-            record = AnnotationRecord(
-                path=got.path, content_hash=got.content_hash, status="failed", size=None,
-                failure=got.failure,
-            )  # fmt: skip
-            self._looked.put(_Entry(record=record, stamp=got.stamp))
 
     def _look(self) -> None:
         """Have batches looked at."""
         largest, restarts = self._settings.batch, 0
         while batch := self._batches.take():
             try:
-                records = [] if self._stopped else self._looker.look(batch)
+                records = [] if self._marks.stopped else self._looker.look(batch)
             finally:
-                for picture in batch:
-                    self._pool.release(picture)
-                self._released += len(batch)
-                self._freed.set()
-            if self._stopped:
+                self._reading.release(batch)
+            if self._marks.stopped:
                 return
             if [record.path for record in records] != [picture.path for picture in batch]:
                 raise DetectorError(
@@ -261,7 +146,7 @@ class Pipeline:
                     f"pictures in order, got {len(records)}"
                 )
             for record, picture in zip(records, batch, strict=True):
-                self._looked.put(_Entry(record=record, stamp=picture.stamp))
+                self._looked.put(Entry(record=record, stamp=picture.stamp))
             fits = getattr(self._looker, "largest", None) or largest
             if fits < largest:
                 largest = fits
@@ -275,22 +160,40 @@ class Pipeline:
     def _write(self) -> None:
         """Keep records and send them on."""
         while (word := self._looked.get()) is not None:
-            if isinstance(word, _Entry) and self._keeper is not None:
+            if self._keeper is not None:
                 begun = time.perf_counter()
-                self._keeper.write(word.record, word.stamp)
+                self._keep(word, self._keeper)
                 self._writing += time.perf_counter() - begun
             self._out.put(word)
         if self._keeper is not None and self._fault is None:
             self._keeper.sync()
 
+    def _keep(self, word: Word, keeper: Keeping) -> None:
+        if isinstance(word, Entry):
+            keeper.write(word.record, word.stamp)
+            if word.record.frame is None:
+                return
+            video = word.record.frame.video
+            self._frames[video] += 1
+        elif isinstance(word, VideoEnd):
+            video = word.end.path
+            self._ends[video] = word
+        else:
+            return
+        # The end of a video may be seen before its last frames are looked at.
+        end = self._ends.get(video)
+        if end is not None and self._frames[video] >= end.frames:
+            keeper.write_end(end.end)
+            del self._ends[video], self._frames[video]
+
     def _hand_out(self) -> Iterator[AnnotationRecord | JobEvent]:
         """What comes out of the last stage, until it ends."""
         while (word := self._out.get()) is not None:
-            if isinstance(word, _Tick):
+            if isinstance(word, Tick):
                 yield self._progress()
-            elif isinstance(word, _Entry):
+            elif isinstance(word, Entry):
                 yield from self._count(word.record)
-            else:
+            elif not isinstance(word, VideoEnd):
                 yield word
         if self._fault is not None:
             raise self._fault
@@ -311,11 +214,11 @@ class Pipeline:
             self.drain(f"{self._failed} pictures failed, and {most} may")
 
     def _ending(self) -> Ending:
-        if self._stopped:
+        if self._marks.stopped:
             return "stopped"
         if self._too_many:
             return "failures"
-        return "interrupted" if self._cut else "complete"
+        return "interrupted" if self._reading.cut else "complete"
 
     def _close(self, threads: list[threading.Thread], *, early: bool) -> None:
         """End all threads and processes; what is written is made durable."""
@@ -332,17 +235,18 @@ class Pipeline:
 
     def _progress(self) -> Progress:
         return Progress(
-            total=self._total, skipped=self._skipped, done=self._done, failed=self._failed,
-            seconds=time.monotonic() - self._begun, stages=self._spent(),
+            total=self._reading.total, skipped=self._reading.skipped,
+            done=self._done, failed=self._failed, seconds=time.monotonic() - self._begun,
+            stages=self._spent(),
         )  # fmt: skip
 
     def _spent(self) -> dict[str, float]:
-        return {**self._stages, **self._looker.seconds, "write": self._writing}
+        return {**self._reading.seconds, **self._looker.seconds, "write": self._writing}
 
     def _summarise(self, ended: Ending) -> Summary:
         hint = "" if ended == "complete" else self._settings.hint
         return Summary(
-            ended=ended, total=self._total, skipped=self._skipped, done=self._done,
+            ended=ended, total=self._reading.total, skipped=self._reading.skipped, done=self._done,
             failed=self._failed, regions=self._regions,
             seconds=time.monotonic() - self._begun, stages=self._spent(), hint=hint,
         )  # fmt: skip

@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from groundplane.annotation.items import Item, Picture, Unread
+from groundplane.annotation.items import Item, ItemEnd, Picture, Unread
 from groundplane.core.annotation import AnnotationRecord
 
-__all__ = ["Decoding", "Ended", "Keeping", "Listing", "Looking", "Stamp"]
+__all__ = ["Decoding", "Keeping", "Listing", "Looking", "Stamp"]
 
 Stamp = tuple[int, int] | None
-
-
-@runtime_checkable
-class Ended(Protocol):
-    """Word that an item gives nothing more."""
-
-    @property
-    def path(self) -> str:
-        """The item's."""
-        ...
 
 
 @runtime_checkable
@@ -44,7 +34,7 @@ class Decoding(Protocol):
         """Hand over an item."""
         ...
 
-    def next(self, timeout: float) -> Picture | Unread | Ended | None:
+    def next(self, timeout: float) -> Picture | Unread | ItemEnd | None:
         """What has come of some item; None where nothing did in so many seconds."""
         ...
 
@@ -83,8 +73,16 @@ class Keeping(Protocol):
         """Whether there is a record of this version of a picture."""
         ...
 
+    def frames_done(self, video: str, stamp: Stamp) -> bytes:
+        """The frames of this version of a video that have a record: a bit each, lowest first."""
+        ...
+
     def write(self, record: AnnotationRecord, stamp: Stamp) -> None:
         """Keep a record."""
+        ...
+
+    def write_end(self, end: ItemEnd) -> None:
+        """Keep that all frames of a video are kept."""
         ...
 
     def sync(self) -> None:

@@ -15,7 +15,8 @@ from groundplane.annotation.events import (
     Progress,
     Started,
 )
-from groundplane.annotation.pipeline import Pipeline, Settings
+from groundplane.annotation.pipeline import Pipeline
+from groundplane.annotation.reading import Settings
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import DetectorError
 
@@ -125,6 +126,17 @@ def test_frames_of_videos_are_pictures_too():
     assert sorted(record.path for record in records(words)) == ["a.jpg", "b.jpg", *frames]
 
 
+def test_the_end_of_a_video_is_kept_after_all_its_frames():
+    keeper = ListKeeper()
+    names = [f"{i}.mp4" for i in range(8)]
+    list(make_pipeline(names, keeper=keeper).run())
+
+    assert sorted(path for path, _ in keeper.ends) == names
+    for path, written in keeper.ends:
+        frames = [name for name in keeper.written[:written] if name.startswith(f"{path}#")]
+        assert len(frames) == 5
+
+
 def test_a_record_is_handed_out_when_it_is_kept():
     keeper = ListKeeper()
     for word in make_pipeline(keeper=keeper).run():
@@ -205,6 +217,14 @@ def test_too_many_failures_end_the_job():
     assert words[-1].summary.ended == "failures"
     assert 6 <= words[-1].summary.failed < 100
     assert any(word == Draining(why="6 pictures failed, and 5 may") for word in words)
+
+
+def test_no_more_items_than_asked_are_begun():
+    pipeline = make_pipeline(limit=7)
+    words = list(pipeline.run())
+
+    assert len(records(words)) == 7
+    assert (pipeline.summary.ended, pipeline.summary.total) == ("complete", 7)
 
 
 def test_as_many_failures_as_may_do_not_end_it():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from groundplane.annotation.items import Item, Picture, Unread
+from groundplane.annotation.items import Item, ItemEnd, Picture, Unread
 from groundplane.core.annotation import (
     AnnotatedRegions,
     AnnotationRecord,
@@ -37,11 +37,6 @@ class ListedItems:
 
 
 @dataclass
-class OwnEnd:
-    path: str
-
-
-@dataclass
 class InlinePool:
     """Decodes in the thread that asks: a picture of a size that follows from its name.
 
@@ -53,13 +48,13 @@ class InlinePool:
     most_held: int = 0
     closed: bool = False
     _line: deque[Item] = field(default_factory=deque)
-    _ready: deque[Picture | Unread | OwnEnd] = field(default_factory=deque)
+    _ready: deque[Picture | Unread | ItemEnd] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def submit(self, item: Item) -> None:
         self._line.append(item)
 
-    def next(self, timeout: float) -> Picture | Unread | OwnEnd | None:
+    def next(self, timeout: float) -> Picture | Unread | ItemEnd | None:
         if not self._ready and self._line:
             self._ready.extend(self._decode(self._line.popleft()))
         if not self._ready:
@@ -79,7 +74,7 @@ class InlinePool:
     def close(self) -> None:
         self.closed = True
 
-    def _decode(self, item: Item) -> list[Picture | Unread | OwnEnd]:
+    def _decode(self, item: Item) -> list[Picture | Unread | ItemEnd]:
         if "bad" in item.path:
             why = Failure(stage="decode", message="not a picture")
             return [Unread(path=item.path, content_hash="", failure=why, stamp=item.stamp)]
@@ -101,7 +96,10 @@ class InlinePool:
             )
             for index in range(5)
         ]
-        return [*frames, OwnEnd(item.path)]
+        return [
+            *frames,
+            ItemEnd(path=item.path, content_hash=picture.content_hash, frames=5, stamp=item.stamp),
+        ]
 
 
 @dataclass
@@ -160,6 +158,7 @@ class ListKeeper:
     written: list[str] = field(default_factory=list)
     stamps: dict[str, object] = field(default_factory=dict)
     syncs: int = 0
+    ends: list[tuple[str, int]] = field(default_factory=list)
     fails_at: int | None = None
 
     def __len__(self) -> int:
@@ -180,6 +179,12 @@ class ListKeeper:
         self.written.append(record.path)
         self.records[record.path] = record
         self.stamps[record.path] = stamp
+
+    def frames_done(self, video: str, stamp: tuple[int, int] | None) -> bytes:
+        return b""
+
+    def write_end(self, end: ItemEnd) -> None:
+        self.ends.append((end.path, len(self.written)))
 
     def sync(self) -> None:
         self.syncs += 1
