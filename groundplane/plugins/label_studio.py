@@ -28,6 +28,7 @@ from groundplane.core.exporting import ExportTarget, Feature, LossCounter, LossR
 from groundplane.core.files import picture_ending
 from groundplane.core.masks import RleMask, decode
 from groundplane.core.output_folder import OutputNames
+from groundplane.core.xml_text import distinct_names
 
 __all__ = [
     "Control",
@@ -461,19 +462,11 @@ def _shown(text: str) -> str:
 
 def _labels(classes: ClassTable, counter: LossCounter) -> list[str]:
     """The label of each class: its name where XML and a browser keep it as it is."""
-    labels: dict[str, None] = {}
-    names = set(classes.names)
-    for name in classes.names:
-        plain = _STRANGE.sub(" ", name).strip() or "label"
-        label, number = plain, 1
-        # A name that had to be changed must not take that of another class.
-        while label in labels or (label != name and label in names):
-            number += 1
-            label = f"{plain} ({number})"
-        if label != name:
-            counter.lose("names of classes that XML cannot hold", why="changed in config.xml")
-        labels[label] = None
-    return list(labels)
+    labels = distinct_names(classes.names, lambda name: _STRANGE.sub(" ", name).strip() or "label")
+    changed = sum(map(str.__ne__, labels, classes.names))
+    if changed:
+        counter.lose("names of classes that XML cannot hold", changed, why="see config.xml")
+    return labels
 
 
 def _config(labels: Sequence[str], *, masks: bool) -> str:
