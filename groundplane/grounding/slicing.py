@@ -20,7 +20,7 @@ from groundplane.core.masks import RleMask
 from groundplane.core.regions import Regions
 from groundplane.grounding.behind import BeforeDetector
 from groundplane.grounding.checking import BreachError, check_result
-from groundplane.grounding.merging import settle
+from groundplane.grounding.duplicates import settle
 from groundplane.grounding.near_pairs import BoxIndex, areas, shared_areas
 from groundplane.grounding.result_merging import join_notes
 

@@ -10,7 +10,7 @@ from groundplane.core import boxes as box_ops
 from groundplane.core import masks
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.regions import Regions
-from groundplane.grounding import merging
+from groundplane.grounding import duplicates
 from groundplane.grounding.merging import Overlap, merge_regions, suppress, winners
 
 CASES = int(os.environ.get("GROUNDPLANE_CASES", "60"))
@@ -69,8 +69,8 @@ def cases(draw):
 def way(request, monkeypatch):
     """Few boxes are taken at once, many in parts: both ways, whatever the number."""
     if request.param == "in parts":
-        monkeypatch.setattr(merging, "_BUDGET", 8)
-        monkeypatch.setattr(merging, "_PARTS", 3)
+        monkeypatch.setattr(duplicates, "_BUDGET", 8)
+        monkeypatch.setattr(duplicates, "_PARTS", 3)
 
 
 class TestSuppression:
