@@ -193,12 +193,15 @@ class ExportTarget:
         classes: The run's classes.
         read: Gives the encoded bytes of a record's picture (of a video's frame, a PNG); raises
             `MediaError` if it is gone or has changed. None where pictures cannot be had.
+        locate: Gives the file of a record's picture on this machine, absolute, for formats that
+            link to it; None, or giving None, where there is no such file.
         title: The run's name, for people.
     """
 
     folder: OutputFolder
     classes: ClassTable
     read: Callable[[AnnotationRecord], bytes] | None = None
+    locate: Callable[[AnnotationRecord], Path | None] | None = None
     title: str = "groundplane"
 
 

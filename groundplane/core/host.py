@@ -62,6 +62,7 @@ _PROTOCOLS = {
     "segmenters": ("groundplane.core.segmentation", "Segmenter"),
     "encoders": ("groundplane.core.features", "Encoder"),
     "language_models": ("groundplane.core.session", "LanguageModel"),
+    "exporters": ("groundplane.core.exporting", "Exporter"),
 }
 
 

@@ -125,22 +125,15 @@ class OutputFolder:
         Raises:
             OutputError: If it is there, lies outside of the folder or cannot be written.
         """
-        parts = name.split("/")
-        if not all(parts) or {".", ".."} & set(parts) or "\0" in name:
-            raise OutputError(f"{one_line(name)!r} is no name for a file in an export")
-        where = self.path / name
-        try:
-            folder = self._enter(parts[:-1])
-        except OSError as error:
-            raise _fault(where, error) from error
+        where, last, folder = self._place(name)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(parts[-1], flags, 0o666, dir_fd=folder), "wb") as file:
+            with os.fdopen(os.open(last, flags, 0o666, dir_fd=folder), "wb") as file:
                 try:
                     yield file
                     file.flush()
                 except BaseException:
-                    os.unlink(parts[-1], dir_fd=folder)
+                    os.unlink(last, dir_fd=folder)
                     raise
         except OSError as error:
             if isinstance(error, OutputError):
@@ -148,6 +141,31 @@ class OutputFolder:
             raise _fault(where, error) from error
         finally:
             os.close(folder)
+
+    def link(self, name: str, to: Path) -> None:
+        """Create a link to a file anywhere, which is only named.
+
+        Raises:
+            OutputError: If it is there, lies outside of the folder or cannot be made.
+        """
+        where, last, folder = self._place(name)
+        try:
+            os.symlink(to, last, dir_fd=folder)
+        except OSError as error:
+            raise _fault(where, error) from error
+        finally:
+            os.close(folder)
+
+    def _place(self, name: str) -> tuple[Path, str, int]:
+        """Where a file is to stand: its path, its last part, and its folder's descriptor."""
+        parts = name.split("/")
+        if not all(parts) or {".", ".."} & set(parts) or "\0" in name:
+            raise OutputError(f"{one_line(name)!r} is no name for a file in an export")
+        where = self.path / name
+        try:
+            return where, parts[-1], self._enter(parts[:-1])
+        except OSError as error:
+            raise _fault(where, error) from error
 
     def _enter(self, parts: list[str]) -> int:
         """A descriptor of a folder below this one, made where it is missing."""

@@ -1,0 +1,186 @@
+"""Exports stand whole or not at all, replace only exports, and say what was lost."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from groundplane.annotation.exporting import ExportRequest, export_records, read_losses
+from groundplane.core.errors import InputError, OutputError, PluginNotFoundError
+from groundplane.testing.annotations import random_records
+from groundplane.testing.exporters import files_of
+
+
+@pytest.fixture
+def records():
+    return random_records(4, num=4)
+
+
+@pytest.fixture
+def ask(records, tmp_path):
+    """A request for an export of the records."""
+
+    def make(**changed):
+        given = {"format": "coco", "folder": tmp_path / "run/exports/coco", **changed}
+        return ExportRequest(classes=records.classes, read=records.read, **given)
+
+    return make
+
+
+class Breaking:
+    """Records that end in an error."""
+
+    def __init__(self, records, error):
+        self.records, self.error = records, error
+
+    def __len__(self):
+        return len(self.records)
+
+    def __iter__(self):
+        yield from self.records
+        raise self.error
+
+
+def test_an_export_stands_in_its_folder_with_its_losses(records, ask):
+    request = ask(options={"extras": "false"})
+    report = export_records(records, request)
+    marked = json.loads((request.folder / "loss.json").read_text())
+    assert marked["losses"] == report.record()["losses"] != []
+    assert marked["options"] == {"masks": "rle", "extras": False, "results": False}
+    assert marked["files"] == len(files_of(request.folder)) == 2
+    assert sorted(os.listdir(request.folder.parent)) == ["coco"]
+
+
+def test_an_earlier_export_is_replaced(records, ask):
+    export_records(records, ask(options={"results": "true"}))
+    before = files_of(ask().folder)
+    export_records(records, ask())
+    assert before.keys() - files_of(ask().folder).keys() == {"results.json"}
+    export_records(records, ask(options={"results": "true"}))
+    assert files_of(ask().folder) == before
+
+
+def test_an_empty_folder_is_taken(records, ask):
+    ask().folder.mkdir(parents=True)
+    export_records(records, ask())
+    assert read_losses(ask().folder)["format"] == "coco"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"mine.txt": "x"},
+        {"loss.json": "{}"},
+        {"loss.json": "["},
+        {"loss.json": '{"groundplane": 1}', "mine.txt": "x"},
+    ],
+)
+def test_what_is_no_export_is_never_replaced(files, records, ask):
+    ask().folder.mkdir(parents=True)
+    for name, text in files.items():
+        (ask().folder / name).write_text(text)
+    before = files_of(ask().folder)
+    with pytest.raises(OutputError, match="is no export"):
+        export_records(records, ask())
+    assert files_of(ask().folder) == before
+
+
+def test_a_file_that_was_put_into_an_export_is_kept(records, ask):
+    export_records(records, ask())
+    (ask().folder / "best.pt").write_text("weeks of work")
+    with pytest.raises(OutputError, match="did not write"):
+        export_records(records, ask())
+    assert (ask().folder / "best.pt").read_text() == "weeks of work"
+
+
+def test_a_link_or_a_file_in_its_place_is_kept(records, ask, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    ask().folder.parent.mkdir(parents=True)
+    ask().folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="no folder"):
+        export_records(records, ask())
+    assert os.listdir(tmp_path / "elsewhere") == []
+    ask().folder.unlink()
+    ask().folder.write_text("mine")
+    with pytest.raises(OutputError, match="no folder"):
+        export_records(records, ask())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left"), ValueError()])
+def test_a_failed_export_leaves_the_earlier_one(error, records, ask):
+    export_records(records, ask())
+    before = files_of(ask().folder)
+    with pytest.raises((type(error), OutputError)):
+        export_records(Breaking(records, error), ask(options={"extras": "false"}))
+    assert files_of(ask().folder) == before
+    assert os.listdir(ask().folder.parent) == ["coco"]
+
+
+def test_what_a_killed_process_left_is_taken_away(records, ask):
+    parent = ask().folder.parent
+    for name in (".coco.part", ".coco.old"):
+        (parent / name / "images").mkdir(parents=True)
+        (parent / name / "images/x").write_text("half")
+        (parent / name / "link").symlink_to("/nowhere")
+    export_records(records, ask())
+    assert os.listdir(parent) == ["coco"]
+
+
+def test_a_second_process_is_refused_and_harms_nothing(records, ask):
+    draft = ask().folder.parent / ".coco.part"
+    draft.mkdir(parents=True)
+    (draft / "theirs").write_text("half")
+    held = os.open(draft, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(OutputError, match="another process"):
+        export_records(records, ask())
+    os.close(held)
+    assert (draft / "theirs").read_text() == "half"
+
+
+def test_a_link_in_place_of_the_draft_is_not_followed(records, ask, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/file").write_text("kept")
+    ask().folder.parent.mkdir(parents=True)
+    (ask().folder.parent / ".coco.part").symlink_to(tmp_path / "theirs")
+    with pytest.raises(OutputError):
+        export_records(records, ask())
+    assert files_of(tmp_path / "theirs") == {"file": b"kept"}
+
+
+def test_many_files_are_brought_to_the_disk_at_once(records, ask, monkeypatch):
+    calls = []
+    monkeypatch.setattr("groundplane.annotation.exporting._FEW", 0)
+    monkeypatch.setattr(os, "sync", lambda: calls.append("sync"))
+    export_records(records, ask())
+    assert calls == ["sync"]
+
+
+def test_an_unknown_format_is_met_with_a_near_one(records, ask):
+    with pytest.raises(PluginNotFoundError, match="Did you mean 'coco'"):
+        export_records(records, ask(format="coko"))
+    assert not ask().folder.parent.exists()
+
+
+def test_an_unknown_option_is_refused(records, ask):
+    with pytest.raises(InputError, match="polygons"):
+        export_records(records, ask(options={"masks": "polygon"}))
+
+
+def test_exporting_needs_no_torch():
+    code = (
+        "import sys, groundplane.annotation.exporting as e, groundplane.testing.annotations as a, "
+        "tempfile, pathlib\n"
+        "for name in ('coco', 'yolo', 'yolo-segment', 'voc', 'labelme', 'csv'):\n"
+        "    records = a.random_records(4, num=3)\n"
+        "    folder = pathlib.Path(tempfile.mkdtemp()) / 'x'\n"
+        "    e.export_records(records, e.ExportRequest(format=name, folder=folder, "
+        "classes=records.classes, read=records.read))\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
