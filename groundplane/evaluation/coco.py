@@ -29,13 +29,21 @@ from groundplane.core.errors import (
     PluginBrokenError,
     listing,
 )
-from groundplane.core.image import FrameMap, Image
+from groundplane.core.image import FrameMap
 from groundplane.core.masks import RleMask, area, from_counts
 from groundplane.core.regions import Regions
 from groundplane.evaluation.documents import Row, read_json, rows_of
 from groundplane.evaluation.looking import Look, Pictures, look_at, scored
 
-__all__ = ["CocoResult", "CocoTruth", "IouType", "detect_coco", "evaluate_coco", "read_coco"]
+__all__ = [
+    "CocoResult",
+    "CocoTruth",
+    "IouType",
+    "detect_coco",
+    "evaluate_coco",
+    "read_coco",
+    "stated_frame",
+]
 
 IouType = Literal["bbox", "segm"]
 
@@ -200,7 +208,7 @@ def detect_coco(
         regions = scored(result)
         if masks and len(regions) and regions.masks is None:
             raise DetectorError(f"detector {name!r} gives no masks; score its boxes instead")
-        frame = _frame(image, stated)
+        frame = stated_frame(image.size, image.frame_map, stated)
         if masks and not np.array_equal(frame.matrix, FrameMap.identity().matrix):
             raise InputError(
                 f"picture {stated[0]!r} is turned by its EXIF orientation, and so would its masks "
@@ -383,16 +391,27 @@ def _by_category(counted: Any, truth: CocoTruth) -> dict[str, float]:
 # Looking -------------------------------------------------------------------------------------
 
 
-def _frame(image: Image, stated: tuple[str, int, int]) -> FrameMap:
-    """From the picture's upright pixels to those that the annotations speak of."""
+def stated_frame(
+    size: tuple[int, int], frame_map: FrameMap, stated: tuple[str, int, int]
+) -> FrameMap:
+    """From a picture's upright pixels to those that the annotations speak of.
+
+    Args:
+        size: Width and height of the upright picture.
+        frame_map: From its upright pixels to the stored ones.
+        stated: What the annotations say of it: name, width and height (0 where they do not).
+
+    Raises:
+        InputError: If it is another picture by its size.
+    """
     name, width, height = stated
-    upright = np.array([[0.0, 0.0, *image.size]])
-    if not width or np.allclose(image.frame_map.boxes(upright)[0], (0, 0, width, height), atol=0.5):
-        return image.frame_map
-    if image.size == (width, height):
+    upright = np.array([[0.0, 0.0, *size]])
+    if not width or np.allclose(frame_map.boxes(upright)[0], (0, 0, width, height), atol=0.5):
+        return frame_map
+    if size == (width, height):
         return FrameMap.identity()
     raise InputError(
-        f"picture {name!r} has {image.size[0]} x {image.size[1]} pixels, but the annotations "
+        f"picture {name!r} has {size[0]} x {size[1]} pixels, but the annotations "
         f"describe one of {width} x {height}; give the picture that was annotated"
     )
 
