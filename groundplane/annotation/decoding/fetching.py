@@ -15,7 +15,7 @@ from groundplane.core.files import one_line
 from groundplane.core.hub import need_library
 from groundplane.core.regular_files import read_regular
 
-__all__ = ["Fetcher", "open_address", "shown"]
+__all__ = ["Fetcher", "open_address", "open_place", "shown"]
 
 Stamp = tuple[int, int] | None
 
@@ -43,8 +43,6 @@ class Fetcher:
             return self._bounded(item.held, name)
         if "message" in where:
             raise MediaError(str(where["message"]))
-        if "tar" in where:
-            return self._member(where, name, item.stamp)
         if "file" in where:
             return read_regular(
                 str(where["file"]), name=name, max_bytes=self._max_bytes, stamp=item.stamp
@@ -56,6 +54,8 @@ class Fetcher:
                     changed=item.stamp and item.stamp[1],
                 )  # fmt: skip
                 return self._bounded(data, name)
+            if "archive" in where:
+                return self._member(where, name, item.stamp)
             if "address" in where:
                 with closing(open_address(str(where["address"]))) as file:
                     return self._bounded(file.read(self._max_bytes + 1), name)
@@ -68,36 +68,39 @@ class Fetcher:
 
     def _bounded(self, data: bytes, name: str) -> bytes:
         if len(data) > self._max_bytes:
-            raise _error(
-                name,
-                f"more than {self._max_bytes} bytes; make it smaller or raise "
-                "MediaLimits.max_bytes",
-            )
+            raise _too_heavy(name, self._max_bytes)
         return data
 
     def _member(self, where: Mapping[str, str | int], name: str, stamp: Stamp) -> bytes:
         """A member of a tar archive, from its place in it."""
         size, offset = int(where["size"]), int(where["offset"])
         if size > self._max_bytes:
-            self._bounded(bytes(self._max_bytes + 1), name)
-        try:
-            file = os.open(str(where["tar"]), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                status = os.fstat(file)
-                if not stat.S_ISREG(status.st_mode):
-                    raise _error(name, "its archive is not a regular file")
-                if stamp is not None and stamp[1] != status.st_mtime_ns:
-                    raise _error(name, "its archive has changed since it was listed")
-                data = os.pread(file, size, offset)
-                while 0 < len(data) < size and (more := os.pread(file, size, offset + len(data))):
-                    data += more[: size - len(data)]
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise _error(name, _reason(error)) from error
+            raise _too_heavy(name, self._max_bytes)
+        with closing(open_place(str(where["archive"]))) as file:
+            if stamp is not None and stamp[1] != os.fstat(file.fileno()).st_mtime_ns:
+                raise _error(name, "its archive has changed since it was listed")
+            file.seek(offset)
+            data = file.read(size)
         if len(data) < size:
             raise _error(name, f"its archive ends after {len(data)} of its {size} bytes")
         return data
+
+
+def open_place(place: str) -> IO[bytes]:
+    """A file by its path or its address, to be read and sought in.
+
+    Raises:
+        OSError: If it cannot be opened.
+        MediaError: If it is no regular file.
+    """
+    if "://" in place:
+        return open_address(place)
+    # Opening a pipe must not wait for a writer.
+    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise MediaError(f"{one_line(place)} is not a regular file")
+    return os.fdopen(descriptor, "rb", buffering=0)
 
 
 def open_address(address: str) -> IO[bytes]:
@@ -110,6 +113,10 @@ def open_address(address: str) -> IO[bytes]:
 def shown(path: str) -> str:
     """An item's path as messages name it."""
     return one_line(path)
+
+
+def _too_heavy(name: str, most: int) -> MediaError:
+    return _error(name, f"more than {most} bytes; make it smaller or raise MediaLimits.max_bytes")
 
 
 def _reason(error: Exception) -> str:
