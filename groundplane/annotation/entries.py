@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from groundplane.annotation.codec import Stamp, deflated, from_json, inflated, to_json
+from groundplane.annotation.codec import (
+    RecordHead,
+    Stamp,
+    deflated,
+    from_json,
+    inflated,
+    read_head,
+    to_json,
+)
 from groundplane.annotation.items import ItemEnd
 from groundplane.core.errors import InputError
 
-__all__ = ["Opened", "Thresholds", "Tracks", "decode_entry", "encode_entry"]
+__all__ = [
+    "Opened",
+    "Thresholds",
+    "Tracks",
+    "TracksOf",
+    "decode_head",
+    "decode_tracks",
+    "encode_entry",
+]
 
 _MOST = 2**53
+_MALFORMED = (
+    LookupError, TypeError, ArithmeticError, ValueError, AttributeError, RecursionError,
+    zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,17 @@ class Tracks:
     table: Mapping[str, Mapping[str, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class TracksOf:
+    """That there are tracks of a video.
+
+    Attributes:
+        video: The video's path.
+    """
+
+    video: str
+
+
 def encode_entry(entry: Opened | Thresholds | Tracks | ItemEnd) -> bytes:
     """An entry as the bytes of a log.
 
@@ -76,50 +108,68 @@ def encode_entry(entry: Opened | Thresholds | Tracks | ItemEnd) -> bytes:
         raise InputError(f"log: cannot hold a {type(entry).__name__}: {error}") from error
 
 
-def decode_entry(data: bytes) -> Opened | Thresholds | Tracks | ItemEnd | None:
-    """The entry that `encode_entry` wrote; None for a record.
+def decode_head(data: bytes) -> RecordHead | Opened | Thresholds | TracksOf | ItemEnd:
+    """What a run must know of an entry: of records and tracks not what they hold.
 
     Raises:
         InputError: If it is malformed.
 
     Examples:
-        >>> decode_entry(b'["s",[0.5,null]]')
+        >>> decode_head(b'["s",[0.5,null]]')
         Thresholds(values=(0.5, None))
-        >>> decode_entry(b'["r","a.png","",0,null,null]') is None
-        True
+        >>> decode_head(b'["r","a.png","",0,null,null]\\n{}').path
+        'a.png'
     """
     if data.startswith(b'["r",'):
-        return None
+        return read_head(data)
     try:
-        line, _, body = data.partition(b"\n")
-        kind, *fields = from_json(line)
-        return _READERS[kind](fields, body)
-    except InputError:
-        raise
-    except (LookupError, TypeError, ArithmeticError, ValueError, RecursionError) as error:
+        kind, *fields = from_json(data.partition(b"\n")[0])
+        return _READERS[kind](fields)
+    except _MALFORMED as error:
         raise InputError(f"log: an entry is malformed: {error!r}") from error
 
 
-def _opened(fields: list[Any], _: bytes) -> Opened:
+def decode_tracks(data: bytes) -> Tracks:
+    """The tracks that `encode_entry` wrote.
+
+    Raises:
+        InputError: If it is malformed.
+
+    Examples:
+        >>> decode_tracks(encode_entry(Tracks("a.mp4", {"a.mp4#0": {"r0": 7}}))).table
+        {'a.mp4#0': {'r0': 7}}
+    """
+    try:
+        line, _, body = data.partition(b"\n")
+        kind, video = from_json(line)
+        if kind != "t":
+            raise ValueError(f"{kind} instead of tracks")
+        table = from_json(inflated(body))
+        rows = {
+            path: {name: _count(track) for name, track in row.items()}
+            for path, row in table.items()
+        }
+        return Tracks(_text(video), rows)
+    except _MALFORMED as error:
+        raise InputError(f"log: tracks are malformed: {error!r}") from error
+
+
+def _opened(fields: list[Any]) -> Opened:
     (epoch,) = fields
     return Opened(_count(epoch))
 
 
-def _thresholds(fields: list[Any], _: bytes) -> Thresholds:
+def _thresholds(fields: list[Any]) -> Thresholds:
     (values,) = fields
     return Thresholds(tuple(None if value is None else _share(value) for value in values))
 
 
-def _tracks(fields: list[Any], body: bytes) -> Tracks:
+def _tracks_of(fields: list[Any]) -> TracksOf:
     (video,) = fields
-    table = from_json(inflated(body))
-    return Tracks(
-        _text(video),
-        {path: {name: _count(track) for name, track in row.items()} for path, row in table.items()},
-    )
+    return TracksOf(_text(video))
 
 
-def _end(fields: list[Any], _: bytes) -> ItemEnd:
+def _end(fields: list[Any]) -> ItemEnd:
     path, content_hash, frames, given = fields
     stamp: Stamp = None
     if given is not None:
@@ -130,11 +180,10 @@ def _end(fields: list[Any], _: bytes) -> ItemEnd:
     )
 
 
-_Entry = Opened | Thresholds | Tracks | ItemEnd
-_READERS: dict[str, Callable[[list[Any], bytes], _Entry]] = {
+_READERS: dict[str, Callable[[list[Any]], Opened | Thresholds | TracksOf | ItemEnd]] = {
     "o": _opened,
     "s": _thresholds,
-    "t": _tracks,
+    "t": _tracks_of,
     "e": _end,
 }
 

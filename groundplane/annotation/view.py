@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from groundplane.annotation.prompts import with_thresholds
 from groundplane.annotation.spec import JobSpec
-from groundplane.core.annotation import AnnotatedRegions, AnnotationRecord, ClassTable
-from groundplane.core.errors import InputError, ShapeError, did_you_mean, listing
+from groundplane.core.annotation import AnnotatedRegions, AnnotationRecord
+from groundplane.core.errors import InputError, ShapeError
 from groundplane.grounding.duplicates import Overlap, RankedBoxes
 from groundplane.grounding.near_pairs import areas
 
@@ -127,57 +128,39 @@ def _track_ids(regions: AnnotatedRegions, tracks: Mapping[str, int]) -> Int64[np
 
 
 def changed_thresholds(
-    classes: ClassTable,
+    spec: JobSpec,
     old: tuple[float | None, ...],
-    *,
-    floor: float,
-    general: float | None = None,
-    by_name: Mapping[str, float | None] | None = None,
+    given: float | str | Iterable[str] | Mapping[str, float],
 ) -> tuple[float | None, ...]:
-    """Thresholds of each prompt after some were set.
+    """The thresholds of a job's prompts after some were set.
 
     Args:
-        classes: The run's.
+        spec: The job.
         old: What holds now.
-        floor: Candidates below it were not kept.
-        general: For all prompts that are not named; None leaves them.
-        by_name: By a prompt's text, or by a class's name for all that lead to it; None leaves
-            it to the expert. A prompt counts before a class of the same name.
+        given: As for `with_thresholds`: a number for all that are not named, and numbers by
+            name. Where there is no such number, what is not named stays; nothing at all goes
+            back to what the job began with.
 
     Raises:
-        InputError: If a name is unknown, or a threshold out of range or below the floor.
+        InputError: If a name is unknown, or a number out of range or below the job's floor.
 
     Examples:
-        >>> from groundplane.core.annotation import AnnotationPrompt
-        >>> classes = ClassTable(
-        ...     names=("dog",),
-        ...     prompts=tuple(AnnotationPrompt(text=t, class_id=0) for t in ("dog", "puppy")),
-        ... )
-        >>> changed_thresholds(classes, (None, 0.2), floor=0.1, by_name={"puppy": 0.5})
-        (None, 0.5)
-        >>> changed_thresholds(classes, (None, 0.2), floor=0.1)
-        (None, 0.2)
+        >>> from groundplane.annotation.prompts import read_prompts
+        >>> spec = JobSpec(source="a", classes=read_prompts("dog, cat"))
+        >>> changed_thresholds(spec, (None, 0.2), ["dog=0.5"])
+        (0.5, 0.2)
+        >>> changed_thresholds(spec, (None, 0.2), [])
+        (None, None)
     """
-    texts = [prompt.text for prompt in classes.prompts]
-    now = [old[i] if general is None else general for i in range(len(texts))]
-    named = dict(by_name or {})
-    for name in sorted(named, key=lambda name: name in texts):
-        if name in texts:
-            now[texts.index(name)] = named[name]
-        elif name in classes.names:
-            class_id = classes.names.index(name)
-            for i, prompt in enumerate(classes.prompts):
-                now[i] = named[name] if prompt.class_id == class_id else now[i]
-        else:
-            known = dict.fromkeys((*texts, *classes.names))
+    prompts = spec.classes.prompts
+    bare = replace(spec.classes, prompts=tuple(replace(p, threshold=None) for p in prompts))
+    set_now = [prompt.threshold for prompt in with_thresholds(bare, given).prompts]
+    if not any(value is not None for value in set_now):
+        return tuple(prompt.threshold for prompt in prompts)
+    for value in set_now:
+        if value is not None and value < spec.floor:
             raise InputError(
-                f"threshold of {name!r}: there is no such prompt or class; there are "
-                f"{listing(map(repr, known))}.{did_you_mean(name, known)}"
+                f"threshold {value}: what scored less than {spec.floor} was not kept; to see it, "
+                "begin another run with a lower floor"
             )
-    for value in (general, *named.values()):
-        if value is not None and not floor <= value <= 1:
-            raise InputError(
-                f"threshold: expected a number from {floor} to 1, got {value}; what scored less "
-                f"than {floor} was not kept. To see that, annotate anew with a lower floor"
-            )
-    return tuple(now)
+    return tuple(was if now is None else now for was, now in zip(old, set_now, strict=True))

@@ -1,0 +1,195 @@
+"""What the logs of a run hold, in the order of the paths: where each last record lies."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from groundplane.annotation.codec import RecordHead
+from groundplane.annotation.disk import SYSTEM, Disk, reason
+from groundplane.annotation.entries import Opened, Thresholds, TracksOf, decode_head
+from groundplane.annotation.framing import LogScan
+from groundplane.core.errors import InputError
+from groundplane.core.files import one_line
+
+__all__ = ["Listing", "list_logs", "opened"]
+
+Thresholded = tuple[float | None, ...]
+_INDEX_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Listing:
+    """Where the last record of each path lies; frames of a video in the order of their index.
+
+    Attributes:
+        logs: Which log each is in.
+        offsets: Its place in that log.
+        failed: Whether the picture failed.
+        videos: By video, which stretch of the columns its frames are.
+        thresholds: Those that were set last; None where none were.
+        tracks: By video, the log and the place of its tracks.
+        num_bytes: Of all logs.
+        damaged: Stretches of the logs, or entries in them, that cannot be read.
+        unread: Bytes after the last records: torn off, or just being written.
+    """
+
+    logs: Int64[np.ndarray, " n"]
+    offsets: Int64[np.ndarray, " n"]
+    failed: Bool[np.ndarray, " n"]
+    videos: dict[str, slice]
+    thresholds: Thresholded | None
+    tracks: dict[str, tuple[int, int]]
+    num_bytes: int
+    damaged: int
+    unread: int
+
+    def __len__(self) -> int:
+        return int(self.offsets.size)
+
+
+@contextmanager
+def opened(paths: Sequence[Path], *, disk: Disk = SYSTEM) -> Iterator[list[int]]:
+    """Descriptors of logs, for reading.
+
+    Raises:
+        InputError: If one cannot be opened or read.
+    """
+    files: list[int] = []
+    try:
+        try:
+            for path in paths:
+                files.append(disk.open(path, 0))
+            yield files
+        finally:
+            for file in files:
+                disk.close(file)
+    except OSError as error:
+        if isinstance(error, InputError):
+            raise
+        name = one_line(str(paths[min(len(files), len(paths) - 1)]))
+        raise InputError(f"{name}: cannot be read: {reason(error)}") from error
+
+
+def list_logs(paths: Sequence[Path], *, key: bytes, disk: Disk = SYSTEM) -> Listing:
+    """Read what logs hold that may still be written.
+
+    Args:
+        paths: The logs; of two records of one path that of the later opening counts, and of the
+            same opening that of the later log.
+        key: The run's.
+        disk: Where they are.
+
+    Raises:
+        InputError: If a log cannot be read.
+    """
+    gathering = _Gathering()
+    num_bytes = damaged = unread = 0
+    with opened(paths, disk=disk) as files:
+        for log, file in enumerate(files):
+            scan = LogScan(file, key=key, disk=disk)
+            gathering.read(log, scan)
+            num_bytes += scan.size
+            damaged += len(scan.damage)
+            unread += max(scan.size - scan.end, 0)
+    order, videos = gathering.sorted()
+    return Listing(
+        logs=np.array(gathering.logs, np.int64)[order],
+        offsets=np.array(gathering.offsets, np.int64)[order],
+        failed=np.frombuffer(bytes(gathering.failed), np.bool_)[order],
+        videos=videos,
+        thresholds=gathering.thresholds[1],
+        tracks={video: place for video, (_, place) in gathering.tracks.items()},
+        num_bytes=num_bytes,
+        damaged=damaged + gathering.malformed,
+        unread=unread,
+    )
+
+
+class _Gathering:
+    """Takes entries in the order of the logs, and sorts them at the end."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.epochs, self.logs, self.offsets = array("q"), array("q"), array("q")
+        self.failed = bytearray()
+        # By the key of a video: its name, and the epoch and the version that was seen last.
+        self.videos: dict[bytes, tuple[str, int, bytes]] = {}
+        self.versions: dict[int, bytes] = {}
+        self.thresholds: tuple[int, Thresholded | None] = (-1, None)
+        self.tracks: dict[str, tuple[int, tuple[int, int]]] = {}
+        self.malformed = 0
+
+    def read(self, log: int, entries: Iterable[tuple[int, bytes]]) -> None:
+        """Take what a log holds. An entry that is whole but makes no sense counts as damage."""
+        epoch = 0
+        for offset, payload in entries:
+            try:
+                entry = decode_head(payload)
+            except InputError:
+                self.malformed += 1
+                continue
+            if isinstance(entry, RecordHead):
+                self._record(entry, epoch, (log, offset))
+            elif isinstance(entry, Opened):
+                epoch = entry.epoch
+            elif isinstance(entry, Thresholds) and self.thresholds[0] <= epoch:
+                self.thresholds = (epoch, entry.values)
+            elif isinstance(entry, TracksOf):
+                if self.tracks.get(entry.video, (0,))[0] <= epoch:
+                    self.tracks[entry.video] = (epoch, (log, offset))
+
+    def _record(self, head: RecordHead, epoch: int, place: tuple[int, int]) -> None:
+        if head.frame is None:
+            self.keys.append(_bytes(head.path))
+        else:
+            video, index = head.frame
+            # No name in UTF-8 holds this byte, so a frame is never taken for a picture.
+            key = _bytes(video) + b"#\xff"
+            version = hashlib.blake2b(_bytes(head.content_hash), digest_size=8).digest()
+            if key not in self.videos or self.videos[key][1] <= epoch:
+                self.videos[key] = (video, epoch, version)
+            self.versions[len(self.keys)] = version
+            self.keys.append(key + min(index, 2**63).to_bytes(_INDEX_BYTES, "big"))
+        self.epochs.append(epoch)
+        self.logs.append(place[0])
+        self.offsets.append(place[1])
+        self.failed.append(head.failed)
+
+    def sorted(self) -> tuple[Int64[np.ndarray, " n"], dict[str, slice]]:
+        """The last records in the order of their paths, and where the frames of videos are."""
+        keys, order = self.keys, np.argsort(self.epochs, kind="stable").tolist()
+        order.sort(key=keys.__getitem__)
+        last = [
+            i for i, after in zip(order, [*order[1:], -1], strict=True) if self._counts(i, after)
+        ]
+        videos: dict[str, slice] = {}
+        start = 0
+        for key, rows in groupby(last, key=lambda i: self._video_of(i)):
+            stop = start + len(list(rows))
+            if key is not None:
+                videos[self.videos[key][0]] = slice(start, stop)
+            start = stop
+        return np.array(last, dtype=np.int64), videos
+
+    def _counts(self, row: int, after: int) -> bool:
+        """Whether a record is the last of its path, and a frame one of its video's last version."""
+        if after >= 0 and self.keys[after] == self.keys[row]:
+            return False
+        key = self._video_of(row)
+        return key is None or self.videos[key][2] == self.versions[row]
+
+    def _video_of(self, row: int) -> bytes | None:
+        return self.keys[row][:-_INDEX_BYTES] if row in self.versions else None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
