@@ -5,17 +5,25 @@
         expert = MisbehavingDetector(way, when=lambda request: "cat" in request.phrases)
 
 An expert answers well whatever `when` does not pick, so a test can see that the neighbours of a
-request that fails are served right.
+request that fails are served right. `FATAL` ways take their process along, or all of its memory
+or time: they are only for what runs experts in a process of their own, where `WildDetector` can be
+installed as a plugin.
 """
 
 from __future__ import annotations
 
 import copy
+import ctypes
+import os
+import re
+import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import torch
@@ -24,10 +32,19 @@ from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.masks import RleMask
 from groundplane.core.regions import Regions
 
-__all__ = ["MISBEHAVIOURS", "MisbehavingDetector", "Misbehaviour", "well_behaved"]
+__all__ = [
+    "FATAL",
+    "MISBEHAVIOURS",
+    "MisbehavingDetector",
+    "Misbehaviour",
+    "WildDetector",
+    "well_behaved",
+]
 
 _HANG = 30.0
 _SLOW = 0.1
+# What fills the memory stops here, should nobody stop it.
+_MOST_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,3 +304,76 @@ MISBEHAVIOURS: tuple[Misbehaviour, ...] = (
     _way("is slow", _sleeps),
     _way("prints", _prints),
 )
+
+
+def _fills(request: DetectRequest) -> object:
+    held = []
+    for _ in range(_MOST_MIB // 32):
+        held.append(torch.ones(2**23))
+        time.sleep(0.01)  # so that whoever watches has a chance
+    return well_behaved(request)
+
+
+def _blocks(request: DetectRequest) -> object:
+    re.match(r"(a+)+$", "a" * 60 + "b")  # holds the interpreter's lock for years
+    return well_behaved(request)
+
+
+def _forks(request: DetectRequest) -> object:
+    os.fork()
+    return well_behaved(request)
+
+
+def _prints_below(request: DetectRequest) -> object:
+    os.write(1, b"\x00\xff raw\n")
+    subprocess.run(["echo", "from a process of mine"], check=True)
+    return _prints(request)
+
+
+FATAL: tuple[Misbehaviour, ...] = (
+    _way("ends its process", lambda r: os._exit(3), "exit code 3"),
+    _way("crashes", lambda r: ctypes.string_at(0), "SIGSEGV"),
+    _way("aborts", lambda r: os.abort(), "SIGABRT"),
+    _way("is killed", lambda r: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL"),
+    _way("blocks the interpreter", _blocks, "no result within"),
+    _way("fills the memory", _fills, "MiB of memory"),
+    _way("forks", _forks),
+    _way("prints from below", _prints_below),
+)
+
+
+class WildDetector:
+    """A detector, to be installed as a plugin, that misbehaves as a picture's name says.
+
+    At `photos/crashes.png` it crashes; names that are no way of `MISBEHAVIOURS` or `FATAL` are
+    served well.
+    """
+
+    vocabulary: tuple[str, ...] | None = None
+
+    @dataclass(frozen=True)
+    class Options:
+        """It has none."""
+
+    def __init__(
+        self, options: Options, *, device: str = "cpu", dtype: torch.dtype | None = None
+    ) -> None:
+        self._ways = {way.name: way for way in (*MISBEHAVIOURS, *FATAL)}
+
+    def detect(self, requests: Sequence[DetectRequest]) -> Any:
+        """Answer each request, in order; or not."""
+        names = [PurePosixPath(request.image.source.name).stem for request in requests]
+        for name in names:
+            if name in _WHOLE:
+                return _WHOLE[name]([well_behaved(request) for request in requests])
+        return [
+            self._act(self._ways.get(name), request)
+            for name, request in zip(names, requests, strict=True)
+        ]
+
+    def _act(self, way: Misbehaviour | None, request: DetectRequest) -> object:
+        if way is None:
+            return well_behaved(request)
+        if way.name == "hangs":
+            time.sleep(_HANG)
+        return way.act(request)
