@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from groundplane.annotation.codec import RecordHead
 from groundplane.annotation.disk import SYSTEM, Disk, reason
 from groundplane.annotation.entries import Opened, Thresholds, TracksOf, decode_head
 from groundplane.annotation.framing import LogScan
+from groundplane.annotation.items import ItemEnd
 from groundplane.core.errors import InputError
 from groundplane.core.files import one_line
 
@@ -24,6 +26,7 @@ __all__ = ["Listing", "list_logs", "opened"]
 
 Thresholded = tuple[float | None, ...]
 _INDEX_BYTES = 8
+_NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,7 +70,7 @@ def opened(paths: Sequence[Path], *, disk: Disk = SYSTEM) -> Iterator[list[int]]
     try:
         try:
             for path in paths:
-                files.append(disk.open(path, 0))
+                files.append(disk.open(path, os.O_RDONLY))
             yield files
         finally:
             for file in files:
@@ -143,38 +146,49 @@ class _Gathering:
                 epoch = entry.epoch
             elif isinstance(entry, Thresholds) and self.thresholds[0] <= epoch:
                 self.thresholds = (epoch, entry.values)
-            elif isinstance(entry, TracksOf):
-                if self.tracks.get(entry.video, (0,))[0] <= epoch:
-                    self.tracks[entry.video] = (epoch, (log, offset))
+            elif isinstance(entry, TracksOf) and self.tracks.get(entry.video, (0,))[0] <= epoch:
+                self.tracks[entry.video] = (epoch, (log, offset))
+            elif isinstance(entry, ItemEnd):
+                # The video went well: what stands under its own name, a failure, is over.
+                self._version(entry.path, entry.content_hash, epoch)
+                self._row(_bytes(entry.path), epoch, (log, _NOWHERE), failed=False)
 
     def _record(self, head: RecordHead, epoch: int, place: tuple[int, int]) -> None:
         if head.frame is None:
-            self.keys.append(_bytes(head.path))
+            if _frames_key(head.path) in self.videos and head.content_hash:
+                self._version(head.path, head.content_hash, epoch)
+            key = _bytes(head.path)
         else:
             video, index = head.frame
-            # No name in UTF-8 holds this byte, so a frame is never taken for a picture.
-            key = _bytes(video) + b"#\xff"
-            version = hashlib.blake2b(_bytes(head.content_hash), digest_size=8).digest()
-            if key not in self.videos or self.videos[key][1] <= epoch:
-                self.videos[key] = (video, epoch, version)
-            self.versions[len(self.keys)] = version
-            self.keys.append(key + min(index, 2**63).to_bytes(_INDEX_BYTES, "big"))
+            self.versions[len(self.keys)] = self._version(video, head.content_hash, epoch)
+            key = _frames_key(video) + min(index, 2**63).to_bytes(_INDEX_BYTES, "big")
+        self._row(key, epoch, place, failed=head.failed)
+
+    def _version(self, video: str, content_hash: str, epoch: int) -> bytes:
+        """Note that a video was seen with this content; what is older of it does not count."""
+        key = _frames_key(video)
+        version = hashlib.blake2b(_bytes(content_hash), digest_size=8).digest()
+        if key not in self.videos or self.videos[key][1] <= epoch:
+            self.videos[key] = (video, epoch, version)
+        return version
+
+    def _row(self, key: bytes, epoch: int, place: tuple[int, int], *, failed: bool) -> None:
+        self.keys.append(key)
         self.epochs.append(epoch)
         self.logs.append(place[0])
         self.offsets.append(place[1])
-        self.failed.append(head.failed)
+        self.failed.append(failed)
 
     def sorted(self) -> tuple[Int64[np.ndarray, " n"], dict[str, slice]]:
         """The last records in the order of their paths, and where the frames of videos are."""
         keys, order = self.keys, np.argsort(self.epochs, kind="stable").tolist()
         order.sort(key=keys.__getitem__)
-        last = [
-            i for i, after in zip(order, [*order[1:], -1], strict=True) if self._counts(i, after)
-        ]
+        nexts = [*order[1:], _NOWHERE]
+        last = [i for i, after in zip(order, nexts, strict=True) if self._counts(i, after)]
         videos: dict[str, slice] = {}
         start = 0
-        for key, rows in groupby(last, key=lambda i: self._video_of(i)):
-            stop = start + len(list(rows))
+        for key, rows in groupby(last, key=self._video_of):
+            stop = start + sum(1 for _ in rows)
             if key is not None:
                 videos[self.videos[key][0]] = slice(start, stop)
             start = stop
@@ -182,13 +196,18 @@ class _Gathering:
 
     def _counts(self, row: int, after: int) -> bool:
         """Whether a record is the last of its path, and a frame one of its video's last version."""
-        if after >= 0 and self.keys[after] == self.keys[row]:
+        if (after >= 0 and self.keys[after] == self.keys[row]) or self.offsets[row] < 0:
             return False
         key = self._video_of(row)
         return key is None or self.videos[key][2] == self.versions[row]
 
     def _video_of(self, row: int) -> bytes | None:
         return self.keys[row][:-_INDEX_BYTES] if row in self.versions else None
+
+
+def _frames_key(video: str) -> bytes:
+    # No name in UTF-8 holds this byte, so a frame is never taken for a picture.
+    return _bytes(video) + b"#\xff"
 
 
 def _bytes(text: str) -> bytes:
