@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ __all__ = ["OutputFolder", "OutputNames", "plain_name"]
 # Letters of any script are fine; what shells, file systems and other tools trip over is not.
 _PART = re.compile(r"\w[\w.+=@,()\- ]*", re.UNICODE)
 _MOST = 200
+# A folder of such a name may stand where the file of another picture is to be.
+_FILE = re.compile(r"\.(txt|xml|jsonl?|csv|ya?ml|npy|png|jpe?g|jpe|jfif|webp|bmp|gif|tiff?)$", re.I)
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -45,12 +48,13 @@ def plain_name(path: str) -> str | None:
 class OutputNames:
     """A name for each picture, without its ending, that no other picture gets.
 
-    A name that is harmless, and that no other one is but for its ending or the case of its
-    letters, is kept; the others get a name from a hash of their path. The frames of a video get
-    a folder of its name.
+    A name that is harmless, and that no other one is but for its ending, the case of its letters
+    or how their marks are written, is kept; the others get a name from a hash of their path. The
+    frames of a video get a folder of its name.
 
     Args:
         paths: The paths of all pictures, each once; only a hash of each is kept.
+        avoid: Words that no part of a name may be, since readers look for them.
 
     Examples:
         >>> names = OutputNames(["a/1.jpg", "b/1.jpg", "b/1.png", "../x.jpg"])
@@ -60,7 +64,8 @@ class OutputNames:
         ('cat', 'a/walk.mp4/12')
     """
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], *, avoid: Iterable[str] = ()) -> None:
+        self._avoid = {"renamed", *avoid}
         once: set[bytes] = set()
         self._shared: set[bytes] = set()
         for path in paths:
@@ -71,7 +76,9 @@ class OutputNames:
         """The name for a picture's file, with `/` between its parts."""
         stem = _stem(path)
         plain = plain_name(stem)
-        if plain is None or plain.split("/")[0] == "renamed" or _key(stem) in self._shared:
+        parts = stem.split("/")
+        taken = self._avoid & set(parts) or any(map(_FILE.search, parts[:-1]))
+        if plain is None or taken or _key(stem) in self._shared:
             return f"renamed/{_digest(path).hex()}"
         return plain
 
@@ -85,7 +92,7 @@ def _stem(path: str) -> str:
 
 
 def _key(stem: str) -> bytes:
-    return _digest(stem.casefold())
+    return _digest(unicodedata.normalize("NFC", stem.casefold()))
 
 
 def _digest(text: str) -> bytes:

@@ -420,9 +420,9 @@ def test_devices_are_chosen_passed_on_or_refused(site, monkeypatch):
 
 
 def test_a_kind_without_a_protocol_asks_for_construction_only(site):
-    site.add("gp-exp", "exp", NO_DETECT, kind="exporters")
-    assert check(one("exp", "exporters")) is None
-    assert load("exporters", "exp", device="cpu").device == "cpu"
+    site.add("gp-geo", "geo", NO_DETECT, kind="geometry")
+    assert check(one("geo", "geometry")) is None
+    assert load("geometry", "geo", device="cpu").device == "cpu"
 
 
 def test_a_module_that_fails_to_make_a_name_on_demand_is_named(site):
