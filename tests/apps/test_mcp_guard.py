@@ -1,12 +1,13 @@
 """Over HTTP nothing but a client that knows the token, names this server and is no page gets in."""
 
 import asyncio
+import base64
 import json
 
 import pytest
 
+from groundplane.apps.listening import server_names
 from groundplane.apps.mcp.guard import MOST_BODY, MOST_HEADERS, Guard
-from groundplane.apps.mcp.http import _names
 
 TOKEN = "correct-horse-battery"
 HOSTS = [
@@ -69,7 +70,7 @@ def echo():
 
 @pytest.fixture
 def guard(echo):
-    return Guard(echo, names=_names("127.0.0.1", 8765, ()), token=TOKEN)
+    return Guard(echo, names=server_names("127.0.0.1", 8765, ()), token=TOKEN)
 
 
 GOOD = (("host", "127.0.0.1:8765"), ("authorization", f"Bearer {TOKEN}"))
@@ -137,6 +138,27 @@ def test_without_the_token_nobody_gets_in(guard, echo, tokens):
     assert echo.calls == 0
 
 
+def basic(text):
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (basic(f"anybody:{TOKEN}"), 200), (basic(f":{TOKEN}"), 200), (f"Bearer {TOKEN}", 200),
+        (basic(f"{TOKEN}:"), 401), (basic(TOKEN), 401), (basic("a:wrong"), 401), ("Basic ?", 401),
+        ("Basic", 401), (f"Basic {TOKEN}", 401), (basic(f"a:{TOKEN}:"), 401), ("Basic ü", 401),
+    ],
+)  # fmt: skip
+def test_the_token_is_a_password_only_where_it_is_said_so(echo, header, status):
+    names = server_names("127.0.0.1", 8765, ())
+    headers = (GOOD[0], ("authorization", header))
+    guard = Guard(echo, names=names, token=TOKEN, basic=True)
+    assert exchange(guard, headers=headers)[0] == status
+    if header.startswith("Basic"):
+        assert exchange(Guard(echo, names=names, token=TOKEN), headers=headers)[0] == 401
+
+
 def test_headers_and_bodies_have_a_bound(guard, echo):
     assert exchange(guard, headers=(*GOOD, ("x", "y" * MOST_HEADERS)))[0] == 431
     assert exchange(guard, headers=GOOD, chunks=(b"x" * (MOST_BODY + 1),))[0] == 413
@@ -182,9 +204,9 @@ class TestErrors:
 
 class TestNames:
     def test_an_address_of_all_interfaces_is_no_name(self):
-        assert _names("0.0.0.0", 80, ()) == {"localhost:80", "127.0.0.1:80", "[::1]:80"}
+        assert server_names("0.0.0.0", 80, ()) == {"localhost:80", "127.0.0.1:80", "[::1]:80"}
 
     def test_allowed_hosts_are_added_with_and_without_the_port(self):
-        names = _names("127.0.0.1", 80, ("Tools.Example", "other:99"))
+        names = server_names("127.0.0.1", 80, ("Tools.Example", "other:99"))
         assert {"tools.example", "tools.example:80", "other:99"} <= names
         assert "other" not in names

@@ -9,6 +9,7 @@ no CORS headers.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -42,13 +43,25 @@ class Guard:
         app: The server.
         names: `HOST:PORT` that it may be called by.
         token: What a client must know.
+        basic: Whether it may also be sent as the password of any user (HTTP basic), for clients
+            that can do nothing else.
+        most: Bytes of a body at most.
     """
 
-    def __init__(self, app: App, *, names: frozenset[str], token: str) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        names: frozenset[str],
+        token: str,
+        basic: bool = False,
+        most: int = MOST_BODY,
+    ) -> None:
         self._app = app
         self._names = names
         self._origins = frozenset(f"{way}://{name}" for name in names for way in ("http", "https"))
-        self._token = f"Bearer {token}".encode()
+        self._token = token.encode()
+        self._basic, self._most = basic, most
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -63,7 +76,7 @@ class Guard:
             return
         try:
             async with asyncio.timeout(ARRIVAL):
-                body = await _whole(receive)
+                body = await _whole(receive, self._most)
         except TimeoutError:
             await _refuse(send, 408)
             return
@@ -85,12 +98,22 @@ class Guard:
         if any(origin.decode("latin-1").lower() not in self._origins for origin in origins):
             return 403
         tokens = own.get(b"authorization", [])
-        if len(tokens) != 1 or not hmac.compare_digest(tokens[0], self._token):
+        if len(tokens) != 1 or not hmac.compare_digest(self._sent(tokens[0]), self._token):
             return 401
         return 0
 
+    def _sent(self, header: bytes) -> bytes:
+        """The token in a header; empty where there is none."""
+        way, _, rest = header.partition(b" ")
+        if way == b"Basic" and self._basic:
+            try:
+                return base64.b64decode(rest, validate=True).partition(b":")[2]
+            except ValueError:
+                return b""
+        return rest if way == b"Bearer" else b""
 
-async def _whole(receive: Receive) -> Message | None:
+
+async def _whole(receive: Receive, most: int) -> Message | None:
     """The body as one message; None if it is too large."""
     body = bytearray()
     while True:
@@ -98,7 +121,7 @@ async def _whole(receive: Receive) -> Message | None:
         if message["type"] != "http.request":
             return message
         body += message.get("body", b"")
-        if len(body) > MOST_BODY:
+        if len(body) > most:
             return None
         if not message.get("more_body", False):
             return {"type": "http.request", "body": bytes(body), "more_body": False}
