@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int64
 from groundplane.annotation.codec import RecordHead
 from groundplane.annotation.disk import SYSTEM, Disk, reason
 from groundplane.annotation.entries import Opened, Thresholds, TracksOf, decode_head
-from groundplane.annotation.framing import LogScan
+from groundplane.annotation.framing import HEADER_SIZE, LogScan, read_header
 from groundplane.annotation.items import ItemEnd
 from groundplane.core.errors import InputError
 from groundplane.core.files import one_line
@@ -98,6 +98,9 @@ def list_logs(paths: Sequence[Path], *, key: bytes, disk: Disk = SYSTEM) -> List
     num_bytes = damaged = unread = 0
     with opened(paths, disk=disk) as files:
         for log, file in enumerate(files):
+            name = one_line(str(paths[log]))
+            if read_header(disk.read(file, HEADER_SIZE, 0), name=name) not in (None, key):
+                raise InputError(f"{name}: belongs to another run; put this run's in its place")
             scan = LogScan(file, key=key, disk=disk)
             gathering.read(log, scan)
             num_bytes += scan.size

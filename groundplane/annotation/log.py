@@ -109,20 +109,26 @@ class RecordLog:
 
     @classmethod
     def create(cls, path: Path, *, key: bytes, disk: Disk = SYSTEM) -> None:
-        """Make an empty log, durably; one that is there and holds records is kept.
+        """Make an empty log, durably. One of the same key that is there is kept.
 
         Raises:
-            InputError: If there is something else under that name.
+            InputError: If there is something else under that name that holds anything.
             OutputError: If it cannot be written.
         """
         name = one_line(str(path))
         try:
             file = disk.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW)
             try:
-                there = read_header(disk.read(file, HEADER_SIZE, 0), name=name)
-                if there is None:
+                start = disk.read(file, HEADER_SIZE + 1, 0)
+                there = read_header(start, name=name)
+                if len(start) <= HEADER_SIZE and there != key:
                     disk.cut(file, 0)
                     write_fully(file, make_header(key), disk=disk)
+                elif there != key:
+                    raise InputError(
+                        f"{name}: there is a log of a run whose manifest is gone; put that back, "
+                        "or name another folder"
+                    )
                 disk.sync(file)
             finally:
                 disk.close(file)

@@ -1,0 +1,186 @@
+"""Writes the records of a run, each version of a picture once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from groundplane.annotation.codec import RecordHead, Stamp, encode_record
+from groundplane.annotation.done import DoneIndex
+from groundplane.annotation.entries import Opened, Thresholds, Tracks, decode_head, encode_entry
+from groundplane.annotation.framing import scan_log
+from groundplane.annotation.items import ItemEnd
+from groundplane.annotation.locks import Lock
+from groundplane.annotation.log import Pace, RecordLog, Recovery
+from groundplane.annotation.run_records import LogFiles
+from groundplane.core.annotation import AnnotationRecord
+from groundplane.core.errors import InputError
+
+__all__ = ["RunWriter"]
+
+
+class RunWriter:
+    """The one process that writes a log; several threads of it may.
+
+    Args:
+        files: The log that is written first, then others whose records count as done.
+        lock: The file that only one writer holds.
+        retry_failed: Whether what failed counts as not done.
+        pace: When records are brought to the disk.
+
+    Attributes:
+        recovery: What was found in the log.
+
+    Raises:
+        OutputError: If another process writes, or the log cannot be written.
+        InputError: If the log is not of this run.
+    """
+
+    def __init__(
+        self,
+        files: LogFiles,
+        *,
+        lock: Path,
+        retry_failed: bool = False,
+        pace: Pace | None = None,
+    ) -> None:
+        self._retry = retry_failed
+        self._index, self._epoch = DoneIndex(), 0
+        self._mutex = threading.Lock()
+        self._begun = False
+        self._lock = Lock(lock, disk=files.disk)
+        try:
+            own, *others = files.paths
+            for path in others:
+                for _, payload in scan_log(path, key=files.key, disk=files.disk):
+                    self._see(payload)
+            self._log = RecordLog(
+                own,
+                key=files.key,
+                visit=lambda _, payload: self._see(payload),
+                pace=pace,
+                disk=files.disk,
+            )
+        except BaseException:
+            self._lock.close()
+            raise
+        self.recovery: Recovery = self._log.recovery
+
+    def __len__(self) -> int:
+        """Pictures and frames that have a record."""
+        return len(self._index)
+
+    def is_done(self, path: str, stamp: Stamp, content_hash: str | None = None) -> bool:
+        """Whether there is a record of this version of a picture, or all of a video.
+
+        Args:
+            path: The item's.
+            stamp: Its mark, by which it is known without being read; None where it has none.
+            content_hash: Where it was read; it decides where the mark is another one.
+        """
+        with self._mutex:
+            return self._index.is_done(path, stamp, content_hash, retry=self._retry)
+
+    def frames_done(self, video: str, stamp: Stamp) -> bytes:
+        """The frames of this version of a video that have a record: a bit each, lowest first."""
+        with self._mutex:
+            return self._index.frames_done(video, stamp, retry=self._retry)
+
+    def write(self, record: AnnotationRecord, stamp: Stamp) -> None:
+        """Keep a record. One of a version that is done already is not kept a second time.
+
+        Raises:
+            InputError: If the log cannot hold it.
+            OutputError: If it cannot be written; the message says what is safe.
+        """
+        payload = encode_record(record, stamp)
+        frame = record.frame
+        head = RecordHead(
+            record.path,
+            record.content_hash,
+            record.status == "failed",
+            stamp,
+            None if frame is None else (frame.video, frame.index),
+        )
+        with self._mutex:
+            if not self._index.holds(head):
+                self._append(payload)
+                self._index.add(head)
+
+    def write_end(self, end: ItemEnd) -> None:
+        """Keep that nothing more comes of a video, so that it need not be read again.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        with self._mutex:
+            self._append(encode_entry(end))
+            self._index.add_end(end)
+
+    def write_tracks(self, video: str, table: Mapping[str, Mapping[str, int]]) -> None:
+        """Keep the tracks of a video, in the place of those that there were.
+
+        Args:
+            video: Its path.
+            table: By the path of a frame, by the id of a region: the number of its track.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        with self._mutex:
+            self._append(encode_entry(Tracks(video, table)))
+
+    def write_thresholds(self, values: Sequence[float | None]) -> None:
+        """Keep thresholds, one a prompt, that hold from here on.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        with self._mutex:
+            self._append(encode_entry(Thresholds(tuple(values))))
+
+    def sync(self) -> None:
+        """Return when all that was written is on the disk.
+
+        Raises:
+            OutputError: If that cannot be known; the message says what is safe.
+        """
+        self._log.sync()
+
+    def close(self) -> None:
+        """Bring all to the disk and let others write.
+
+        Raises:
+            OutputError: If the disk does not take it.
+        """
+        try:
+            self._log.close()
+        finally:
+            self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _append(self, payload: bytes) -> None:
+        if not self._begun:
+            self._log.append(encode_entry(Opened(self._epoch + 1)))
+            self._begun = True
+        self._log.append(payload)
+
+    def _see(self, payload: bytes) -> None:
+        """Take an entry of the log into account. One that makes no sense makes nothing done."""
+        try:
+            entry = decode_head(payload)
+        except InputError:
+            return
+        if isinstance(entry, RecordHead):
+            self._index.add(entry)
+        elif isinstance(entry, ItemEnd):
+            self._index.add_end(entry)
+        elif isinstance(entry, Opened):
+            self._epoch = max(self._epoch, entry.epoch)
