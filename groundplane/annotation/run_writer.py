@@ -141,6 +141,16 @@ class RunWriter:
         with self._mutex:
             self._append(encode_entry(Thresholds(tuple(values))))
 
+    def begin(self) -> None:
+        """Have shards that are opened from here on count after all that the run holds now.
+
+        Raises:
+            OutputError: If that cannot be written.
+        """
+        with self._mutex:
+            self._begin()
+        self._log.sync()
+
     def sync(self) -> None:
         """Return when all that was written is on the disk.
 
@@ -167,10 +177,13 @@ class RunWriter:
         self.close()
 
     def _append(self, payload: bytes) -> None:
+        self._begin()
+        self._log.append(payload)
+
+    def _begin(self) -> None:
         if not self._begun:
             self._log.append(encode_entry(Opened(self._epoch + 1)))
             self._begun = True
-        self._log.append(payload)
 
     def _see(self, payload: bytes) -> None:
         """Take an entry of the log into account. One that makes no sense makes nothing done."""
