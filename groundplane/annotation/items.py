@@ -40,7 +40,7 @@ class Item:
     stamp: tuple[int, int] | None = None
     frame_step: int = 1
     frames_done: bytes = b""
-    held: bytes | UInt8[np.ndarray, "..."] | None = field(default=None, compare=False, repr=False)
+    held: bytes | np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
