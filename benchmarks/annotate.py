@@ -1,0 +1,482 @@
+"""What a job costs beside its stages, and whole jobs against the loop that people write.
+
+Four figures on a CPU, all on pictures made here:
+
+- overhead: processor time of a job, in all its processes, over that of its stages called one
+  after the other in one process (decode, detect, segment, encode, append to the log), with a tiny
+  Grounding DINO and a tiny SAM 2 of random weights. What starting costs is left out of both.
+- workers: pictures a second of two decoding processes over one, where decoding is all there is.
+- durable: what keeping a record costs, milliseconds, every 32 records brought to the disk.
+- loop: pictures a second of the job over those of the loop (open, detect one picture, segment it,
+  keep all in memory, write COCO at the end), with the same experts. First the regions of both are
+  compared.
+
+With `--device cuda` only the last, with networks of full size and random weights (Grounding DINO
+with Swin-T, SAM 2 with Hiera-T), against the loop over transformers as users run it.
+
+Run: python benchmarks/annotate.py [--device cuda] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nothing that one call made may be used by the next.
+os.environ["GROUNDPLANE_CACHE_BYTES"] = "0"
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+
+from groundplane.annotating import annotate
+from groundplane.annotation.in_thread import ThreadLooker
+from groundplane.annotation.items import Picture
+from groundplane.annotation.looking import LookTerms
+from groundplane.annotation.run import Run
+from groundplane.core.annotation import AnnotationRecord
+from groundplane.core.detection import DetectRequest
+from groundplane.core.host import load
+from groundplane.core.masks import decode
+from groundplane.core.media import read_image
+from groundplane.core.regular_files import stamp_of
+from groundplane.core.segmentation import SegmentRequest
+
+PROMPTS = ("person", "red car", "wooden chair", "umbrella", "small dog", "green bottle")
+# Scores of a tiny network with random weights: about ten of its boxes are above it.
+LEAST = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is measured."""
+
+    pictures: int = 240
+    side: tuple[int, int] = (640, 480)
+    large: int = 80
+    large_side: tuple[int, int] = (3000, 2000)
+    records: int = 4000
+    rounds: int = 3
+
+
+QUICK = Size(pictures=24, large=6, large_side=(600, 400), records=64, rounds=1)
+
+
+# -- what is annotated, and by whom ---------------------------------------------------------
+
+
+def make_pictures(folder: Path, count: int, side: tuple[int, int]) -> list[Path]:
+    """JPEGs of blocks and noise."""
+    folder.mkdir()
+    files = []
+    width, height = side
+    for index in range(count):
+        rng = np.random.default_rng(index)
+        blocks = rng.integers(0, 224, (-(-height // 40), -(-width // 40), 3), dtype=np.uint8)
+        pixels = blocks.repeat(40, 0).repeat(40, 1)[:height, :width]
+        pixels = pixels + rng.integers(0, 32, pixels.shape, dtype=np.uint8)
+        files.append(folder / f"{index:05}.jpg")
+        PILImage.fromarray(pixels).save(files[-1], quality=85)
+    return files
+
+
+def tiny_options(folder: Path) -> dict[str, object]:
+    """Options of a tiny Grounding DINO and a tiny SAM 2, whose weights are made here."""
+    from groundplane.testing.checkpoints import save_grounding_dino
+    from groundplane.testing.checkpoints_sam import save_sam2
+
+    return {
+        "grounding-dino.weights": str(save_grounding_dino(folder / "dino")),
+        "sam2.weights": str(save_sam2(folder / "sam2")),
+    }
+
+
+def make_job(files: Path, out: Path | None, options: dict[str, object], **details: Any) -> Any:
+    """A job with both experts."""
+    given = {"detector": "grounding-dino", "segmenter": "sam2", "floor": LEAST, "merge": None}
+    given |= {"options": options, "thresholds": LEAST, "device": "cpu", "apart": False}
+    return annotate(files, list(PROMPTS), out=out, **(given | details))
+
+
+@contextmanager
+def empty(folder: Path) -> Iterator[Path]:
+    """A place for a run."""
+    try:
+        yield folder / "run"
+    finally:
+        shutil.rmtree(folder / "run", ignore_errors=True)
+
+
+# -- overhead -------------------------------------------------------------------------------
+
+
+def processor_seconds() -> float:
+    """Of this process and those that it has waited for."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+
+def stages_alone(files: Sequence[Path], looker: ThreadLooker, run: Run, batch: int) -> None:
+    """The work of a job, one thing after the other."""
+    with run.writer() as writer:
+        for start in range(0, len(files), batch):
+            pictures = []
+            for file in files[start : start + batch]:
+                image = read_image(file.read_bytes(), name=file.name)
+                pictures.append(
+                    Picture(
+                        path=file.name, content_hash=image.source.content_hash,
+                        pixels=image.pixels, stamp=stamp_of(file.stat()),
+                    )
+                )  # fmt: skip
+            for record, picture in zip(looker.look(pictures), pictures, strict=True):
+                writer.write(record, picture.stamp)
+
+
+def overhead(folder: Path, options: dict[str, object], size: Size) -> dict[str, float]:
+    """Processor time of a job over that of its stages."""
+    files = make_pictures(folder / "some", size.pictures, size.side)
+    few = folder / "few"
+    few.mkdir()
+    for file in files[:4]:
+        shutil.copy(file, few)
+
+    def as_job(pictures: Path) -> float:
+        with empty(folder) as out, make_job(pictures, out, options, workers=1) as job:
+            begun = processor_seconds()
+            job.finish()
+            job.close()
+            return processor_seconds() - begun
+
+    with make_job(few, folder / "spec", options) as job:
+        spec = job.run.spec
+
+    def as_stages(pictures: Sequence[Path]) -> float:
+        with empty(folder) as out:
+            looker = ThreadLooker(spec, terms=LookTerms(device="cpu"))
+            run = Run.create(out, spec)
+            begun = processor_seconds()
+            stages_alone(pictures, looker, run, 16)
+            return processor_seconds() - begun
+
+    jobs, stages = [], []
+    as_stages(files[:4])
+    for _ in range(size.rounds):
+        jobs.append(as_job(folder / "some") - as_job(few))
+        stages.append(as_stages(files) - as_stages(files[:4]))
+    job_s, stages_s = statistics.median(jobs), statistics.median(stages)
+    return {
+        "job_ms": 1e3 * job_s / (size.pictures - 4),
+        "stages_ms": 1e3 * stages_s / (size.pictures - 4),
+        "overhead": job_s / stages_s - 1,
+    }
+
+
+# -- workers and records --------------------------------------------------------------------
+
+
+class Nothing:
+    """A detector that finds nothing, at once."""
+
+    vocabulary: tuple[str, ...] | None = None
+
+    def detect(self, requests: Sequence[DetectRequest]) -> Any:
+        """No regions."""
+        from groundplane.core.detection import DetectResult, Outcome
+        from groundplane.core.regions import Regions
+
+        return [
+            DetectResult(
+                regions=Regions.empty(phrases=request.phrases, image_size=request.image.size),
+                outcomes=(Outcome.NONE,) * len(request.phrases),
+            )
+            for request in requests
+        ]
+
+
+def two_workers(folder: Path, size: Size) -> dict[str, float]:
+    """How much faster two processes decode than one."""
+    make_pictures(folder / "large", size.large, size.large_side)
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(size.rounds):
+        for workers, known in rates.items():
+            with annotate(
+                folder / "large", list(PROMPTS), detector=Nothing(), workers=workers, batch=4,
+                deadline=None,
+            ) as job:  # fmt: skip
+                known.append(steady_rate(job))
+    one, two = (statistics.median(known) for known in rates.values())
+    return {"one_worker": one, "two_workers": two, "gain": two / one}
+
+
+def steady_rate(job: Any) -> float:
+    """Pictures a second between the first record and the last."""
+    count, begun = -1, 0.0
+    for _ in job:
+        begun = begun or time.perf_counter()
+        count += 1
+    return count / (time.perf_counter() - begun)
+
+
+def durable(folder: Path, record: AnnotationRecord, spec: Any, size: Size) -> float:
+    """Milliseconds that a record costs, the bringing to the disk included."""
+    from dataclasses import replace
+
+    spent = []
+    for _ in range(size.rounds):
+        with empty(folder) as out:
+            records = [replace(record, path=f"{index}.jpg") for index in range(size.records)]
+            with Run.create(out, spec).writer() as writer:
+                begun = time.perf_counter()
+                for one in records:
+                    writer.write(one, (1, 1))
+                writer.sync()
+                spent.append(time.perf_counter() - begun)
+    return 1e3 * statistics.median(spent) / size.records
+
+
+# -- the loop that people write -------------------------------------------------------------
+
+
+def plain_loop(files: Sequence[Path], detector: Any, segmenter: Any) -> list[dict[str, Any]]:
+    """Open, detect, segment, keep; one picture at a time."""
+    results = []
+    for file in files:
+        image = read_image(np.asarray(PILImage.open(file).convert("RGB")), name=file.name)
+        thresholds = (LEAST,) * len(PROMPTS)
+        request = DetectRequest(image=image, phrases=PROMPTS, thresholds=thresholds)
+        [found] = detector.detect([request])
+        [cut] = segmenter.segment([SegmentRequest(image=image, boxes=found.regions.boxes)])
+        masks = [decode(mask) for mask in cut.masks or ()]
+        results.append({"file": file.name, "regions": found.regions, "masks": masks})
+    return results
+
+
+def write_coco(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """What the loop does at its end."""
+    from pycocotools import mask as coco_masks
+
+    images, annotations = [], []
+    for index, result in enumerate(results):
+        regions = result["regions"]
+        width, height = regions.image_size
+        images.append({"id": index, "file_name": result["file"], "width": width, "height": height})
+        rows = zip(
+            regions.boxes.tolist(), regions.scores.tolist(), regions.phrase_ids.tolist(),
+            result["masks"], strict=True,
+        )  # fmt: skip
+        for (left, top, right, bottom), score, phrase, mask in rows:
+            packed = coco_masks.encode(np.asfortranarray(mask.astype(np.uint8)))
+            packed["counts"] = packed["counts"].decode("ascii")
+            annotations.append(
+                {
+                    "id": len(annotations), "image_id": index, "category_id": phrase,
+                    "bbox": [left, top, right - left, bottom - top], "score": score,
+                    "segmentation": packed, "area": int(mask.sum()), "iscrowd": 0,
+                }
+            )  # fmt: skip
+    categories = [{"id": index, "name": name} for index, name in enumerate(PROMPTS)]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    path.write_text(json.dumps(document))
+
+
+def check_alike(results: Sequence[dict[str, Any]], records: Sequence[AnnotationRecord]) -> int:
+    """Stop the script where loop and job found different regions; gives how many they found."""
+    by_path = {record.path: record for record in records}
+    total = 0
+    for result in results:
+        record, regions = by_path[result["file"]], result["regions"]
+        theirs = sorted(np.round(regions.boxes.double().numpy(), 2).tolist())
+        ours = sorted(record.regions.boxes[record.regions.kept].tolist())
+        total += len(ours)
+        if len(ours) != len(theirs) or not np.allclose(ours, theirs, atol=0.011):
+            raise SystemExit(f"{record.path}: loop and job found different regions: not timed")
+    if not total:
+        raise SystemExit("nothing was found: not timed")
+    return total
+
+
+def against_loop(folder: Path, options: dict[str, object], size: Size) -> dict[str, float]:
+    """Pictures a second of the loop and of the job."""
+    files = sorted((folder / "some").iterdir())
+    detector = load(
+        "detectors", "grounding-dino", device="cpu", weights=options["grounding-dino.weights"]
+    )
+    segmenter = load("segmenters", "sam2", device="cpu", weights=options["sam2.weights"])
+    with make_job(folder / "some", None, options) as job:
+        regions = check_alike(plain_loop(files, detector, segmenter), list(job))
+    loop, ours = [], []
+    for _ in range(size.rounds):
+        begun = time.perf_counter()
+        write_coco(plain_loop(files, detector, segmenter), folder / "coco.json")
+        loop.append(len(files) / (time.perf_counter() - begun))
+        with empty(folder) as out, make_job(folder / "some", out, options) as job:
+            ours.append(steady_rate(job))
+    mine, theirs = statistics.median(ours), statistics.median(loop)
+    return {
+        "regions": regions,
+        "loop_pictures_a_second": theirs,
+        "job_pictures_a_second": mine,
+        "ratio": mine / theirs,
+    }
+
+
+def on_cpu(folder: Path, size: Size) -> dict[str, Any]:
+    """All four."""
+    options = tiny_options(folder)
+    report: dict[str, Any] = {"overhead": overhead(folder, options, size)}
+    print(f"overhead: {json.dumps(report['overhead'])}", flush=True)
+    report["workers"] = two_workers(folder, size)
+    print(f"workers: {json.dumps(report['workers'])}", flush=True)
+    with make_job(folder / "few", None, options) as job:
+        record = next(iter(job))
+    report["durable_ms"] = durable(folder, record, Run.open(folder / "spec").spec, size)
+    print(f"durable: {report['durable_ms']:.3f} ms a record", flush=True)
+    report["loop"] = against_loop(folder, options, size)
+    print(f"loop: {json.dumps(report['loop'])}", flush=True)
+    return report
+
+
+# -- with a card ----------------------------------------------------------------------------
+
+
+class LibraryLoop:
+    """The loop over transformers that users run, with networks of full size.
+
+    Args:
+        folder: Weights of both, in `dino` and `sam2`.
+        tuned: In bfloat16 where autocast allows.
+    """
+
+    def __init__(self, folder: Path, *, tuned: bool) -> None:
+        import transformers
+        from detect import Peer
+
+        self.tuned = tuned
+        self.peer = Peer(folder / "dino", "cuda")
+        self.processor = transformers.AutoProcessor.from_pretrained(str(folder / "sam2"))
+        self.sam = transformers.Sam2Model.from_pretrained(str(folder / "sam2")).eval().to("cuda")
+
+    @torch.inference_mode()
+    def run(self, files: Sequence[Path], threshold: float) -> list[dict[str, Any]]:
+        """Open, detect, segment, keep; one picture at a time."""
+        results = []
+        for file in files:
+            with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.tuned):
+                results.append(self._one(file, threshold))
+        return results
+
+    def _one(self, file: Path, threshold: float) -> dict[str, Any]:
+        image = read_image(np.asarray(PILImage.open(file).convert("RGB")), name=file.name)
+        [found] = self.peer.detect([image], threshold)
+        boxes = found["boxes"]
+        masks: Any = []
+        if len(boxes):
+            inputs = self.processor(
+                images=image.pixels, input_boxes=[boxes.float().tolist()], return_tensors="pt"
+            ).to("cuda")
+            made = self.sam(**inputs, multimask_output=False)
+            [masks] = self.processor.post_process_masks(
+                made.pred_masks.float().cpu(), inputs["original_sizes"].cpu()
+            )
+            masks = masks[:, 0].numpy()
+        return {"file": file.name, "found": found, "masks": masks, "size": image.size}
+
+
+def packed_masks(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """What the loop writes at its end."""
+    from pycocotools import mask as coco_masks
+
+    rows = []
+    for result in results:
+        for box, mask in zip(result["found"]["boxes"].tolist(), result["masks"], strict=True):
+            packed = coco_masks.encode(np.asfortranarray(mask.astype(np.uint8)))
+            counts = packed["counts"].decode("ascii")
+            rows.append({"file": result["file"], "bbox": box, "counts": counts})
+    path.write_text(json.dumps(rows))
+
+
+def on_card(folder: Path, count: int, loop_count: int) -> dict[str, Any]:
+    """Pictures a second with networks of full size; what is not started with is left out."""
+    import transformers
+    from detect import pictures_of, save_model
+
+    save_model(folder / "dino", shortest=800, longest=1333)
+    torch.manual_seed(0)
+    transformers.Sam2Model(transformers.Sam2Config()).save_pretrained(str(folder / "sam2"))
+    transformers.Sam2Processor(transformers.Sam2ImageProcessor()).save_pretrained(
+        str(folder / "sam2")
+    )
+    files = make_pictures(folder / "photos", count, (1280, 800))
+    report: dict[str, Any] = {"device": torch.cuda.get_device_name(), "pictures": count}
+    threshold = 0.0
+    for name, tuned in (("as shipped", False), ("bfloat16", True)):
+        loop = LibraryLoop(folder, tuned=tuned)
+        threshold = threshold or loop.peer.threshold(pictures_of(1, (1280, 800), seed=1)[0])
+        loop.run(files[:3], threshold)
+        begun = time.perf_counter()
+        results = loop.run(files[:loop_count], threshold)
+        packed_masks(results, folder / "loop.json")
+        report[f"loop {name}, pictures a second"] = loop_count / (time.perf_counter() - begun)
+        report[f"loop {name}, regions a picture"] = statistics.mean(
+            len(result["found"]["boxes"]) for result in results
+        )
+        print(json.dumps(report), flush=True)
+        del loop, results
+        torch.cuda.empty_cache()
+    options = {
+        "grounding-dino.weights": str(folder / "dino"), "sam2.weights": str(folder / "sam2"),
+        "grounding-dino.overlap": 1.0, "grounding-dino.floor": threshold,
+    }  # fmt: skip
+    for apart in (True, False):
+        with empty(folder) as out, make_job(
+            folder / "photos", out, options, device="cuda", apart=apart, floor=threshold,
+            thresholds=threshold, workers=max(1, len(os.sched_getaffinity(0)) - 2),
+        ) as job:  # fmt: skip
+            where = "apart" if apart else "in this process"
+            report[f"job {where}, pictures a second"] = steady_rate(job)
+            report[f"job {where}, regions a picture"] = job.summary.regions / count
+            report[f"job {where}, stages"] = dict(job.summary.stages)
+            print(json.dumps(report), flush=True)
+    best = max(value for key, value in report.items() if "job" in key and "a second" in key)
+    report["ratio"] = best / report["loop as shipped, pictures a second"]
+    report["ratio to bfloat16"] = best / report["loop bfloat16, pictures a second"]
+    return report
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, write what was measured, and print the ratio last."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--quick", action="store_true", help="seconds, without meaning: for tests")
+    parser.add_argument("--pictures", type=int, default=512, help="of a job with a card")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args(arguments)
+    measure: Callable[[Path], dict[str, Any]]
+    if args.device == "cuda":
+        measure = lambda folder: on_card(folder, args.pictures, max(8, args.pictures // 8))  # noqa: E731
+    else:
+        measure = lambda folder: on_cpu(folder, QUICK if args.quick else Size())  # noqa: E731
+    with tempfile.TemporaryDirectory() as name:
+        report = measure(Path(name))
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=2))
+    ratio = report["ratio"] if args.device == "cuda" else report["loop"]["ratio"]
+    print(f"ratio = peer / ours = {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Puts the parts of a job together, and refuses what cannot work before anything is begun."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groundplane.annotation.decoding import DecodePool
+from groundplane.annotation.items import Item
+from groundplane.annotation.job import AnnotationJob
+from groundplane.annotation.looking import Looker, LookTerms
+from groundplane.annotation.pipeline import Pipeline
+from groundplane.annotation.reading import Settings
+from groundplane.annotation.run import Run
+from groundplane.annotation.running import Running
+from groundplane.annotation.sources import Source
+from groundplane.annotation.spec import JobSpec
+from groundplane.annotation.view import View
+from groundplane.core.host import available
+from groundplane.core.media import MediaLimits
+
+if TYPE_CHECKING:
+    from groundplane.core.detection import Detector
+    from groundplane.core.session import LanguageModel
+
+__all__ = ["Handed", "begin_job", "versions_of"]
+
+_RUNNING = Running()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Handed:
+    """Experts that are made already. They run in this process.
+
+    Attributes:
+        detector: Who detects; None where the job names one.
+        captioner: Who describes pictures; None where the job names one, or none does.
+    """
+
+    detector: Detector | None = None
+    captioner: LanguageModel | None = None
+
+
+def begin_job(
+    spec: JobSpec,
+    source: Source,
+    *,
+    out: str | Path | None = None,
+    running: Running = _RUNNING,
+    handed: Handed | None = None,
+) -> AnnotationJob:
+    """Make a job; it runs as it is iterated, and is to be closed.
+
+    Args:
+        spec: What it is to do.
+        source: What is annotated.
+        out: The folder of the run: a new one, or one that was begun with the same job and goes
+            on. None keeps no log.
+        running: How it runs.
+        handed: Experts that are made already.
+
+    Raises:
+        MediaError: If the source holds nothing.
+        InputError: If the folder holds another job or something that is no run, or nobody can
+            look for any of the prompts.
+        OutputError: If another process writes to the run, or it cannot be written.
+        PluginNotFoundError, PluginBrokenError: If an expert cannot be made.
+    """
+    begun = _Begun(source)
+    handed = handed or Handed()
+    with ExitStack() as parts:
+        run = writer = None
+        if out is not None and Run.exists(out):
+            # Whoever cannot go on here should not wait for a model first.
+            run = Run.resume(out, spec)
+            writer = parts.enter_context(run.writer(retry_failed=running.retry_failed))
+        settings = Settings(
+            batch=running.batch,
+            max_failures=running.max_failures,
+            limit=running.limit,
+            hint="" if out is None else _hint(out),
+        )
+        pool = DecodePool(
+            running.num_workers,
+            replace(MediaLimits(), max_pixels=spec.max_pixels),
+            seconds=running.decode_seconds,
+            slots=settings.under_way,
+        )
+        parts.callback(pool.close)
+        looker = _looker(spec, running, handed, pool)
+        parts.callback(looker.close)
+        if out is not None and run is None:
+            run = Run.create(out, spec)
+            writer = parts.enter_context(run.writer(retry_failed=running.retry_failed))
+        view = View.of(spec, candidates=running.candidates)
+        if run is not None:
+            view = replace(view, thresholds=run.thresholds())
+        pipeline = Pipeline(begun, pool, looker, keeper=writer, settings=settings)
+        return AnnotationJob(pipeline, parts=parts.pop_all(), run=run, show=view.apply)
+
+
+class _Begun:
+    """A source of which the first item is listed already, so that an empty one is refused early.
+
+    It is listed once only: what a program hands over may be an iterator.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._items = source.items()
+        self._first = tuple(islice(self._items, 1))
+
+    def items(self) -> Iterator[Item]:
+        """All items."""
+        return chain(self._first, self._items)
+
+    def count(self) -> int | None:
+        """As the source says."""
+        return self._source.count()
+
+
+def versions_of(spec: JobSpec) -> JobSpec:
+    """The same job with the versions of groundplane and of the distributions of its experts."""
+    from groundplane import __version__
+
+    found = {"groundplane": __version__}
+    for kind, given in (
+        ("detectors", spec.detector),
+        ("segmenters", spec.segmenter),
+        ("language_models", spec.captioner),
+    ):
+        if given is None and kind != "detectors":
+            continue
+        names = None if given is None else {name.strip() for name in given.split(",")}
+        for info in available(kind, read=False):
+            if names is None or info.name in names or info.qualified in names:
+                found[info.distribution] = info.version
+    return replace(spec, versions=tuple(sorted(found.items())))
+
+
+def _looker(spec: JobSpec, running: Running, handed: Handed, pool: DecodePool) -> Looker:
+    terms = LookTerms(device=running.device, deadline=running.deadline, memory=running.memory)
+    if running.apart and handed.detector is None and handed.captioner is None:
+        from groundplane.annotation.expert_process import ProcessLooker
+
+        return ProcessLooker(spec, terms=terms, slots=pool.slot_fds())
+    from groundplane.annotation.in_thread import ThreadLooker
+
+    return ThreadLooker(spec, terms=terms, detector=handed.detector, captioner=handed.captioner)
+
+
+def _hint(out: str | Path) -> str:
+    return f"what is done is kept in {shlex.quote(str(out))}; the same call goes on from there"
