@@ -22,7 +22,7 @@ from groundplane.annotation.items import ItemEnd
 from groundplane.core.errors import InputError
 from groundplane.core.files import one_line
 
-__all__ = ["Listing", "list_logs", "opened"]
+__all__ = ["Listing", "list_logs", "opened", "order_key"]
 
 Thresholded = tuple[float | None, ...]
 _INDEX_BYTES = 8
@@ -120,6 +120,19 @@ def list_logs(paths: Sequence[Path], *, key: bytes, disk: Disk = SYSTEM) -> List
     )
 
 
+def order_key(path: str, frame: tuple[str, int] | None) -> bytes:
+    """By which records are sorted: the path's bytes, or the video's and the frame's index.
+
+    Examples:
+        >>> order_key("a.mp4#10", ("a.mp4", 10)) > order_key("a.mp4#9", ("a.mp4", 9))
+        True
+    """
+    if frame is None:
+        return _bytes(path)
+    video, index = frame
+    return _frames_key(video) + min(index, 2**63).to_bytes(_INDEX_BYTES, "big")
+
+
 class _Gathering:
     """Takes entries in the order of the logs, and sorts them at the end."""
 
@@ -157,15 +170,12 @@ class _Gathering:
                 self._row(_bytes(entry.path), epoch, (log, _NOWHERE), failed=False)
 
     def _record(self, head: RecordHead, epoch: int, place: tuple[int, int]) -> None:
-        if head.frame is None:
-            if _frames_key(head.path) in self.videos and head.content_hash:
-                self._version(head.path, head.content_hash, epoch)
-            key = _bytes(head.path)
-        else:
-            video, index = head.frame
-            self.versions[len(self.keys)] = self._version(video, head.content_hash, epoch)
-            key = _frames_key(video) + min(index, 2**63).to_bytes(_INDEX_BYTES, "big")
-        self._row(key, epoch, place, failed=head.failed)
+        if head.frame is not None:
+            version = self._version(head.frame[0], head.content_hash, epoch)
+            self.versions[len(self.keys)] = version
+        elif _frames_key(head.path) in self.videos and head.content_hash:
+            self._version(head.path, head.content_hash, epoch)
+        self._row(order_key(head.path, head.frame), epoch, place, failed=head.failed)
 
     def _version(self, video: str, content_hash: str, epoch: int) -> bytes:
         """Note that a video was seen with this content; what is older of it does not count."""
