@@ -18,6 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundplane.annotation.run import Run
+from groundplane.annotation.sources.opening import open_source
+from groundplane.annotation.sources.records import RecordReader
+from groundplane.annotation.sources.source import Source
+from groundplane.annotation.spec import JobSpec
+from groundplane.annotation.view import View
 from groundplane.core import host
 from groundplane.core.annotation import AnnotationRecord, ClassTable
 from groundplane.core.errors import OutputError
@@ -25,7 +31,7 @@ from groundplane.core.exporting import Exporter, ExportTarget, LossReport, Recor
 from groundplane.core.files import one_line
 from groundplane.core.output_folder import OutputFolder
 
-__all__ = ["LOSSES", "ExportRequest", "export_records", "read_losses"]
+__all__ = ["LOSSES", "ExportRequest", "export_records", "export_run", "read_losses"]
 
 LOSSES = "loss.json"
 _VERSION = 1
@@ -55,6 +61,82 @@ class ExportRequest:
     read: Callable[[AnnotationRecord], bytes] | None = None
     locate: Callable[[AnnotationRecord], Path | None] | None = None
     title: str = "groundplane"
+
+
+def export_run(
+    run: Run,
+    format: str,
+    *,
+    folder: str | Path | None = None,
+    options: Mapping[str, object] | None = None,
+    view: View | None = None,
+) -> LossReport:
+    """Write what a run has found in one format; no model is needed.
+
+    Pictures are looked up only by formats that hold or link to them, where the run found them.
+
+    Args:
+        run: The run; another process may be writing it.
+        format: The exporter's name, such as `coco`.
+        folder: Where the export is to stand; None for `exports/FORMAT` in the run's folder.
+        options: The exporter's options.
+        view: How the records are seen; None for the run's own view with the thresholds in force.
+
+    Raises:
+        InputError: As `export_records`; or if a log cannot be read.
+        PluginNotFoundError: As `export_records`; as well the errors below.
+        PluginBrokenError: If a library that it needs is not installed.
+        OutputError: If the folder is another's or cannot be written.
+        MediaError: If a picture is needed and is gone or has changed.
+    """
+    pictures = _Pictures(run.spec)
+    request = ExportRequest(
+        format=format,
+        folder=run.exports / format if folder is None else Path(folder),
+        classes=run.spec.classes,
+        options=options or {},
+        read=pictures.read,
+        locate=pictures.locate,
+        title=run.spec.source.rstrip("/").rpartition("/")[2] or run.spec.source,
+    )
+    return export_records(run.records(view), request)
+
+
+class _Pictures:
+    """The pictures of a run, in its source, which is opened when the first is asked for."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self._spec = spec
+        self._source: Source | None = None
+        self._reader: RecordReader | None = None
+
+    def read(self, record: AnnotationRecord) -> bytes:
+        """The encoded bytes of a record's picture.
+
+        Raises:
+            MediaError: If it, or the whole source, is gone, or it has changed.
+        """
+        if self._reader is None:
+            self._reader = RecordReader(self._opened())
+        return self._reader(record)
+
+    def locate(self, record: AnnotationRecord) -> Path | None:
+        """The file of a record's picture on this machine, if it has one that is there.
+
+        Raises:
+            MediaError: If the source is gone.
+        """
+        if record.frame is not None:
+            return None
+        item = self._opened().find(record.path)
+        file = item.where.get("file")
+        alone = isinstance(file, str) and len(item.where) == 1 and item.stamp is not None
+        return Path(str(file)) if alone and os.path.isabs(str(file)) else None
+
+    def _opened(self) -> Source:
+        if self._source is None:
+            self._source = open_source(self._spec.source, frame_step=self._spec.frame_step)
+        return self._source
 
 
 def export_records(records: Records, request: ExportRequest) -> LossReport:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from groundplane.annotation.exporting import ExportRequest, export_records, read_losses
-from groundplane.core.errors import InputError, OutputError, PluginNotFoundError
-from groundplane.testing.annotations import random_records
+from groundplane.annotation.exporting import (
+    ExportRequest,
+    export_records,
+    export_run,
+    read_losses,
+)
+from groundplane.annotation.run import Run
+from groundplane.annotation.spec import JobSpec
+from groundplane.core.errors import InputError, MediaError, OutputError, PluginNotFoundError
+from groundplane.testing.annotations import random_records, records_of_names
 from groundplane.testing.exporters import files_of
 
 
@@ -161,6 +170,59 @@ def test_many_files_are_brought_to_the_disk_at_once(records, ask, monkeypatch):
     assert calls == ["sync"]
 
 
+# Of a run -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run over two pictures, the second of which is gone by now."""
+    made = records_of_names(("a/1.png", "b/1.png"))
+    source = tmp_path / "photos"
+    spec = JobSpec(source=str(source), classes=made.classes)
+    run = Run.create(tmp_path / "run", spec)
+    with run.writer() as writer:
+        for record in made:
+            data = made.read(record)
+            (source / record.path).parent.mkdir(parents=True)
+            (source / record.path).write_bytes(data)
+            digest = hashlib.sha256(data).hexdigest()
+            writer.write(replace(record, content_hash=digest), (len(data), 1))
+    (source / "b/1.png").unlink()
+    return run
+
+
+def test_a_run_goes_out_to_its_own_folder_under_its_sources_name(run):
+    report = export_run(run, "coco")
+    document = json.loads((run.path / "exports/coco/annotations.json").read_text())
+    assert document["info"] == {"description": "photos"}
+    assert report.pictures == 2
+
+
+def test_a_run_goes_out_elsewhere_with_options(run, tmp_path):
+    export_run(run, "yolo", folder=tmp_path / "set", options={"images": "none"})
+    assert not run.exports.exists()
+    assert "labels/b/1.txt" in files_of(tmp_path / "set")
+
+
+def test_pictures_are_linked_where_the_run_found_them(run, tmp_path):
+    (tmp_path / "photos/b/1.png").write_bytes(b"another")
+    export_run(run, "yolo")
+    assert (run.exports / "yolo/images/a/1.png").readlink() == tmp_path / "photos/a/1.png"
+
+
+@pytest.mark.parametrize("images", ["link", "copy"])
+def test_a_picture_that_is_gone_is_told(images, run):
+    with pytest.raises(MediaError, match=r"b/1\.png"):
+        export_run(run, "yolo", options={"images": images})
+    assert not (run.exports / "yolo").exists()
+
+
+def test_a_copy_of_a_picture_that_has_changed_is_refused(run, tmp_path):
+    (tmp_path / "photos/b/1.png").write_bytes(b"another")
+    with pytest.raises(MediaError, match="has changed"):
+        export_run(run, "yolo", options={"images": "copy"})
+
+
 def test_an_unknown_format_is_met_with_a_near_one(records, ask):
     with pytest.raises(PluginNotFoundError, match="Did you mean 'coco'"):
         export_records(records, ask(format="coko"))
@@ -176,7 +238,7 @@ def test_exporting_needs_no_torch():
     code = (
         "import sys, groundplane.annotation.exporting as e, groundplane.testing.annotations as a, "
         "tempfile, pathlib\n"
-        "for name in ('coco', 'yolo', 'yolo-segment', 'voc', 'labelme', 'csv'):\n"
+        "for name in ('coco', 'yolo', 'yolo-segment'):\n"
         "    records = a.random_records(4, num=3)\n"
         "    folder = pathlib.Path(tempfile.mkdtemp()) / 'x'\n"
         "    e.export_records(records, e.ExportRequest(format=name, folder=folder, "
