@@ -255,14 +255,14 @@ def _matched(
     """
     if not len(old) or not len(new):
         return []
-    firsts, seconds = [], []
+    none = np.zeros(0, np.int64)
+    firsts, seconds = [none], [none]
     index = BoxIndex(new, groups[1])
     # Pairs that exceed a bound are never missing; ours may lie on it.
     for asked, near in index.pairs(old, groups[0], least=least * (1 - 1e-9)):
         firsts.append(asked)
         seconds.append(near)
-    first, second = np.concatenate(firsts or [[]]), np.concatenate(seconds or [[]])
-    first, second = first.astype(np.int64), second.astype(np.int64)
+    first, second = np.concatenate(firsts), np.concatenate(seconds)
     shared = shared_areas(old[first], new[second])
     whole = areas(old[first]) + areas(new[second]) - shared
     overlap = np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
