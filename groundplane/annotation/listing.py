@@ -196,7 +196,7 @@ class _Gathering:
         """The last records in the order of their paths, and where the frames of videos are."""
         keys, order = self.keys, np.argsort(self.epochs, kind="stable").tolist()
         order.sort(key=keys.__getitem__)
-        nexts = [*order[1:], _NOWHERE]
+        nexts = [*order[1:], _NOWHERE][: len(order)]
         last = [i for i, after in zip(order, nexts, strict=True) if self._counts(i, after)]
         videos: dict[str, slice] = {}
         start = 0
