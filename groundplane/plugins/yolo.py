@@ -14,20 +14,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
 
 from groundplane.core.annotation import AnnotationRecord, ClassTable
+from groundplane.core.export_pictures import PictureChoice, picture_ending, put_picture
 from groundplane.core.exporting import ExportTarget, Feature, LossCounter, LossReport, Records
 from groundplane.core.mask_outlines import MaskPart, joined, mask_parts, ring_area
 from groundplane.core.output_folder import OutputNames
 
 __all__ = ["YoloExporter", "YoloOptions", "YoloSegmentExporter", "YoloSegmentOptions"]
 
-_ENDINGS = (".bmp", ".dng", ".heic", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 _NO_UNMAPPED = "a line begins with a class"
 _NO_TURN = "numbers are of the upright picture; readers must turn it as its file says"
 _WHY = {Feature.UNMAPPED: _NO_UNMAPPED, Feature.TURNED: _NO_TURN}
@@ -46,7 +45,7 @@ class YoloOptions:
             its own, such as a video's frame), a copy, or nothing.
     """
 
-    images: Literal["link", "copy", "none"] = "link"
+    images: PictureChoice = "link"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ class YoloSegmentOptions:
             the ring around the largest part.
     """
 
-    images: Literal["link", "copy", "none"] = "link"
+    images: PictureChoice = "link"
     parts: Literal["joined", "largest"] = "joined"
 
 
@@ -170,7 +169,7 @@ def _write(
     target: ExportTarget,
     counter: LossCounter,
     *,
-    images: Literal["link", "copy", "none"],
+    images: PictureChoice,
     lines: _Lines,
 ) -> None:
     """Write the labels that `lines` gives of each record, in pixels."""
@@ -189,8 +188,8 @@ def _write(
             if name.startswith("renamed/"):
                 row = {"name": name, "path": record.path}
                 renamed.write(json.dumps(row).encode("ascii") + b"\n")
-            if images != "none":
-                _picture(record, target, counter, name=name, link=images == "link")
+            picture = f"images/{name}{picture_ending(record)}"
+            put_picture(record, target, counter, name=picture, choice=images)
 
 
 def _line(class_id: int, pixels: Float64[np.ndarray, " _"], size: tuple[int, int]) -> str:
@@ -199,24 +198,6 @@ def _line(class_id: int, pixels: Float64[np.ndarray, " _"], size: tuple[int, int
     parts = pixels / np.resize(np.array(size, dtype=np.float64), pixels.size)
     numbers = " ".join(f"{part:.{digits}f}" for part in parts.clip(0, 1).tolist())
     return f"{class_id} {numbers}\n"
-
-
-def _picture(
-    record: AnnotationRecord, target: ExportTarget, counter: LossCounter, *, name: str, link: bool
-) -> None:
-    ending = PurePosixPath(record.path).suffix.lower()
-    if record.frame is not None:
-        ending = ".png"
-    elif ending not in _ENDINGS:
-        ending = ".jpg"
-        counter.lose("endings of names", why="readers tell a picture by it; it is .jpg instead")
-    where = target.locate(record) if link and target.locate is not None else None
-    if where is not None:
-        target.folder.link(f"images/{name}{ending}", where)
-    elif target.read is not None:
-        target.folder.write(f"images/{name}{ending}", target.read(record))
-    else:
-        counter.lose("pictures", why="they cannot be had; put them into images/ by hand")
 
 
 # data.yaml -----------------------------------------------------------------------------------
