@@ -7,7 +7,13 @@ from groundplane.core.detection import DetectRequest
 from groundplane.grounding.checking import check_result
 from groundplane.grounding.joining import read_only
 from groundplane.testing.detectors import make_image
-from groundplane.testing.misbehaving import MISBEHAVIOURS, MisbehavingDetector, well_behaved
+from groundplane.testing.misbehaving import (
+    FATAL,
+    MISBEHAVIOURS,
+    MisbehavingDetector,
+    WildDetector,
+    well_behaved,
+)
 
 
 def request(*phrases, size=(30, 40)):
@@ -16,8 +22,22 @@ def request(*phrases, size=(30, 40)):
 
 
 def test_every_way_has_a_name_of_its_own():
-    names = [way.name for way in MISBEHAVIOURS]
-    assert len(set(names)) == len(names) >= 40
+    names = [way.name for way in (*MISBEHAVIOURS, *FATAL)]
+    assert len(set(names)) == len(names) >= 48
+
+
+def test_an_installed_one_misbehaves_as_the_name_of_a_picture_says():
+    detector = WildDetector(WildDetector.Options())
+    fine, bad, few = (
+        DetectRequest(
+            image=make_image(np.zeros((30, 40, 3), np.uint8), name=name), phrases=("cup",)
+        )
+        for name in ("a/b.png", "a/gives None.png", "one result too few.png")
+    )
+    good, none = detector.detect([fine, bad])
+    assert check_result(good, fine).outcomes == ("found",)
+    assert none is None
+    assert len(detector.detect([fine, few])) == 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (30, 40), (40, 3)])
