@@ -13,7 +13,7 @@ from groundplane.annotation.parcels import receive, send
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner),
+    st.lists,
     max_leaves=5,
 )
 
@@ -63,8 +63,8 @@ def test_the_end_of_the_other_side_is_told_also_in_the_middle(ends):
         (struct.pack("<I", 2**31), "blocks"),
         (struct.pack("<2I", 1, 2**32 - 1), "bytes"),
         (struct.pack("<2I", 1, 2) + b"[]", "no JSON object"),
-        (struct.pack("<2I", 1, 2) + b"{x", ""),
-        (struct.pack("<2I", 1, 1) + b"\xff", ""),
+        (struct.pack("<2I", 1, 2) + b"{x", "property name"),
+        (struct.pack("<2I", 1, 1) + b"\xff", "decode"),
     ],
 )
 def test_what_is_no_parcel_is_refused(ends, data, why):
