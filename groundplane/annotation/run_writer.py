@@ -72,6 +72,11 @@ class RunWriter:
         """Pictures and frames that have a record."""
         return len(self._index)
 
+    @property
+    def num_safe(self) -> int:
+        """How many entries of its log are known to be on the disk."""
+        return self._log.num_safe
+
     def is_done(self, path: str, stamp: Stamp, content_hash: str | None = None) -> bool:
         """Whether there is a record of this version of a picture, or all of a video.
 
