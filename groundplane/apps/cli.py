@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from groundplane import __version__
+from groundplane.apps.cli_annotating import annotating_app
 from groundplane.apps.cli_evaluating import evaluate_app
+from groundplane.apps.cli_labelling import serve_labels
 from groundplane.apps.cli_training import train_app
 from groundplane.apps.cli_weights import weights_app
 from groundplane.apps.ending import finish
@@ -23,9 +25,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(annotating_app)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
+app.command("serve-labels")(serve_labels)
 
 
 _Noise = Annotated[

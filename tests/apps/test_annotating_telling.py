@@ -190,8 +190,12 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path):
 
 def test_the_last_line_tells_what_was_done():
     assert ending(summary()) == (
-        "58 pictures annotated, 7 regions; 40 items were done before; 30 s, 2.0 pictures a second; "
-        "read 10%, decode 30%, detect 60%"
+        "58 pictures annotated, 7 regions; 2 failed; 40 items were done before; "
+        "30 s, 2.0 pictures a second; read 10%, decode 30%, detect 60%"
     )
     assert "before" not in ending(summary(skipped=0))
+    assert ending(summary(done=0, failed=0)) == (
+        "nothing was left to do; 40 items were done before"
+    )
+    assert shares({"read": 1.0, "segment": 0.0}) == "read 100%"
     assert shares({"read": 0.0}) == ""

@@ -75,7 +75,7 @@ def lasting(seconds: float) -> str:
 
 
 def shares(stages: Mapping[str, float]) -> str:
-    """Which part of the work each stage is.
+    """Which part of the work each stage is; those of no weight are left out.
 
     Examples:
         >>> shares({"read": 1.0, "decode": 2.0, "detect": 7.0})
@@ -86,4 +86,5 @@ def shares(stages: Mapping[str, float]) -> str:
     total = sum(stages.values())
     if total <= 0:
         return ""
-    return ", ".join(f"{name} {100 * spent / total:.0f}%" for name, spent in stages.items())
+    told = {name: 100 * spent / total for name, spent in stages.items()}
+    return ", ".join(f"{name} {part:.0f}%" for name, part in told.items() if part >= 0.5)

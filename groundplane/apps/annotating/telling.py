@@ -185,9 +185,14 @@ def tellers(
 
 def ending(summary: Summary) -> str:
     """The last line of a job: what it did, what failed, how to go on."""
+    before = f"{summary.skipped:,} items were done before"
+    if summary.skipped and not summary.done + summary.failed:
+        return f"nothing was left to do; {before}"
     parts = [f"{summary.done:,} pictures annotated, {summary.regions:,} regions"]
+    if summary.failed:
+        parts.append(f"{summary.failed:,} failed")
     if summary.skipped:
-        parts.append(f"{summary.skipped:,} items were done before")
+        parts.append(before)
     parts.append(f"{lasting(summary.seconds)}, {summary.rate:.1f} pictures a second")
     if stages := shares(summary.stages):
         parts.append(stages)

@@ -1,0 +1,197 @@
+"""`groundplane annotate`: from a folder of pictures to a run and its exports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundplane.annotation.beginning import begin_job, versions_of
+from groundplane.annotation.events import Finished, JobEvent, Summary
+from groundplane.annotation.prompts import read_prompts
+from groundplane.annotation.run import Run
+from groundplane.annotation.running import Running
+from groundplane.annotation.signals import drained_by_signals
+from groundplane.annotation.sources import Source, open_source
+from groundplane.annotation.spec import JobSpec
+from groundplane.apps.annotating.exporting import check_formats, export_all, losses_told
+from groundplane.apps.annotating.planning import plan_told
+from groundplane.apps.annotating.telling import ending, tellers
+from groundplane.apps.given import expert_options
+from groundplane.apps.told import quiet
+from groundplane.core.annotation import AnnotationRecord
+from groundplane.core.errors import InputError
+
+__all__ = ["AnnotateJob", "run"]
+
+# As a shell has it after SIGINT.
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotateJob:
+    """What the command line asks for.
+
+    Attributes:
+        source: What is annotated.
+        out: Folder of the run.
+        find: Prompts in one text; None for those of the class file alone.
+        classes: Class file.
+        thresholds: Least scores, `NUMBER` or `NAME=NUMBER`.
+        detector, segmenter, captioner: Who looks, by name; as a `JobSpec` has them.
+        options: The experts' options, `key=value`.
+        caption_options: The language model's.
+        floor, merge, tracks, frame_step: As a `JobSpec` has them.
+        running: How it runs.
+        formats: Exports that follow.
+        new: Whether another run is begun where this folder is taken by another job.
+        dry_run: Whether only is told what would be done.
+        quiet: Whether nothing is told meanwhile.
+        json_log: Where events go as JSON lines.
+        ray: What is taken of a Ray cluster, as `RayTerms` has it; None for this machine alone.
+    """
+
+    source: str
+    out: Path
+    find: str | None = None
+    classes: Path | None = None
+    thresholds: tuple[str, ...] = ()
+    detector: str | None = None
+    segmenter: str | None = None
+    captioner: str | None = None
+    options: tuple[str, ...] = ()
+    caption_options: tuple[str, ...] = ()
+    floor: float = 0.1
+    merge: float | None = 0.7
+    tracks: bool = False
+    frame_step: int = 1
+    running: Running = field(default_factory=Running)
+    formats: tuple[str, ...] = ()
+    new: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+    json_log: str | None = None
+    ray: Mapping[str, Any] | None = None
+
+
+def run(job: AnnotateJob) -> int:
+    """Annotate, export, say what became of it.
+
+    Returns:
+        0 if every picture is annotated; 1 if some failed; 130 after Ctrl-C.
+
+    Raises:
+        InputError, MediaError, OutputError, DetectorError, PluginNotFoundError,
+        PluginBrokenError: One line for stderr.
+    """
+    check_formats(job.formats)
+    source = open_source(job.source, frame_step=job.frame_step)
+    spec = _spec(job, source)
+    out = _untaken(job.out) if job.new else job.out
+    if job.dry_run:
+        sys.stdout.write(plan_told(spec, source, out=out, formats=job.formats))
+        return 0
+    summary, opened = _annotate(job, spec, source, out)
+    if summary.ended != "complete":
+        return _ended_early(summary)
+    sys.stdout.write(f"{out}: {ending(summary)}\n")
+    if job.formats:
+        sys.stdout.write(losses_told(export_all(opened, job.formats)))
+    failed = opened.summary().failed
+    if not failed:
+        return 0
+    sys.stdout.flush()
+    sys.stderr.write(
+        f"groundplane: {failed:,} failed; the reasons: groundplane status {out}; to try them "
+        "again: the same call with --retry-failed\n"
+    )
+    return 1
+
+
+def _annotate(job: AnnotateJob, spec: JobSpec, source: Source, out: Path) -> tuple[Summary, Run]:
+    """Run the job to its end, or to where it is ended."""
+    begin = _begun_here if job.ray is None else _begun_on_ray
+    summary = None
+    with (
+        tellers(sys.stderr, quiet=job.quiet, json_log=job.json_log) as told,
+        quiet(),
+        begin(job, spec, source, out) as (events, opened),
+    ):
+        for event in events:
+            for teller in told:
+                teller.tell(event)
+            if isinstance(event, Finished):
+                summary = event.summary
+    if summary is None:
+        raise AssertionError("a job ends with its summary")
+    return summary, opened
+
+
+@contextmanager
+def _begun_here(
+    job: AnnotateJob, spec: JobSpec, source: Source, out: Path
+) -> Iterator[tuple[Iterator[JobEvent], Run]]:
+    """The events of a job on this machine, and its run."""
+    with begin_job(spec, source, out=out, running=job.running) as begun, drained_by_signals(begun):
+        if begun.run is None:
+            raise AssertionError("a job with a folder has a run")
+        yield (w for w in begun.words() if not isinstance(w, AnnotationRecord)), begun.run
+
+
+@contextmanager
+def _begun_on_ray(
+    job: AnnotateJob, spec: JobSpec, source: Source, out: Path
+) -> Iterator[tuple[Iterator[JobEvent], Run]]:
+    """The events of a job on a Ray cluster, and its run."""
+    from groundplane.annotation.ray.driver import RayTerms, annotate_on_ray
+
+    terms = RayTerms(**job.ray or {})
+    next(source.items())  # raises where there is none
+    opened = Run.resume(out, spec) if Run.exists(out) else Run.create(out, spec)
+    yield annotate_on_ray(opened, source, terms=terms, running=job.running), opened
+
+
+def _ended_early(summary: Summary) -> int:
+    """Say how to go on."""
+    sys.stdout.flush()
+    why = {
+        "failures": f"ended after {summary.failed:,} failures, more than --max-failures allows",
+        "interrupted": "interrupted; all that was begun is finished and kept",
+        "stopped": "stopped at once",
+    }
+    sys.stderr.write(f"groundplane: {why[summary.ended]}: {ending(summary)}; {summary.hint}\n")
+    return 1 if summary.ended == "failures" else _INTERRUPTED
+
+
+def _spec(job: AnnotateJob, source: Source) -> JobSpec:
+    if job.find is None and job.classes is None:
+        raise InputError('annotate: name what to look for: --find "dog, red car" or --classes FILE')
+    classes = read_prompts(job.find, classes=job.classes, thresholds=job.thresholds)
+    caption_options = expert_options(job.caption_options, flag="--caption-option")
+    spec = JobSpec(
+        source=source.name,
+        classes=classes,
+        detector=job.detector,
+        segmenter=job.segmenter,
+        captioner=job.captioner,
+        options=tuple(sorted(expert_options(job.options).items())),
+        caption_options=tuple(sorted(caption_options.items())),
+        floor=job.floor,
+        merge=job.merge,
+        tracks=job.tracks,
+        frame_step=job.frame_step,
+    )
+    return versions_of(spec)
+
+
+def _untaken(out: Path) -> Path:
+    """The folder, or the first of `RUN-2`, `RUN-3`, ... that is not there yet."""
+    place, number = out, 1
+    while os.path.lexists(place):
+        number += 1
+        place = out.with_name(f"{out.name}-{number}")
+    return place

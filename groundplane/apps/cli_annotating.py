@@ -1,0 +1,208 @@
+"""`groundplane annotate`, and what is done with its runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundplane.apps.ending import finish
+
+__all__ = ["annotating_app"]
+
+annotating_app = typer.Typer(rich_markup_mode=None)
+
+_Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that annotate wrote.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Formats = Annotated[
+    list[str] | None,
+    typer.Option("--format", help="Format to export: coco, yolo, voc, csv, ...; repeat it."),
+]
+_Source = Annotated[
+    str | None, typer.Option("--source", help="Where the pictures lie now, if they were moved.")
+]
+
+
+@annotating_app.command()
+def annotate(  # noqa: PLR0913, PLR0917 - one a flag
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of pictures and videos, one of them, a list of files (.txt, .jsonl, "
+            ".csv), a .tar or .parquet, or an address such as s3://bucket/photos."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="RUN", help="Folder of the run; the same call goes on there.")
+    ],
+    find: Annotated[
+        str | None,
+        typer.Option(help="What to look for: 'dog, red car, person: pedestrian' (prompt: class)."),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="File of classes or prompts: .txt, .json, .yaml.")
+    ] = None,
+    formats: _Formats = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="The expert that looks, or several with commas; else all installed."),
+    ] = None,
+    segmenter: Annotated[
+        str | None, typer.Option(help="The expert that makes a mask of each thing found.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="Option of an expert, key=value or NAME.key=value."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(help="Least score: NUMBER for all, or PROMPT=NUMBER; repeat it."),
+    ] = None,
+    floor: Annotated[
+        float, typer.Option(help="What scores less is not even kept for `rethreshold`.")
+    ] = 0.1,
+    merge: Annotated[
+        bool, typer.Option(help="Make one of what several prompts of a class found at one place.")
+    ] = True,
+    tracks: Annotated[bool, typer.Option("--tracks", help="Follow things through videos.")] = False,
+    frame_step: Annotated[int, typer.Option(help="Of a video, every how manieth frame.")] = 1,
+    caption: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The language model that describes.")
+    ] = None,
+    caption_option: Annotated[
+        list[str] | None,
+        typer.Option("--caption-option", help="Option of the language model, key=value."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where experts run: auto, cpu, cuda.")] = "auto",
+    batch: Annotated[int, typer.Option(help="Pictures that experts get at a time.")] = 16,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode; else one a core.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="So many items at most.")] = None,
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", help="What experts may take for a batch.")
+    ] = 120.0,
+    max_failures: Annotated[
+        int | None, typer.Option(help="Give up after more failed pictures.")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed before.")
+    ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin another run, RUN-2, if RUN is taken.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be done.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Tell nothing meanwhile.")] = False,
+    json_log: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Events as JSON lines; '-' for stderr."),
+    ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Run on a Ray cluster (docs/scale.md).")
+    ] = False,
+    ray_address: Annotated[
+        str, typer.Option(help="Its address; else RAY_ADDRESS, else this machine.")
+    ] = "",
+    ray_actors: Annotated[int, typer.Option(help="Processes of it that annotate.")] = 1,
+    ray_cpus: Annotated[float, typer.Option(help="Cores of each.")] = 1.0,
+    ray_gpus: Annotated[float, typer.Option(help="Devices of each, or a part of one.")] = 0.0,
+) -> None:
+    """Find things in many pictures and videos; keep all in a run that can be resumed."""
+    from groundplane.annotation.running import Running
+    from groundplane.apps.annotating import annotating
+
+    cluster = {"address": ray_address, "actors": ray_actors, "cpus": ray_cpus, "gpus": ray_gpus}
+
+    def command() -> int:
+        job = annotating.AnnotateJob(
+            source=source, out=out, find=find, classes=classes, thresholds=tuple(threshold or ()),
+            detector=detector, segmenter=segmenter, captioner=caption, floor=floor,
+            merge=0.7 if merge else None, tracks=tracks, frame_step=frame_step,
+            options=tuple(option or ()), caption_options=tuple(caption_option or ()),
+            running=Running(
+                device=device, batch=batch, workers=workers, limit=limit, deadline=deadline,
+                max_failures=max_failures, retry_failed=retry_failed,
+            ),
+            formats=tuple(formats or ()), new=new, dry_run=dry_run,
+            quiet=quiet, json_log=json_log, ray=cluster if ray else None,
+        )  # fmt: skip
+        return annotating.run(job)
+
+    raise typer.Exit(finish(command))
+
+
+@annotating_app.command()
+def export(
+    run: _Run,
+    formats: _Formats = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; else RUN/exports/FORMAT.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="Option of a format, key=value or FORMAT.key=value."),
+    ] = None,
+    source: _Source = None,
+) -> None:
+    """Write a run in other formats; say what each cannot hold."""
+    from groundplane.apps.annotating import exporting
+
+    job = exporting.ExportJob(
+        run=run, formats=tuple(formats or ()), out=out, options=tuple(option or ()), source=source
+    )
+    raise typer.Exit(finish(lambda: exporting.run(job)))
+
+
+@annotating_app.command()
+def status(run: _Run, as_json: _Json = False) -> None:
+    """Tell how far a run is, what it found, what failed and why."""
+    from groundplane.apps.annotating import status as told
+
+    raise typer.Exit(finish(lambda: told.run(run, as_json=as_json)))
+
+
+@annotating_app.command()
+def show(
+    run: _Run,
+    out: Annotated[Path | None, typer.Option(help="Folder of the page; else RUN/page.")] = None,
+    limit: Annotated[int | None, typer.Option(help="So many pictures at most.")] = None,
+    source: _Source = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
+) -> None:
+    """Make a page of a run: all pictures, filters, each with its regions. Needs no server."""
+    from groundplane.apps.annotating import showing
+
+    job = showing.ShowJob(run=run, out=out, limit=limit, source=source, open=open_it)
+    raise typer.Exit(finish(lambda: showing.run(job)))
+
+
+@annotating_app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="RUN1", help="A run.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN2", help="Another one.")],
+    as_json: _Json = False,
+) -> None:
+    """Compare two runs: which pictures and regions came, went or moved."""
+    from groundplane.apps.annotating import differing
+
+    raise typer.Exit(finish(lambda: differing.run(first, second, as_json=as_json)))
+
+
+@annotating_app.command()
+def rethreshold(
+    run: _Run,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Least score: NUMBER for all, or PROMPT=NUMBER or CLASS=NUMBER; repeat it. "
+            "Without any: as the run began."
+        ),
+    ] = None,
+) -> None:
+    """Set least scores anew, without a model: candidates come in, regions go out."""
+    from groundplane.apps.annotating import rethresholding
+
+    raise typer.Exit(finish(lambda: rethresholding.run(run, tuple(threshold or ()))))
