@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from importlib import metadata
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,9 +127,7 @@ class _Begun:
 
 def versions_of(spec: JobSpec) -> JobSpec:
     """The same job with the versions of groundplane and of the distributions of its experts."""
-    from groundplane import __version__
-
-    found = {"groundplane": __version__}
+    found = {"groundplane": metadata.version("groundplane")}
     for kind, given in (
         ("detectors", spec.detector),
         ("segmenters", spec.segmenter),
