@@ -7,6 +7,7 @@ else that names further files or addresses.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ _SUFFIXES = (
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpegts,mpeg,mpegvideo,ogg,asf"
 _LIMITS = MediaLimits()
 _MOST_FRAMES = 10_000_000
+_CLOCK = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)")
+# Seconds that a stated end may lie behind the end of the last frame.
+_SLACK = Fraction(1, 10)
 _UPRIGHT = np.array([[1.0, 0.0], [0.0, 1.0]])
 
 
@@ -86,12 +90,11 @@ def read_frames(
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     path = source if hasattr(source, "read") else str(source)
     try:
-        # `pipe` would be the only name for what a Python file is; no other protocol is needed.
         with av.open(path, options=options) as container:
             if not container.streams.video:
                 raise _error(name, "it holds no video")
             yield from _frames(container, container.streams.video[0], name, limits, wanted)
-    except av.FFmpegError as error:
+    except (av.FFmpegError, OSError) as error:
         raise _error(name, f"it is broken or cut off ({_brief(error)})") from error
 
 
@@ -104,6 +107,7 @@ def _frames(
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     packets = index = 0
     cut = False
+    end = gap = Fraction(0)
     for packet in container.demux(stream):
         if packet.size:
             packets += 1
@@ -113,12 +117,26 @@ def _frames(
             if index >= _MOST_FRAMES:
                 raise _error(name, f"it has more than {_MOST_FRAMES} frames")
             image = _upright(frame, name) if wanted(index) else None
-            yield DecodedFrame(index=index, time=_time(frame, index, rate), image=image)
+            time = _time(frame, index, rate)
+            yield DecodedFrame(index=index, time=time, image=image)
             index += 1
+            gap, end = max(gap, time - end if index > 1 else gap), time
     if not index:
         raise _error(name, "it has no frame that can be decoded")
-    if cut or packets < stream.frames:
+    if cut or packets < stream.frames or end + gap + _SLACK < _stated_end(stream):
         raise _error(name, f"it is cut off after {index} frames of {stream.frames or 'more'}")
+
+
+def _stated_end(stream: Any) -> Fraction:
+    """Where a Matroska file says that its stream ends, seconds; 0 where it does not say.
+
+    What is cut off there ends without an error. Other containers count their packets instead.
+    """
+    stated = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
+    if stated is None:
+        return Fraction(0)
+    hours, minutes, seconds = (Fraction(number) for number in stated.groups())
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def _time(frame: Any, index: int, rate: Fraction) -> Fraction:
