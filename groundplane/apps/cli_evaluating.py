@@ -90,8 +90,13 @@ def stepgame(
 
 
 @evaluate_app.command()
-def coco(
-    annotations: Annotated[Path, typer.Option(help="COCO instances file.")],
+def coco(  # noqa: PLR0913, PLR0917 - one a flag
+    annotations: Annotated[
+        Path, typer.Option("--annotations", "--truth", help="COCO instances file.")
+    ],
+    run_folder: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run of `groundplane annotate`.")
+    ] = None,
     detections: Annotated[
         Path | None, typer.Option(help="Detections in COCO's results format.")
     ] = None,
@@ -107,7 +112,7 @@ def coco(
 
     job = run.LookingJob(
         results=detections, flag="--detections", images=images, detector=detector,
-        options=tuple(option or ()), device=device,
+        options=tuple(option or ()), device=device, run=run_folder,
     )  # fmt: skip
     raise typer.Exit(finish(lambda: run.run_coco(job, annotations, iou_type=iou_type, out=out)))
 

@@ -31,6 +31,7 @@ class LookingJob:
         detector: Name of the expert, or several with commas between them.
         options: The experts' options, `key=value`.
         device: Where it runs.
+        run: Folder of a run of annotation, instead of both.
     """
 
     results: Path | None
@@ -39,15 +40,20 @@ class LookingJob:
     detector: str | None
     options: tuple[str, ...] = ()
     device: str = "auto"
+    run: Path | None = None
 
     def expert(self) -> tuple[Detector, str, Path] | None:
-        """The expert, its name and the pictures; None if a file of results is given.
+        """The expert, its name and the pictures; None if results or a run are given.
 
         Raises:
             InputError: If both or neither are given, or half of one.
             PluginNotFoundError, PluginBrokenError: If the expert cannot be made.
         """
         looks = self.detector is not None or self.images is not None
+        if self.run is not None:
+            if looks or self.results is not None or self.options:
+                raise InputError(f"give a run, or {self.flag} FILE, or an expert; not two of them")
+            return None
         if (self.results is not None) == looks:
             raise InputError(
                 f"give {self.flag} FILE, or --images FOLDER with --detector NAME, "
@@ -95,6 +101,10 @@ def run_coco(job: LookingJob, annotations: Path, *, iou_type: str, out: Path | N
     expert = job.expert()
     truth = read_coco(annotations, iou_type=kind)
     detections: Any = job.results
+    if job.run is not None:
+        from groundplane.apps.evaluating_runs import run_entries
+
+        detections = run_entries(job.run, truth, masks=kind == "segm")
     if expert is not None:
         made, name, images = expert
         with quiet():
