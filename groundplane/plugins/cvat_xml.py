@@ -32,6 +32,8 @@ from groundplane.core.xml_text import distinct_names, xml_plain
 __all__ = ["CvatExporter", "CvatOptions"]
 
 _OWN = ("score", "prompt", "found by", "region", "track")
+# What readers of the format put beside the attributes.
+_CVATS = ("occluded", "outside", "keyframe", "track_id", "z_order", "rotation", "source")
 _LONGEST_LABEL = 64
 _LACKS = frozenset(
     {
@@ -161,7 +163,7 @@ class _Maker:
         if long:
             counter.lose("names of classes that CVAT refuses", long, why="over 64 signs")
         facts = list(survey.facts) if options.facts else []
-        own = set(_OWN)
+        own = {*_OWN, *_CVATS}
         plain = distinct_names(
             facts, lambda name: f"fact {name}" if name in own else xml_plain(name)
         )
