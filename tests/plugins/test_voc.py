@@ -107,14 +107,9 @@ def test_whole_boxes_cover_each_pixel_that_they_touch_and_lie_in_the_picture(tmp
                 x0, y0, x1, y1 = _box(element)
                 assert 1 <= x0 <= x1 <= record.size[0]
                 assert 1 <= y0 <= y1 <= record.size[1]
-                wide = (
-                    math.floor(box[0]),
-                    math.floor(box[1]),
-                    math.ceil(box[2]),
-                    math.ceil(box[3]),
-                )
                 if box[2] > box[0] and box[3] > box[1]:
-                    assert (x0 - 1, y0 - 1, x1, y1) == wide
+                    low, high = np.floor(box[:2]).tolist(), np.ceil(box[2:]).tolist()
+                    assert [x0 - 1, y0 - 1, x1, y1] == [*low, *high]
 
 
 def test_fractions_come_back(tmp_path):
