@@ -4,7 +4,7 @@ A process of its own, which imports everything once and then forks a child for e
 runs the job, and is killed without warning after a time drawn from a seed. What is left then is a
 run that was disturbed as often as asked; the caller compares it with one that was not.
 
-Run: python kill_loop.py PHOTOS RUN --kills 100 --seed 0
+Run: python kill_loop.py FOLDER --kills 100 --seed 0
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import random
 import signal
 import sys
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -93,42 +94,70 @@ def gone(pid: int) -> bool:
         return True
 
 
-def main() -> None:
+@dataclass
+class Tally:
+    """What a chain of kills did: how many there were, how many of them among records, how many
+    helpers outlived their job, and what the last try ended with.
+    """
+
+    kills: int = 0
+    working: int = 0
+    orphans: int = 0
+    status: int = -1
+
+
+def kill_all(photos: Path, run: Path, *, kills: int, seed: int) -> Tally:
     """Kill, resume, kill; then let it come to its end."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--kills", type=int, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, required=True, help="photos that there are")
-    args = parser.parse_args()
-    chance = random.Random(args.seed)
-    killed = working = orphans = 0
-    written: list[int] = []
-    while killed < args.kills:
-        pid, hear = child_of(args.photos, args.run)
-        # Most are killed among records, the others anywhere from the very beginning on. None is
-        # given the time to finish before it was killed as often as asked.
-        step = max(1, 2 * args.count // args.kills)
-        if chance.random() < 0.7:
-            told = wait_for(hear, chance.randrange(1, step + 1), 60)
+    chance = random.Random(seed)
+    tally = Tally()
+    while tally.kills < kills:
+        pid, hear = child_of(photos, run)
+        # Most are killed after their first records, the others anywhere from the beginning on.
+        if chance.random() < 0.75:
+            told = wait_for(hear, chance.randrange(1, 5), 60)
             time.sleep(chance.random() * 0.004)
         else:
             told = wait_for(hear, sys.maxsize, chance.random() * 0.3)
         helpers = children_of(pid)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        os.close(hear)
         end = time.monotonic() + 5
         while not all(map(gone, helpers)) and time.monotonic() < end:
             time.sleep(0.002)
-        orphans += sum(not gone(helper) for helper in helpers)
-        os.close(hear)
-        killed += 1
-        working += b"." in told
-    pid, hear = child_of(args.photos, args.run)
+        tally.orphans += sum(not gone(helper) for helper in helpers)
+        tally.kills += 1
+        tally.working += b"." in told and b"!" not in told
+    pid, hear = child_of(photos, run)
     wait_for(hear, sys.maxsize, 600)
-    _, status = os.waitpid(pid, 0)
-    print(json.dumps({"killed": killed, "working": working, "orphans": orphans, "status": status}))
+    tally.status = os.waitpid(pid, 0)[1]
+    return tally
+
+
+def main() -> None:
+    """Several chains of kills beside each other, each with photos and a run of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="holds photos-0, photos-1 and so on")
+    parser.add_argument("--kills", type=int, required=True, help="of each chain")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    chains = []
+    for number, photos in enumerate(sorted(args.folder.glob("photos-*"))):
+        hear, tell = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            run = args.folder / photos.name.replace("photos", "run")
+            tally = kill_all(photos, run, kills=args.kills, seed=args.seed + number)
+            os.write(tell, json.dumps(asdict(tally)).encode())
+            os._exit(0)
+        os.close(tell)
+        chains.append((pid, hear))
+    tallies = []
+    for pid, hear in chains:
+        with os.fdopen(hear) as file:
+            tallies.append(json.loads(file.read()))
+        os.waitpid(pid, 0)
+    sys.stdout.write(json.dumps(tallies))
 
 
 if __name__ == "__main__":
