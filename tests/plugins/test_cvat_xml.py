@@ -12,14 +12,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from cvat_sdk.masks import decode_mask
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import groundplane
 from groundplane.core.annotation import AnnotatedRegions, AnnotationRecord, ClassTable, VideoFrame
 from groundplane.core.exporting import Exporter, Feature
 from groundplane.core.masks import decode, encode, from_polygons
-from groundplane.core.xml_text import distinct_names, xml_plain
+from groundplane.core.xml_text import xml_plain
 from groundplane.testing.annotations import GeneratedRecords, random_records, records_of_names
 from groundplane.testing.exporters import ExporterContract, export_into
 
@@ -177,15 +175,6 @@ def test_what_is_held_follows_the_options() -> None:
     assert Feature.MASKS in make().holds
     assert Feature.MASKS not in make(masks="none").holds
     assert Feature.SCORES not in make(facts=False).holds
-
-
-@settings(max_examples=200, deadline=None)
-@given(names=st.lists(st.text(max_size=4), unique=True, max_size=8))
-def test_distinct_names_are_distinct_and_keep_good_ones(names: list[str]) -> None:
-    found = distinct_names(names, xml_plain)
-    assert len(set(found)) == len(names)
-    assert all(xml_plain(label) == label for label in found)
-    assert all(a == b for a, b in zip(names, found, strict=True) if xml_plain(a) == a)
 
 
 # Videos ------------------------------------------------------------------------------------------
