@@ -43,8 +43,9 @@ class FiftyOneOptions:
     """Options of `FiftyOneExporter`.
 
     Attributes:
-        root: The folder that the pictures' paths are relative to, as FiftyOne will see it; empty
-            means the export's own.
+        root: The folder that the pictures' and videos' paths are relative to, as FiftyOne will
+            see it; empty names pictures where they lie on this machine, and what cannot be
+            located relative to the export's folder.
         images: Whether pictures are named where they lie, or copied to `data/`. Videos are named.
         field: Name of the field that holds the regions.
 
@@ -106,20 +107,31 @@ class FiftyOneExporter:
                 if record.frame is not None:
                     videos.add(record, record.frame, regions)
                     continue
-                path = self._path(record, target, names)
+                path = self._path(record, target, names, counter)
                 samples.add(_sample(record, record.size, path) | {self._options.field: regions})
             videos.finish()
             samples.end()
         return counter.report()
 
-    def _path(self, record: AnnotationRecord, target: ExportTarget, names: OutputNames) -> str:
+    def _path(
+        self,
+        record: AnnotationRecord,
+        target: ExportTarget,
+        names: OutputNames,
+        counter: LossCounter,
+    ) -> str:
         """Where FiftyOne finds a picture."""
-        if self._options.images == "link" or target.read is None:
+        if self._options.images == "copy" and target.read is not None:
+            data = target.read(record)
+            path = f"data/{names.of(record.path)}.{picture_ending(data)}"
+            target.folder.write(path, data)
+            return path
+        if self._options.root:
             return _joined(self._options.root, record.path)
-        data = target.read(record)
-        path = f"data/{names.of(record.path)}.{picture_ending(data)}"
-        target.folder.write(path, data)
-        return path
+        file = None if target.locate is None else target.locate(record)
+        if file is None:
+            counter.lose("places of pictures", why="give the option root, or images=copy")
+        return _shown(record.path if file is None else str(file))
 
 
 class _List:

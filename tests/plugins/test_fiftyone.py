@@ -183,6 +183,17 @@ def test_pictures_are_named_below_the_root_or_copied(tmp_path: Path) -> None:
     assert (tmp_path / "b" / sample["filepath"]).read_bytes() == example.read(example.records[0])
 
 
+def test_pictures_are_named_where_they_lie(tmp_path: Path) -> None:
+    record = picture("b/a.jpg")
+    for place, named in ((Path("/photos/b/a.jpg"), "/photos/b/a.jpg"), (None, "b/a.jpg")):
+        folder = OutputFolder(tmp_path / str(place is None))
+        target = ExportTarget(folder=folder, classes=DOGS, locate=lambda _, place=place: place)
+        example = GeneratedRecords(classes=DOGS, records=(record,))
+        report = make().export(example, target)
+        assert document(folder.path / "samples.json")["samples"][0]["filepath"] == named
+        assert ("places of pictures" in {loss.what for loss in report.losses}) == (place is None)
+
+
 def test_facts_and_tracks_are_fields(tmp_path: Path) -> None:
     record = picture(attributes=({"a.b": 1, "$c": True},), track_ids=np.array([7]))
     export_into(make(), GeneratedRecords(classes=DOGS, records=(record,)), tmp_path)
