@@ -98,9 +98,9 @@ def encode_record(record: AnnotationRecord, stamp: Stamp = None) -> bytes:
     for key, text in (("c", record.caption), ("n", record.note)):
         if text:
             body[key] = text
-    if len(record.regions):
-        body["r"] = _columns(record.regions, record.size)
     try:
+        if len(record.regions):
+            body["r"] = _columns(record.regions, record.size)
         return to_json(head) + b"\n" + deflated(to_json(body))
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"record of {record.path!r}: a log cannot hold it: {error}") from error
@@ -234,7 +234,7 @@ def _columns(regions: AnnotatedRegions, size: tuple[int, int] | None) -> dict[st
     if regions.track_ids is not None:
         columns["t"] = regions.track_ids.tolist()
     if regions.attributes:
-        columns["a"] = [dict(facts) for facts in regions.attributes]
+        columns["a"] = [_facts(dict(facts)) for facts in regions.attributes]
     if regions.sources:
         one = len(set(regions.sources)) == 1
         columns["u"] = regions.sources[0] if one else regions.sources
@@ -243,10 +243,10 @@ def _columns(regions: AnnotatedRegions, size: tuple[int, int] | None) -> dict[st
 
 def _numbers(key: str, values: Float64[np.ndarray, " n"], scale: float) -> dict[str, Any]:
     """Numbers as whole multiples where that loses nothing, else under the capital letter."""
-    whole = np.rint(values * scale)
-    exact = np.isfinite(whole).all() and (np.abs(whole) < _WHOLE_LIMIT).all()
-    if exact and np.array_equal(whole / scale, values):
-        return {key: whole.astype(np.int64).tolist()}
+    if (np.abs(values) < _WHOLE_LIMIT / scale).all():  # NaN is not either
+        whole = np.rint(values * scale)
+        if np.array_equal(whole / scale, values):
+            return {key: whole.astype(np.int64).tolist()}
     return {key.upper(): values.tolist()}
 
 
