@@ -280,16 +280,16 @@ def test_a_process_that_is_killed_costs_one_item(tmp_path, number):
 
 def test_a_process_that_hangs_is_ended_in_time_and_costs_one_item(tmp_path):
     small = make_png((2, 2), raw=bytes(14))
-    with DecodePool(2, seconds=0.5, slots=8) as pool:
+    with DecodePool(2, seconds=1.0, slots=8) as pool:
         outcomes(pool, [Item(path=str(n), held=small) for n in range(20)])
         stopped = pool.pids[0]
         os.kill(stopped, signal.SIGSTOP)
         begun = time.monotonic()
         got = outcomes(pool, [Item(path=str(n), held=small) for n in range(20)])
-        assert 0.5 <= time.monotonic() - begun < 3
+        assert 1.0 <= time.monotonic() - begun < 10
         failures = [got[n][0].failure for n in got if isinstance(got[n][0], Unread)]
         assert [failure.message.partition(": ")[2] for failure in failures] == [
-            "it took more than 0.5 s"
+            "it took more than 1 s"
         ]
         assert len(got) == 20
         assert stopped not in pool.pids

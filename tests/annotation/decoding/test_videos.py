@@ -96,10 +96,11 @@ def test_frames_over_the_limit_are_a_fault(clip):
 
 def test_a_video_waits_for_slots_and_pictures_pass_it_by(clip):
     pixels = np.zeros((4, 4, 3), dtype=np.uint8)
-    with DecodePool(2, slots=3, seconds=0.5) as pool:
+    with DecodePool(2, slots=3, seconds=1.5) as pool:
+        outcomes(pool, [_video(clip, frames_done=b"\xff\xff")] * 2)  # the library is loaded
         pool.submit(_video(clip))
         held = [pool.next(timeout=20) for _ in range(3)]
-        assert pool.next(timeout=1.0) is None  # longer than an item may take
+        assert pool.next(timeout=2.0) is None  # longer than an item may take
         pool.submit(Item(path="still", held=pixels))
         for picture in held:
             pool.release(picture)
