@@ -65,10 +65,12 @@ class Answer:
     Attributes:
         records: The records, encoded.
         stuck: Calls that hang in a thread of the process each.
+        largest: See `Looker.largest`.
     """
 
     records: tuple[bytes, ...]
     stuck: int
+    largest: int | None = None
 
 
 class EndedError(Exception):
@@ -151,7 +153,7 @@ class Child:
         self.seconds = {str(name): float(spent) for name, spent in told["seconds"].items()}
         self.served += 1
         self._pixels.trim()
-        return Answer(records=tuple(records), stuck=int(told["stuck"]))
+        return Answer(records=tuple(records), stuck=int(told["stuck"]), largest=told["largest"])
 
     def too_large(self) -> bool:
         """Whether it holds more memory than it may."""

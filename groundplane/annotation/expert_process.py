@@ -104,7 +104,7 @@ class ProcessLooker:
             )
         self._start = Start(spec=spec, terms=terms, slots=tuple(slots), log=log)
         self._spent: dict[str, float] = {}
-        self._most: int | None = None
+        self._largest: int | None = None
         self._in_a_row = 0
         self._closed = False
         self._looking = threading.Lock()
@@ -130,6 +130,11 @@ class ProcessLooker:
         stages = dict.fromkeys([*self._spent, *now])
         return {name: self._spent.get(name, 0.0) + now.get(name, 0.0) for name in stages}
 
+    @property
+    def largest(self) -> int | None:
+        """The most pictures at a time that are worth trying, once memory ran out; else None."""
+        return self._largest
+
     def look(self, pictures: Sequence[Picture]) -> list[AnnotationRecord]:
         """One record a picture, in order; the fault of a picture is its record's failure.
 
@@ -141,8 +146,8 @@ class ProcessLooker:
             work = _Work(todo=[list(range(len(pictures)))] if pictures else [])
             while work.todo:
                 rows = work.todo.pop()
-                if self._most is not None and len(rows) > self._most:
-                    work.todo += [rows[self._most :], rows[: self._most]]
+                if self._largest is not None and len(rows) > self._largest:
+                    work.todo += [rows[self._largest :], rows[: self._largest]]
                 else:
                     self._step(work, rows, [pictures[row] for row in rows])
             self._learn(work)
@@ -183,8 +188,8 @@ class ProcessLooker:
         """Of a batch that took too much memory, and whose pictures alone do not, so many go."""
         for rows in work.crowds:
             if not work.guilty.intersection(rows):
-                self._most = max(min(self._most or len(rows), len(rows)) // 2, 1)
-                _log.warning("%s: from now on batches of at most %d", self._who, self._most)
+                self._largest = max(min(self._largest or len(rows), len(rows)) // 2, 1)
+                _log.warning("%s: from now on batches of at most %d", self._who, self._largest)
 
     def _ask(self, pictures: Sequence[Picture], *, captions: bool = True) -> _Answer:
         """Ask the process, started anew where there is none.
@@ -206,6 +211,8 @@ class ProcessLooker:
             self._let_go()
             raise
         self._in_a_row = 0
+        if answer.largest is not None:
+            self._largest = min(self._largest or answer.largest, answer.largest)
         if answer.stuck >= _STUCK or self._child.too_large():
             self._let_go()
         return _Answer(records=records, stuck=answer.stuck)

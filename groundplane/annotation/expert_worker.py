@@ -3,7 +3,8 @@
 It is told over a socket whose number is its argument, in parcels. In: `{"spec", "terms", "fds"}`,
 then `{"look": pictures, "captions"}`; a picture's pixels are in a file that both processes hold.
 Out: `{"ready", "lacking"}` or `{"fault": [class, message]}`; of a look, `{"stage": name}` as each
-begins, then `{"seconds", "stuck"}` with the records. What an expert prints goes to stderr.
+begins, then `{"seconds", "stuck", "largest"}` with the records. What an expert prints goes to
+stderr.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def _serve(connection: socket.socket) -> None:
         except GroundplaneError as error:
             _give_up(connection, error)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        head = {"seconds": dict(looker.seconds), "stuck": looker.stuck}
+        head = {
+            "seconds": dict(looker.seconds), "stuck": looker.stuck, "largest": looker.largest,
+        }  # fmt: skip
         send(connection, head, [encode_record(record) for record in records])
         del pictures, records
 

@@ -134,6 +134,11 @@ class ThreadLooker:
         return dict(self._lacking)
 
     @property
+    def largest(self) -> int | None:
+        """The most pictures at a time that are worth trying, once memory ran out; else None."""
+        return self._router.largest
+
+    @property
     def stuck(self) -> int:
         """How many calls were given up and hang in a thread each."""
         return self._router.stuck

@@ -63,6 +63,11 @@ class Looker(Protocol):
         """The prompts that no expert can look for, and why."""
         ...
 
+    @property
+    def largest(self) -> int | None:
+        """The most pictures at a time that are worth trying, once memory ran out; else None."""
+        ...
+
     def look(self, pictures: Sequence[Picture]) -> list[AnnotationRecord]:
         """One record a picture, in order; the fault of a picture is its record's failure.
 

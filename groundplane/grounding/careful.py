@@ -17,7 +17,7 @@ from groundplane.core.feature_cache import shared_cache
 from groundplane.core.image import Image
 from groundplane.grounding.checking import BreachError
 
-__all__ = ["Attempt", "ask_once", "halve", "in_halves"]
+__all__ = ["Attempt", "ask_once", "halve", "in_halves", "ran_out_of_memory"]
 
 _log = logging.getLogger(__name__)
 
@@ -183,6 +183,13 @@ def _late(image: Image, cause: object, *, who: str) -> DetectorError:
     return late
 
 
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether the memory did not do, of the machine or of its card."""
+    # The CPU's allocator has no type of its own.
+    typed = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return typed or "allocate memory" in str(error)
+
+
 def _free_memory(error: BaseException) -> None:
     """Let go of what a failed call held, and where memory ran out of what is cached too."""
     # An error lives as long as its result does, and its frames would keep their tensors alive.
@@ -191,8 +198,6 @@ def _free_memory(error: BaseException) -> None:
         if link is not None:
             traceback.clear_frames(link.__traceback__)
             link = link.__cause__ or link.__context__
-    typed = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    # The CPU's allocator has no type of its own.
-    if typed or "allocate memory" in str(error):
+    if ran_out_of_memory(error):
         shared_cache().clear()
         torch.cuda.empty_cache()

@@ -13,7 +13,7 @@ from groundplane.core.detection import Detector, DetectRequest, DetectResult
 from groundplane.core.errors import DetectorError, GroundplaneError, InputError
 from groundplane.core.regions import Regions
 from groundplane.core.segmentation import Segmenter, SegmentRequest
-from groundplane.grounding.careful import Attempt, ask_once, halve, in_halves
+from groundplane.grounding.careful import Attempt, ask_once, halve, in_halves, ran_out_of_memory
 from groundplane.grounding.checking import check_masks, check_result
 from groundplane.grounding.joining import Joined, join, pick
 from groundplane.grounding.vocabulary import known_words, look_up
@@ -36,6 +36,8 @@ class Expert:
         name: As given.
         kind: As given.
         who: Both, such as `detector 'owlv2'`.
+        largest: The most requests at a time that are worth trying, once more of them ran out of
+            memory; None before that.
 
     Examples:
         >>> from groundplane.core.host import load
@@ -55,6 +57,7 @@ class Expert:
         self.name = name
         self.kind = kind
         self.who = f"{kind} {name!r}"
+        self.largest: int | None = None
         self._make = make
         self._stated = capabilities
         self._lock = threading.Lock()
@@ -81,6 +84,11 @@ class Expert:
             capabilities=stated if isinstance(stated, Capabilities) else None,
             kind=kinds[0],
         )
+
+    def failed(self, count: int, error: DetectorError) -> None:
+        """So many requests failed together; remembered where it was for want of memory."""
+        if count > 1 and ran_out_of_memory(error.__cause__):
+            self.largest = min(self.largest or count, count // 2)
 
     @property
     def made(self) -> bool:
@@ -173,7 +181,7 @@ def detect(
     joint = able is not None and able.joint
 
     def attempt(batch: Sequence[DetectRequest]) -> Attempt[DetectResult]:
-        return _attempt(batch, join(batch, alike=joint), ask, who=expert.who)
+        return _attempt(batch, join(batch, alike=joint), ask, expert=expert)
 
     return in_halves(requests, attempt, who=expert.who, end=end)
 
@@ -188,6 +196,7 @@ def segment(
         try:
             return Attempt(answers=ask_once(batch, ask, check_masks, who=expert.who), halves=[])
         except DetectorError as error:
+            expert.failed(len(batch), error)
             rows = [[row] for row in range(len(batch))]
             return Attempt(answers=[error] * len(batch), halves=halve(rows))
 
@@ -199,15 +208,16 @@ def _attempt(
     joined: Joined,
     ask: Callable[[list[DetectRequest]], object],
     *,
-    who: str,
+    expert: Expert,
 ) -> Attempt[DetectResult]:
     # Those who ask the very same of the same picture stand and fall together.
     same: dict[tuple[int, frozenset[int]], list[int]] = {}
     for row, (index, places) in enumerate(joined.places):
         same.setdefault((index, frozenset(places)), []).append(row)
     try:
-        given = ask_once(joined.requests, ask, check_result, who=who)
+        given = ask_once(joined.requests, ask, check_result, who=expert.who)
     except DetectorError as error:
+        expert.failed(len(joined.requests), error)
         return Attempt(answers=[error] * len(requests), halves=halve([*same.values()]))
     answers: list[DetectResult | DetectorError] = []
     for index, places in joined.places:

@@ -183,6 +183,13 @@ class Router:
         return self._pool.lost
 
     @property
+    def largest(self) -> int | None:
+        """The most pictures at a time that are worth trying; see `Expert.largest`."""
+        line = (*self._detectors.line, *self._segmenters.line)
+        known = [expert.largest for expert in line if expert.largest is not None]
+        return min(known, default=None)
+
+    @property
     def vocabulary(self) -> tuple[str, ...] | None:
         """The words that its experts can look for; None if one of them takes any text.
 

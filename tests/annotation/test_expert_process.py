@@ -285,6 +285,7 @@ def test_memory_that_others_left_full_is_nobodys_fault(fake):
 def test_a_batch_that_is_too_large_for_the_memory_is_remembered(fake, monkeypatch):
     monkeypatch.setattr(FakeChild, "most", 2)
     assert fake("a", "b", "c", "d") == ([], ["a b c d", "|", "a", "b", "c", "d"])
+    assert fake.looker.largest == 2
     assert fake("e", "f", "g", "h") == ([], ["e f", "g h"])
 
 

@@ -209,6 +209,7 @@ def test_memory_that_does_not_do_for_a_batch_costs_no_picture():
         records = looker.look([picture(f"{n}", n % 251) for n in range(start, start + 50)])
         count += sum(record.outcomes == ("found",) for record in records)
     assert count == 1000
+    assert looker.largest == 2  # four at a time were too many
 
 
 def test_too_many_calls_that_hang_end_the_run_before_others_are_refused():

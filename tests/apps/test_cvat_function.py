@@ -37,6 +37,7 @@ class Stub:
 
     seconds: dict[str, float] = {}  # noqa: RUF012 - as the protocol has it
     lacking: dict[str, str] = {}  # noqa: RUF012
+    largest: int | None = None
 
     def look(self, pictures: Sequence[Picture]) -> list[AnnotationRecord]:
         self.seen += pictures

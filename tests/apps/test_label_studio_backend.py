@@ -40,6 +40,7 @@ class Stub:
 
     seconds: dict[str, float] = {}  # noqa: RUF012
     lacking: dict[str, str] = {}  # noqa: RUF012
+    largest: int | None = None
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec
