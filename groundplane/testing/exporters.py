@@ -15,6 +15,7 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -275,6 +276,11 @@ def num_parts_and_holes(mask: RleMask) -> tuple[int, int]:
         >>> num_parts_and_holes(RleMask(size=(2, 2), counts=b"4"))
         (0, 0)
     """
+    return _counted(mask)
+
+
+@lru_cache(maxsize=4096)
+def _counted(mask: RleMask) -> tuple[int, int]:
     pixels = np.pad(decode(mask), 1)
     parts = _num_components(pixels, corners=False)
     return parts, _num_components(~pixels, corners=True) - 1

@@ -238,7 +238,7 @@ def test_exporting_needs_no_torch():
     code = (
         "import sys, groundplane.annotation.exporting as e, groundplane.testing.annotations as a, "
         "tempfile, pathlib\n"
-        "for name in ('coco', 'yolo', 'yolo-segment'):\n"
+        "for name in ('coco', 'yolo', 'yolo-segment', 'voc', 'labelme', 'csv'):\n"
         "    records = a.random_records(4, num=3)\n"
         "    folder = pathlib.Path(tempfile.mkdtemp()) / 'x'\n"
         "    e.export_records(records, e.ExportRequest(format=name, folder=folder, "
