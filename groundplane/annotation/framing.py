@@ -127,7 +127,7 @@ class LogScan:
 
     def __init__(self, file: int, *, key: bytes, disk: Disk = SYSTEM) -> None:
         self._file, self._key, self._disk = file, key, disk
-        self._piece, self._base, self._vain = b"", 0, 0
+        self._piece, self._base, self._vain, self._ended = b"", 0, 0, False
         self.num_records, self.end, self.size = 0, HEADER_SIZE, 0
         self.damage: list[Damage] = []
 
@@ -174,7 +174,7 @@ class LogScan:
                 start = self._load(at, len(_MARKER))
             found = self._piece.find(_MARKER, start)
             if found < 0:
-                if self._base + len(self._piece) >= self.size:
+                if self._ended:
                     return None
                 # The marker may lie across the edge.
                 at = self._base + len(self._piece) - len(_MARKER) + 1
@@ -190,10 +190,11 @@ class LogScan:
 
     def _load(self, at: int, least: int) -> int:
         """Hold what lies at a place; its index in what is held."""
-        parts, size, want = [], 0, max(least, _CHUNK)
+        parts, size, want, self._ended = [], 0, max(least, _CHUNK), False
         while size < want:
             part = self._disk.read(self._file, want - size, at + size)
             if not part:
+                self._ended = True
                 break
             parts.append(part)
             size += len(part)
