@@ -165,14 +165,14 @@ def test_notes_of_the_expert_are_kept():
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_a_picture_fails_by_name_and_its_neighbours_are_right(way):
     hangs = way.name == "hangs"
-    terms = LookTerms(device="cpu", deadline=1.0 if hangs else None)
+    terms = LookTerms(device="cpu", deadline=2.0 if hangs else None)
     detector = MisbehavingDetector(way, when=lambda request: request.image.source.name == "bad")
     pictures = [picture(name, level) for level, name in enumerate(("a", "bad", "b", "c"))]
     looker = looker_of(detector, "cup", terms=terms)
     started = time.monotonic()
     first, bad, third, fourth = looker.look(pictures)
     detector.released.set()
-    assert time.monotonic() - started < 2 or not hangs
+    assert time.monotonic() - started < 3 or not hangs
     [plain] = looker_of(Recorder(), "cup").look([picture("a")])
     for record in (first, third, fourth):
         assert told(record)[1:12] == told(plain)[1:12]
@@ -216,11 +216,13 @@ def test_too_many_calls_that_hang_end_the_run_before_others_are_refused():
     [hangs] = [way for way in MISBEHAVIOURS if way.name == "hangs"]
     detector = MisbehavingDetector(hangs)
     looker = looker_of(detector, "cup", terms=LookTerms(device="cpu", deadline=0.05))
-    for number in range(STUCK):
-        [record] = looker.look([picture(f"{number}", number)])
-        assert record.status == "failed"
+    number = 0
     with pytest.raises(DetectorError, match="8 calls hang, each in a thread"):
-        looker.look([picture("next")])
+        # On a busy machine the time of a call may be over before it has begun to hang.
+        for number in range(200):
+            [record] = looker.look([picture(f"{number}", number)])
+            assert record.status == "failed"
+    assert number >= STUCK
     detector.released.set()
 
 
