@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from itertools import chain, islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from groundplane.annotation.run import Run
 from groundplane.annotation.running import Running
 from groundplane.annotation.sources import Source
 from groundplane.annotation.spec import JobSpec
+from groundplane.annotation.tracking import need_tracker
 from groundplane.annotation.view import View
 from groundplane.core.host import available
 from groundplane.core.media import MediaLimits
@@ -74,6 +76,8 @@ def begin_job(
     """
     begun = _Begun(source)
     handed = handed or Handed()
+    if spec.tracks and out is not None:
+        need_tracker()
     with ExitStack() as parts:
         run = writer = None
         if out is not None and Run.exists(out):
@@ -102,7 +106,8 @@ def begin_job(
         if run is not None:
             view = replace(view, thresholds=run.thresholds())
         pipeline = Pipeline(begun, pool, looker, keeper=writer, settings=settings)
-        return AnnotationJob(pipeline, parts=parts.pop_all(), run=run, show=view.apply)
+        after = None if run is None or writer is None else partial(run.follow, writer)
+        return AnnotationJob(pipeline, parts=parts.pop_all(), run=run, show=view.apply, after=after)
 
 
 class _Begun:

@@ -28,6 +28,7 @@ class AnnotationJob:
         parts: What is closed with it: processes, the log.
         run: Where records are kept; None where they are only handed out.
         show: What is handed out of a record.
+        after: What is done when the source is at its end, before the job says so.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class AnnotationJob:
         parts: ExitStack,
         run: Run | None = None,
         show: Callable[[AnnotationRecord], AnnotationRecord] | None = None,
+        after: Callable[[], None] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._parts = parts
         self._show = show
+        self._after = after
         self._words: Iterator[Word] | None = None
         self._run = run
 
@@ -119,7 +122,13 @@ class AnnotationJob:
     def _go(self) -> Iterator[Word]:
         with self._parts:
             for word in self._pipeline.run():
+                if self._after is not None and _is_complete(word):
+                    self._after()
                 if isinstance(word, AnnotationRecord) and self._show is not None:
                     yield self._show(word)
                 else:
                     yield word
+
+
+def _is_complete(word: Word) -> bool:
+    return isinstance(word, Finished) and word.summary.ended == "complete"

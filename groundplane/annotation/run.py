@@ -22,9 +22,11 @@ from groundplane.annotation.locks import Lock
 from groundplane.annotation.log import Pace, RecordLog
 from groundplane.annotation.manifest import Manifest, differences
 from groundplane.annotation.run_records import LogFiles, RunRecords
+from groundplane.annotation.run_tracks import follow_videos
 from groundplane.annotation.run_writer import RunWriter
 from groundplane.annotation.spec import JobSpec
 from groundplane.annotation.summarising import RunSummary, summarise
+from groundplane.annotation.tracking import need_tracker
 from groundplane.annotation.view import View, changed_thresholds
 from groundplane.core.annotation import Failure
 from groundplane.core.errors import InputError, OutputError, listing
@@ -220,11 +222,29 @@ class Run:
         Raises:
             InputError: If a name is unknown or a number out of range.
             OutputError: If another process writes, or it cannot be written.
+            PluginBrokenError: If things are followed and the library for it is not installed.
         """
         values = changed_thresholds(self.spec, self.thresholds(), given)
+        if self.spec.tracks:
+            need_tracker()
         with self.writer() as writer:
             writer.write_thresholds(values)
+            self.follow(writer)
         return values
+
+    def follow(self, writer: RunWriter) -> None:
+        """Derive the tracks of videos anew, if the job wants any.
+
+        Args:
+            writer: This run's.
+
+        Raises:
+            OutputError: If they cannot be written.
+            PluginBrokenError: If the library that tracks is not installed.
+        """
+        if self.spec.tracks:
+            writer.sync()
+            follow_videos(self.records(candidates=True), writer)
 
     def failures(self) -> Iterator[tuple[str, Failure]]:
         """The pictures that failed, by path, and why.

@@ -102,6 +102,15 @@ class RunRecords:
         """Those that failed."""
         return self._among(self._rows[self._listing.failed[self._rows]])
 
+    def tracks_of(self, video: str) -> Mapping[str, Mapping[str, int]] | None:
+        """The tracks that are kept of a video, by frame and region; None where none are.
+
+        Raises:
+            InputError: If a log cannot be read.
+        """
+        with opened(self._files.paths, disk=self._files.disk) as files:
+            return self._tracks(files, video)
+
     def _among(self, rows: Int64[np.ndarray, " n"]) -> RunRecords:
         return RunRecords(self._files, self._listing, view=self._view, rows=rows)
 

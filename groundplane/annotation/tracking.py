@@ -24,7 +24,7 @@ from groundplane.core.annotation import AnnotatedRegions, AnnotationRecord
 from groundplane.core.errors import InputError, PluginBrokenError
 from groundplane.core.hub import need_library
 
-__all__ = ["FrameTracks", "track_video"]
+__all__ = ["FrameTracks", "need_tracker", "track_video"]
 
 # A thing that is not seen for so long is another one when it comes back; where few frames are
 # looked at, for so many of them.
@@ -104,6 +104,17 @@ def track_video(frames: Iterable[AnnotationRecord], *, first: int = 0) -> Iterat
         yield names.named(*before)
 
 
+def need_tracker() -> tuple[Any, Any]:
+    """The library's tracker and the type of what it is given.
+
+    Raises:
+        PluginBrokenError: If it is not installed; the message says what to install.
+    """
+    trackers = need_library("trackers", who="tracking", extra="tracks")
+    supervision = need_library("supervision", who="tracking", extra="tracks")
+    return trackers.ByteTrackTracker, supervision.Detections
+
+
 class _Track:
     """A track of the library, and the class that it is of."""
 
@@ -149,9 +160,7 @@ class _Follower:
     """One tracker a class (of regions without a class, one a prompt), made when first needed."""
 
     def __init__(self, interval: float) -> None:
-        trackers = need_library("trackers", who="tracking", extra="tracks")
-        self._detections = need_library("supervision", who="tracking", extra="tracks").Detections
-        self._make = trackers.ByteTrackTracker
+        self._make, self._detections = need_tracker()
         self._lost = max(_LOST_SECONDS, _LOST_FRAMES * interval)
         self._by_class: dict[tuple[int, int], Any] = {}
 

@@ -25,6 +25,7 @@ from groundplane.annotation.run import Run
 from groundplane.annotation.run_writer import RunWriter
 from groundplane.annotation.running import Running
 from groundplane.annotation.stages import Listing
+from groundplane.annotation.tracking import need_tracker
 from groundplane.core.errors import DetectorError, GroundplaneError, InputError
 from groundplane.core.hub import need_library
 
@@ -95,6 +96,8 @@ def annotate_on_ray(
                 "other machine has; name an installed plugin"
             )
     ray = need_library("ray", who="--ray", extra="ray")
+    if run.spec.tracks:
+        need_tracker()
     begun = time.monotonic()
     with run.writer(retry_failed=running.retry_failed) as writer:
         skipped = _Skipped()
@@ -121,6 +124,8 @@ def annotate_on_ray(
                 if running.max_failures is not None and now.failed > running.max_failures:
                     ended = "failures"
                     break
+        if ended == "complete":
+            run.follow(writer)
         summary = _summary(rows, total=total, skipped=skipped.count, begun=begun)
     yield Finished(summary=summary if ended == "complete" else replace(summary, ended="failures"))
 
