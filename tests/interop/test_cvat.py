@@ -73,3 +73,10 @@ def test_datumaro_reads_tracks_of_videos(tmp_path: Path) -> None:
     shown = [s for item in items for s in item["shapes"] if s["facts"]["outside"] == "False"]
     expected = sum(int((record.regions.class_ids >= 0).sum()) for record in frames)
     assert len(shown) == expected > 0
+
+
+def test_cvats_own_client_loads_the_function_and_asks_it() -> None:
+    check = CHECK.with_name("check_cvat_cli.py")
+    command = ["uv", "run", "--no-sync", "--with", "cvat-cli", "python", str(check)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.stdout == "['head', 'eye'] []\n", ended.stderr[-2000:]
