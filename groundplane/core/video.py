@@ -107,6 +107,9 @@ def _frames(
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     packets = index = 0
     cut = False
+    # What PyAV hands out of a frame's side data keeps the frame, and a thread of its conversion,
+    # until garbage is collected; so it is looked at only where the rotation is another one.
+    turns: dict[int, Float[np.ndarray, "2 2"]] = {}
     end = gap = Fraction(0)
     for packet in container.demux(stream):
         if packet.size:
@@ -116,7 +119,9 @@ def _frames(
             _check_size(frame.width, frame.height, name, limits)
             if index >= _MOST_FRAMES:
                 raise _error(name, f"it has more than {_MOST_FRAMES} frames")
-            image = _upright(frame, name) if wanted(index) else None
+            if frame.rotation not in turns:
+                turns[frame.rotation] = _turn(frame)
+            image = _upright(frame, turns[frame.rotation], name) if wanted(index) else None
             time = _time(frame, index, rate)
             yield DecodedFrame(index=index, time=time, image=image)
             index += 1
@@ -146,9 +151,8 @@ def _time(frame: Any, index: int, rate: Fraction) -> Fraction:
     return Fraction(frame.time_base) * int(frame.pts)
 
 
-def _upright(frame: Any, name: str) -> Image:
+def _upright(frame: Any, turn: Float[np.ndarray, "2 2"], name: str) -> Image:
     pixels: UInt8[np.ndarray, "h w 3"] = frame.to_ndarray(format="rgb24")
-    turn = _turn(frame)
     height, width = pixels.shape[:2]
     # Rows and columns change places, or are run through backwards.
     if turn[0, 0] == 0:

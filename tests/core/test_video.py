@@ -45,6 +45,15 @@ def test_frames_and_times_are_those_of_the_decoder(data_dir):
     assert frames[286].time == Fraction(286286, 30000)
 
 
+def test_frames_do_not_pile_up_with_the_threads_of_their_conversion(data_dir):
+    tasks = [
+        len(os.listdir("/proc/self/task"))
+        for _ in read_frames(data_dir / "video" / "04_coffee.mp4", name="coffee")
+    ]
+
+    assert max(tasks) <= min(tasks[:3]) + 2 * (os.cpu_count() or 1) + 2
+
+
 def test_a_varying_frame_rate_keeps_index_and_time(tmp_path):
     times = [0, 10, 50, 51, 200, 900, 901, 1000, 5000, 5001]
     pictures = noise(len(times))
