@@ -80,7 +80,7 @@ def _item(member: tarfile.TarInfo, file: str, prefix: str) -> Item | None:
     if member.isdir() or not is_picture_name(member.name):
         return None
     path = prefix + member.name
-    if not member.isreg() or member.issparse():
+    if not member.isreg() or member.issparse() or member.size < 0:
         what = "a link" if member.issym() or member.islnk() else "no plain file"
         message = f"cannot read picture {one_line(path)!r}: in its archive it is {what}"
         return Item(path=path, kind="fault", where={"message": message})
@@ -98,9 +98,11 @@ def _stamped(item: Item, version: int | None) -> Item:
 
 
 def _rest(archive: Any) -> str:
-    """What is wrong where listing ended without a word: the end is zeros, or nothing at all."""
+    """What is wrong where listing ended without a word: the end is marked by zeros."""
     archive.fileobj.seek(archive.offset)
     block: bytes = archive.fileobj.read(_BLOCK)
+    if not block:
+        return "no mark of its end, so that it may be cut off"
     return "" if not block.strip(b"\0") else "no header where one is expected"
 
 
