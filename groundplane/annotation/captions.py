@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from jaxtyping import Float64
-
 from groundplane.core.errors import DetectorError, GroundplaneError, InputError
 from groundplane.core.host import load
-from groundplane.core.image import FrameMap, Image, Source
+from groundplane.core.image import Image
 from groundplane.core.orchestrator import Budget, Orchestrator
 from groundplane.core.session import LanguageModel, Prompt
 from groundplane.core.workers import Resolvers, WorkerPool
@@ -22,7 +18,7 @@ from groundplane.grounding.careful import Attempt, ask_once, halve, in_halves
 from groundplane.grounding.checking import BreachError
 from groundplane.grounding.deadlines import Job, run_all
 
-__all__ = ["Captioner", "cut_out"]
+__all__ = ["Captioner"]
 
 _NO_OPTIONS: Mapping[str, object] = {}
 _MOST_LETTERS = 10_000
@@ -83,6 +79,7 @@ class Captioner:
         """What the model says of each picture, or why it says nothing.
 
         Examples:
+            >>> import numpy as np
             >>> from groundplane.core.session import Done, Text
             >>> from groundplane.testing.detectors import make_image
             >>> from groundplane.testing.language_models import ScriptedModel
@@ -113,36 +110,6 @@ class Captioner:
     def _run(self, asks: list[_Ask]) -> list[str]:
         prompts = [Prompt(text=self._question, images=(ask.image,)) for ask in asks]
         return [told.text for told in self._orchestrator.run(prompts)]
-
-
-def cut_out(image: Image, box: Float64[np.ndarray, "4"]) -> Image:
-    """The part of a picture within a box, at least one pixel.
-
-    Args:
-        image: The picture.
-        box: `xyxy`, pixels, within the picture.
-
-    Examples:
-        >>> from groundplane.testing.detectors import make_image
-        >>> grey = make_image(np.zeros((30, 40, 3), np.uint8))
-        >>> cut_out(grey, np.array([1.5, 2.0, 9.2, 8.0])).size
-        (9, 6)
-        >>> cut_out(grey, np.array([40.0, 30.0, 40.0, 30.0])).size
-        (1, 1)
-    """
-    width, height = image.size
-    left, top = min(math.floor(box[0]), width - 1), min(math.floor(box[1]), height - 1)
-    right, bottom = max(math.ceil(box[2]), left + 1), max(math.ceil(box[3]), top + 1)
-    # A hash of its own, as a model keeps what it knows of a picture by it.
-    key = f"{image.source.content_hash}@{left},{top},{right},{bottom}"
-    moved = FrameMap(matrix=np.array([[1.0, 0.0, left], [0.0, 1.0, top]]))
-    return Image(
-        pixels=np.ascontiguousarray(image.pixels[top:bottom, left:right]),
-        source=Source(
-            name=image.source.name, content_hash=hashlib.sha256(key.encode()).hexdigest()
-        ),
-        frame_map=moved.then(image.frame_map),
-    )
 
 
 def _said(text: object, ask: _Ask) -> str:

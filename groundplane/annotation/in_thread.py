@@ -15,13 +15,14 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from groundplane.annotation.captions import Captioner, cut_out
+from groundplane.annotation.captions import Captioner
 from groundplane.annotation.found import Answered, Rows, outcomes_of, rows_of
 from groundplane.annotation.items import Picture
 from groundplane.annotation.looking import LookTerms, failed_record, image_of
 from groundplane.annotation.spec import JobSpec
 from groundplane.core.annotation import AnnotationRecord, Attribute
 from groundplane.core.capabilities import PromptKind
+from groundplane.core.cutting import cut_out
 from groundplane.core.detection import Detector, DetectRequest, DetectResult
 from groundplane.core.errors import DetectorError, GroundplaneError, InputError, listing
 from groundplane.core.image import Image

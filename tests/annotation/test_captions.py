@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from groundplane.annotation.captions import Captioner, cut_out
+from groundplane.annotation.captions import Captioner
 from groundplane.core.errors import GroundplaneError, InputError, PluginNotFoundError
 from groundplane.core.session import Done, Ground, Need, Text
 from groundplane.testing.detectors import make_image
@@ -81,17 +81,3 @@ def test_what_is_no_model_is_refused(unchecked):
         Captioner(ScriptedModel(parrot), "What?", options={"weights": "x"})
     with pytest.raises(PluginNotFoundError):
         Captioner("no-such-model", "What?")
-
-
-def test_a_part_is_the_pixels_that_its_box_touches_and_leads_back():
-    pixels = np.arange(30 * 40 * 3, dtype=np.uint32).astype(np.uint8).reshape(30, 40, 3)
-    whole = make_image(pixels)
-    part = cut_out(whole, np.array([1.5, 2.0, 9.2, 8.0]))
-    assert np.array_equal(part.pixels, pixels[2:8, 1:10])
-    assert part.frame_map.points(np.array([[0.0, 0.0]])).tolist() == [[1.0, 2.0]]
-    assert part.source.content_hash != whole.source.content_hash
-
-
-def test_a_part_at_the_edge_has_a_pixel():
-    part = cut_out(image(), np.array([40.0, 30.0, 40.0, 30.0]))
-    assert part.size == (1, 1)
