@@ -202,7 +202,7 @@ def test_a_disk_that_takes_no_more_ends_the_job_and_loses_nothing(tmp_path, code
 
     Run.create(tmp_path / "run", spec)
     disk = FaultyDisk(at=at, error=code, lasting=True, kinds=frozenset({"write"}))
-    with pytest.raises(OutputError, match="safe|cannot be locked"):
+    with pytest.raises(OutputError, match=r"safe|cannot be locked"):
         run_on(Run.open(tmp_path / "run", disk=disk))
     run_on(Run.open(tmp_path / "run"))
     run = Run.open(tmp_path / "run")
