@@ -35,7 +35,8 @@ from groundplane.core.masks import RleMask, area, from_polygons
 
 __all__ = ["CocoExporter", "CocoOptions"]
 
-_FILE = "annotations.json"
+# Where datumaro and CVAT look for it.
+_FILE = "annotations/instances_default.json"
 _RESULTS = "results.json"
 _VERSION = 1
 _OWN = "groundplane"
@@ -77,7 +78,7 @@ class CocoOptions:
 
 
 class CocoExporter:
-    """Writes `annotations.json`, a COCO instances file, and reads it back.
+    """Writes `annotations/instances_default.json`, a COCO instances file, and reads it back.
 
     Args:
         options: See `CocoOptions`.

@@ -12,6 +12,7 @@ its development kit.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class VocOptions:
 class VocExporter:
     """Writes `Annotations/`, `JPEGImages/` and `ImageSets/Main/trainval.txt`.
 
+    VOC has no place for the table of classes; `dataset_meta.json` is where datumaro has it.
+
     Args:
         options: See `VocOptions`.
         device: Not used.
@@ -82,6 +85,8 @@ class VocExporter:
         for name, shown in zip(target.classes.names, classes, strict=True):
             if name != shown:
                 counter.lose("names of classes", why="XML cannot hold all of their signs")
+        meta = json.dumps({"labels": classes}, indent=1) + "\n"
+        target.folder.write("dataset_meta.json", meta.encode())
         names = OutputNames(record.path for record in records)
         with target.folder.open("ImageSets/Main/trainval.txt") as listed:
             for record in records:

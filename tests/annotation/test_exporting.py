@@ -193,7 +193,9 @@ def run(tmp_path):
 
 def test_a_run_goes_out_to_its_own_folder_under_its_sources_name(run):
     report = export_run(run, "coco")
-    document = json.loads((run.path / "exports/coco/annotations.json").read_text())
+    document = json.loads(
+        (run.path / "exports/coco/annotations/instances_default.json").read_text()
+    )
     assert document["info"] == {"description": "photos"}
     assert report.pictures == 2
 

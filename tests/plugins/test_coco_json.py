@@ -19,6 +19,7 @@ from groundplane.testing.annotations import GeneratedRecords, random_records
 from groundplane.testing.exporters import ExporterContract, export_into, record_differences
 
 # 2,000 with GROUNDPLANE_CASES=2000: half a minute.
+_FILE = "annotations/instances_default.json"
 _CASES = int(os.environ.get("GROUNDPLANE_CASES", "200"))
 
 
@@ -69,7 +70,7 @@ def test_made_up_records_come_back_without_a_difference(masks, num, tmp_path):
 def test_a_changed_file_is_no_round_trip(tmp_path):
     records = random_records(4, num=4)
     export_into(CocoExporter(CocoOptions()), records, tmp_path)
-    file = tmp_path / "annotations.json"
+    file = tmp_path / _FILE
     file.write_text(file.read_text().replace('"score": 0.', '"score": 0.0', 1))
     back = _load(tmp_path)[1]
     differ = [record_differences(a, b) for a, b in zip(records, back, strict=True)]
@@ -85,7 +86,7 @@ def test_a_changed_file_is_no_round_trip(tmp_path):
 def test_pycocotools_reads_the_same_boxes_and_masks(masks, seed, tmp_path):
     records = random_records(seed, num=12)
     export_into(CocoExporter(CocoOptions(masks=masks)), records, tmp_path)
-    coco = COCO(str(tmp_path / "annotations.json"))
+    coco = COCO(str(tmp_path / _FILE))
     done = [record for record in records if record.status == "done"]
     assert len(coco.getImgIds()) == len(done)
     assert len(coco.getCatIds()) == len(records.classes.names)
@@ -117,7 +118,7 @@ def _check_image(coco, image_id, record):
 def test_pycocotools_takes_the_results(tmp_path):
     records = random_records(12, num=12)
     export_into(CocoExporter(CocoOptions(results=True)), records, tmp_path)
-    coco = COCO(str(tmp_path / "annotations.json"))
+    coco = COCO(str(tmp_path / _FILE))
     results = coco.loadRes(str(tmp_path / "results.json"))
     assert len(results.anns) == len(coco.anns) > 0
     assert [a["bbox"] for a in results.anns.values()] == [a["bbox"] for a in coco.anns.values()]
@@ -131,7 +132,7 @@ def test_supervision_reads_the_same_boxes(tmp_path):
             (tmp_path / record.path).parent.mkdir(exist_ok=True, parents=True)
             (tmp_path / record.path).write_bytes(records.read(record))
     data = supervision.DetectionDataset.from_coco(
-        str(tmp_path), str(tmp_path / "annotations.json"), force_masks=False
+        str(tmp_path), str(tmp_path / _FILE), force_masks=False
     )
     found = {path.removeprefix(f"{tmp_path}/"): boxes for path, _, boxes in data}
     done = [record for record in records if record.status == "done"]
@@ -148,7 +149,7 @@ def test_supervision_reads_the_same_boxes(tmp_path):
 def test_numbers_are_plain_and_no_time_is_told(tmp_path):
     records = random_records(3, num=2, hostile=False)
     export_into(CocoExporter(CocoOptions()), records, tmp_path)
-    document = json.loads((tmp_path / "annotations.json").read_text())
+    document = json.loads((tmp_path / _FILE).read_text())
     assert document["info"] == {"description": "made up"}
     assert list(document) == [
         "info", "licenses", "categories", "images", "annotations", "groundplane",
@@ -188,18 +189,19 @@ def test_without_extras_failures_and_unmapped_regions_are_counted_with_their_rea
 )
 def test_a_malformed_file_is_refused_with_its_place(field, value, tmp_path):
     export_into(CocoExporter(CocoOptions()), random_records(3, num=2, hostile=False), tmp_path)
-    file = tmp_path / "annotations.json"
+    file = tmp_path / _FILE
     document = {**json.loads(file.read_text()), field: value}
     file.write_text(json.dumps(document))
-    with pytest.raises(InputError, match=r"annotations\.json: .") as caught:
+    with pytest.raises(InputError, match=r"instances_default\.json: .") as caught:
         _load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_is_refused(data, tmp_path):
-    (tmp_path / "annotations.json").write_bytes(data)
-    with pytest.raises(InputError, match=r"annotations\.json"):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / _FILE).write_bytes(data)
+    with pytest.raises(InputError, match=r"instances_default\.json"):
         _load(tmp_path)
 
 
@@ -211,7 +213,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 def test_damaged_values_are_refused_or_read(tmp_path):
     records = random_records(5, num=2)
     export_into(CocoExporter(CocoOptions()), records, tmp_path)
-    file = tmp_path / "annotations.json"
+    file = tmp_path / _FILE
     data = file.read_bytes()
     rng = np.random.default_rng(0)
     for _ in range(int(os.environ.get("GROUNDPLANE_FUZZ", "100"))):
