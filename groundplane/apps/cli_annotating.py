@@ -83,6 +83,10 @@ def annotate(  # noqa: PLR0913, PLR0917 - one a flag
     deadline: Annotated[
         float, typer.Option(metavar="SECONDS", help="What experts may take for a batch.")
     ] = 120.0,
+    in_process: Annotated[
+        bool,
+        typer.Option("--in-process", help="Experts without a process of their own to crash in."),
+    ] = False,
     max_failures: Annotated[
         int | None, typer.Option(help="Give up after more failed pictures.")
     ] = None,
@@ -124,7 +128,7 @@ def annotate(  # noqa: PLR0913, PLR0917 - one a flag
             options=tuple(option or ()), caption_options=tuple(caption_option or ()),
             running=Running(
                 device=device, batch=batch, workers=workers, limit=limit, deadline=deadline,
-                max_failures=max_failures, retry_failed=retry_failed,
+                max_failures=max_failures, retry_failed=retry_failed, apart=not in_process,
             ),
             formats=tuple(formats or ()), new=new, dry_run=dry_run,
             quiet=quiet, json_log=json_log, ray=cluster if ray else None,
