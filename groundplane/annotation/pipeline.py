@@ -147,7 +147,7 @@ class Pipeline:
                 )
             for record, picture in zip(records, batch, strict=True):
                 self._looked.put(Entry(record=record, stamp=picture.stamp))
-            fits = getattr(self._looker, "largest", None) or largest
+            fits = self._looker.largest or largest
             if fits < largest:
                 largest = fits
                 self._batches.limit(largest)

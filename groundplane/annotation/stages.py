@@ -56,6 +56,11 @@ class Looking(Protocol):
         """What each of its stages has taken so far."""
         ...
 
+    @property
+    def largest(self) -> int | None:
+        """The most pictures at a time that are worth trying, once memory ran out; else None."""
+        ...
+
     def look(self, pictures: Sequence[Picture]) -> list[AnnotationRecord]:
         """One record a picture, in order; the fault of a picture is its record's failure."""
         ...

@@ -16,6 +16,7 @@ from stub_expert import StubExpert
 from tiny_photos import make_photos, tiny_jpeg
 
 from groundplane.annotating import annotate
+from groundplane.annotation.events import BatchHalved
 from groundplane.annotation.pipeline import Pipeline
 from groundplane.annotation.prompts import read_prompts
 from groundplane.annotation.reading import Settings
@@ -137,9 +138,11 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost(tmp_path):
     pictures = [(f"{i:04}", np.full((8, 8, 3), i % 251, dtype=np.uint8)) for i in range(count)]
     detector = Small()
     with annotate(pictures, "dog", detector=detector, device="cpu", deadline=None) as job:
-        records = {record.path: record for record in job}
+        words = list(job.words())
+    records = {word.path: word for word in words if isinstance(word, AnnotationRecord)}
 
     assert len(records) == count
+    assert [word.size for word in words if isinstance(word, BatchHalved)] == [2]
     assert {record.status for record in records.values()} == {"done"}
     assert 1 <= detector.most <= 3
 
