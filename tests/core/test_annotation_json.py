@@ -23,7 +23,7 @@ CASES = int(os.environ.get("GROUNDPLANE_CASES", "0"))
 
 
 def test_records_and_classes_come_back_through_json() -> None:
-    sets = [random_records(seed, num=6) for seed in range(max(CASES, 40))]
+    sets = [random_records(seed, num=6) for seed in range(max(CASES, 12))]
     for example in [*sets, records_of_names()]:
         classes = json.loads(json.dumps(classes_document(example.classes)))
         assert read_classes_document(classes, where="f") == example.classes
