@@ -107,7 +107,14 @@ def begin_job(
             view = replace(view, thresholds=run.thresholds())
         pipeline = Pipeline(begun, pool, looker, keeper=writer, settings=settings)
         after = None if run is None or writer is None else partial(run.follow, writer)
-        return AnnotationJob(pipeline, parts=parts.pop_all(), run=run, show=view.apply, after=after)
+        return AnnotationJob(
+            pipeline,
+            parts=parts.pop_all(),
+            run=run,
+            show=view.apply,
+            after=after,
+            lacking=looker.lacking,
+        )
 
 
 class _Begun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -29,6 +29,7 @@ class AnnotationJob:
         run: Where records are kept; None where they are only handed out.
         show: What is handed out of a record.
         after: What is done when the source is at its end, before the job says so.
+        lacking: Prompts that none of the experts can look for, and why.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class AnnotationJob:
         run: Run | None = None,
         show: Callable[[AnnotationRecord], AnnotationRecord] | None = None,
         after: Callable[[], None] | None = None,
+        lacking: Mapping[str, str] | None = None,
     ) -> None:
+        self.lacking = dict(lacking or {})
         self._pipeline = pipeline
         self._parts = parts
         self._show = show

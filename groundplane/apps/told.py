@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import TypeVar
 
-__all__ = ["dump", "one_line", "quiet", "quietly"]
+__all__ = ["counted", "dump", "one_line", "quiet", "quietly"]
 
 T = TypeVar("T")
 
@@ -21,6 +21,16 @@ def dump(record: object, *, indent: int | None = None) -> str:
     plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     text = json.dumps(record, ensure_ascii=plain, indent=indent, allow_nan=False)
     return text.translate(_LINE_ENDS)
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of a thing.
+
+    Examples:
+        >>> counted(1, "picture"), counted(2000, "picture")
+        ('1 picture', '2,000 pictures')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def one_line(text: str, most: int = 200) -> str:

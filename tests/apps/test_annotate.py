@@ -74,7 +74,7 @@ def test_a_folder_becomes_a_run_with_exports(run, photos, tmp_path):
 
 
 def test_the_same_call_again_does_nothing_and_says_so(run, photos, tmp_path):
-    for expected in ("5 pictures annotated", "nothing was left to do; 5 items were done before"):
+    for expected in ("5 pictures annotated", "nothing was left to do; 5 items done before"):
         code, told, _ = run("annotate", photos, *FIND, "--out", tmp_path / "run", "--quiet")
         assert code == 0
         assert expected in told
@@ -96,7 +96,7 @@ def test_failed_pictures_are_counted_on_the_last_line_and_tried_again_on_demand(
     broken.write_bytes(whole)
     code, told, err = run(*call, "--retry-failed")
     assert code == 0, err
-    assert "1 pictures annotated" in told
+    assert "1 picture annotated" in told
 
 
 def test_too_many_failures_end_the_job(run, tmp_path):
@@ -135,7 +135,7 @@ def test_a_dry_run_over_a_run_tells_what_is_done_or_what_is_another(run, photos,
     out = tmp_path / "run"
     assert run("annotate", photos, *FIND, "--out", out, "--quiet")[0] == 0
     told = run("annotate", photos, *FIND, "--out", out, "--dry-run")[1]
-    assert f"run: {out} goes on: 5 pictures are done, 0 failed" in told
+    assert f"run: {out} goes on: 5 pictures done, 0 failed" in told
     told = run("annotate", photos, *FIND, "--out", out, "--dry-run", "--floor", 0.2)[1]
     assert "holds another job: " in told
 
@@ -213,7 +213,7 @@ def test_ctrl_c_finishes_what_is_begun_and_says_how_to_go_on(run, tmp_path):
     code, told, _ = run(*call, "--quiet")
     assert code == 0
     assert f"{24 - before} pictures annotated" in told
-    assert f"{before} items were done before" in told
+    assert f"{before} items done before" in told
 
 
 def wait_for(condition, seconds=60):

@@ -204,7 +204,7 @@ def test_a_picture_that_cannot_be_had_is_counted_and_told(tmp_path, read):
     report = made(tmp_path / "p", [done("a.jpg", regions=regions())], read=read)
     assert report.missing == 1
     assert data(tmp_path / "p", "index-0")[0][4] == ""
-    assert "1 pictures could not be had" in data(tmp_path / "p", "meta-0")["summary"]
+    assert "1 picture could not be had" in data(tmp_path / "p", "meta-0")["summary"]
 
 
 def test_what_failed_after_decoding_has_its_picture(tmp_path):

@@ -94,7 +94,7 @@ def told(teller_of, events=EVENTS):
 def test_lines_tell_every_event_on_one_line_each():
     text = told(Lines)
     assert text.splitlines() == [
-        "100 items; 40 records are there already",
+        "100 items; 40 records there already",
         "41 of 100, 0.0 a second, read 10%, decode 30%, detect 60%",
         "failed: a\\nb.jpg: decode: cut \\u202e off",
         "out of memory: at most 8 pictures go together from now on",
@@ -117,7 +117,7 @@ def test_many_failures_are_not_all_told():
 
 def test_an_unknown_total_is_said_to_be_unknown():
     text = told(Lines, [Started(total=None, recorded=0), progress(7, seconds=9.0, total=None)])
-    assert text.splitlines()[0] == "an unknown number of items"
+    assert text.splitlines()[0] == "items, nobody knows how many"
     assert text.splitlines()[1].startswith("7, ")
 
 
@@ -190,12 +190,10 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path):
 
 def test_the_last_line_tells_what_was_done():
     assert ending(summary()) == (
-        "58 pictures annotated, 7 regions; 2 failed; 40 items were done before; "
+        "58 pictures annotated, 7 regions; 2 failed; 40 items done before; "
         "30 s, 2.0 pictures a second; read 10%, decode 30%, detect 60%"
     )
     assert "before" not in ending(summary(skipped=0))
-    assert ending(summary(done=0, failed=0)) == (
-        "nothing was left to do; 40 items were done before"
-    )
+    assert ending(summary(done=0, failed=0)) == ("nothing was left to do; 40 items done before")
     assert shares({"read": 1.0, "segment": 0.0}) == "read 100%"
     assert shares({"read": 0.0}) == ""

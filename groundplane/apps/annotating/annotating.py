@@ -19,10 +19,11 @@ from groundplane.annotation.signals import drained_by_signals
 from groundplane.annotation.sources import Source, open_source
 from groundplane.annotation.spec import JobSpec
 from groundplane.apps.annotating.exporting import check_formats, export_all, losses_told
+from groundplane.apps.annotating.page_rows import readable
 from groundplane.apps.annotating.planning import plan_told
 from groundplane.apps.annotating.telling import ending, tellers
 from groundplane.apps.given import expert_options
-from groundplane.apps.told import quiet
+from groundplane.apps.told import one_line, quiet
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import InputError
 
@@ -139,6 +140,10 @@ def _begun_here(
     with begin_job(spec, source, out=out, running=job.running) as begun, drained_by_signals(begun):
         if begun.run is None:
             raise AssertionError("a job with a folder has a run")
+        for prompt, why in begun.lacking.items():
+            sys.stderr.write(
+                f"groundplane: nobody can look for {readable(prompt)!r}: {one_line(why, 300)}\n"
+            )
         yield (w for w in begun.words() if not isinstance(w, AnnotationRecord)), begun.run
 
 

@@ -12,6 +12,7 @@ from groundplane.annotation.run import Run
 from groundplane.apps.annotating.run_pictures import open_run
 from groundplane.apps.given import expert_options
 from groundplane.apps.plugins import table
+from groundplane.apps.told import counted
 from groundplane.core import host
 from groundplane.core.errors import InputError, PluginNotFoundError, did_you_mean, listing
 from groundplane.core.exporting import LossReport
@@ -107,7 +108,8 @@ def losses_told(exports: Sequence[tuple[Path, LossReport]]) -> str:
     lines = []
     for folder, report in exports:
         lines.append(
-            f"{report.format}: {report.pictures:,} pictures, {report.regions:,} regions in {folder}"
+            f"{report.format}: {counted(report.pictures, 'picture')}, "
+            f"{counted(report.regions, 'region')} in {folder}"
         )
         if report.losses:
             rows = [(f"  {loss.what}", f"{loss.count:,}", loss.why) for loss in report.losses]

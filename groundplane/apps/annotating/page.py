@@ -20,6 +20,7 @@ from typing import Any
 
 from groundplane.apps.annotating.page_pictures import PageTerms, Pictures
 from groundplane.apps.annotating.page_rows import detail_row, index_row, readable, script
+from groundplane.apps.told import counted
 from groundplane.core.annotation import AnnotationRecord, ClassTable
 from groundplane.core.errors import OutputError
 from groundplane.core.exporting import Records
@@ -131,12 +132,13 @@ def _put(out: OutputFolder, kind: str, number: int, rows: list[list[Any]]) -> No
 
 def _meta(page: Page, report: PageReport, shards: int) -> dict[str, Any]:
     total = len(page.records)
-    told = f"{report.pictures:,} pictures"
+    told = counted(report.pictures, "picture")
     if total > report.pictures:
-        told = f"The first {report.pictures:,} of {total:,} pictures"
-    told += f": {report.regions:,} regions, {report.empty:,} without any, {report.failed:,} failed"
+        told = f"The first {report.pictures:,} of {counted(total, 'picture')}"
+    told += f": {counted(report.regions, 'region')}, {report.empty:,} without any"
+    told += f", {report.failed:,} failed"
     if report.missing:
-        told += f"; {report.missing:,} pictures could not be had"
+        told += f"; {counted(report.missing, 'picture')} could not be had"
     return {
         "title": readable(page.title),
         "summary": told,

@@ -12,7 +12,7 @@ from groundplane.annotation.run import Run
 from groundplane.annotation.sources import Source
 from groundplane.annotation.spec import JobSpec
 from groundplane.apps.annotating.page_rows import readable
-from groundplane.apps.told import one_line
+from groundplane.apps.told import counted, one_line
 from groundplane.core import host
 from groundplane.core.annotation import ClassTable
 from groundplane.core.errors import PluginNotFoundError, did_you_mean, listing
@@ -118,7 +118,7 @@ def _run(spec: JobSpec, out: Path) -> Iterator[str]:
         yield f"run: {out} holds another job: {'; '.join(changes)}; it would be refused"
         return
     there = opened.summary()
-    yield f"run: {out} goes on: {there.done:,} pictures are done, {there.failed:,} failed"
+    yield f"run: {out} goes on: {counted(there.done, 'picture')} done, {there.failed:,} failed"
 
 
 def _room(out: Path) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from groundplane.apps.annotating.page import Page, write_page
 from groundplane.apps.annotating.page_pictures import PageTerms
 from groundplane.apps.annotating.run_pictures import RunPictures, open_run
+from groundplane.apps.told import counted
 from groundplane.core.errors import InputError
 
 __all__ = ["ShowJob", "run"]
@@ -59,11 +60,12 @@ def run(job: ShowJob) -> int:
     report = write_page(page, folder)
     if report.missing:
         sys.stderr.write(
-            f"groundplane: {report.missing:,} pictures are gone or have changed since; if they "
+            f"groundplane: gone or changed since: {counted(report.missing, 'picture')}; if they "
             "lie elsewhere: --source FOLDER\n"
         )
     index = folder / "index.html"
-    sys.stdout.write(f"{index}: {report.pictures:,} pictures, {report.regions:,} regions\n")
+    held = f"{counted(report.pictures, 'picture')}, {counted(report.regions, 'region')}"
+    sys.stdout.write(f"{index}: {held}\n")
     if job.open:
         webbrowser.open(index.absolute().as_uri())
     return 0

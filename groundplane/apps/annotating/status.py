@@ -14,7 +14,7 @@ from groundplane.annotation.summarising import RunSummary
 from groundplane.apps.annotating.page_rows import readable
 from groundplane.apps.annotating.planning import size_told
 from groundplane.apps.plugins import table
-from groundplane.apps.told import dump, one_line
+from groundplane.apps.told import counted, dump, one_line
 
 __all__ = ["run"]
 
@@ -69,13 +69,15 @@ def _lines(opened: Run) -> Iterator[str]:
     yield f"pictures  {_pictures(summary)}"
     if summary.videos:
         frames = sum(count for _, count in summary.videos)
-        yield f"videos    {len(summary.videos):,} with {frames:,} frames"
+        yield f"videos    {len(summary.videos):,} with {counted(frames, 'frame')}"
     yield f"regions   {summary.regions:,}"
     yield f"log       {size_told(summary.num_bytes)}"
     if summary.damaged:
-        yield f"damage    {summary.damaged:,} places of the log; what stood there is not done"
+        places = counted(summary.damaged, "place")
+        yield f"damage    {places} of the log; what stood there is not done"
     for name, loss in _exports(opened):
-        yield f"export    {name}: {loss['pictures']:,} pictures, {loss['regions']:,} regions"
+        held = f"{counted(loss['pictures'], 'picture')}, {counted(loss['regions'], 'region')}"
+        yield f"export    {name}: {held}"
     yield ""
     yield from _classes(opened, summary)
     yield from _failures(opened, summary)

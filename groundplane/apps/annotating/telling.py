@@ -25,7 +25,7 @@ from groundplane.annotation.events import (
 )
 from groundplane.apps.annotating.pace import Pace, lasting, shares
 from groundplane.apps.annotating.page_rows import readable
-from groundplane.apps.told import one_line
+from groundplane.apps.told import counted, one_line
 from groundplane.core.errors import OutputError
 
 __all__ = ["Bar", "JsonLog", "Lines", "Stream", "Teller", "ending", "tellers"]
@@ -185,10 +185,11 @@ def tellers(
 
 def ending(summary: Summary) -> str:
     """The last line of a job: what it did, what failed, how to go on."""
-    before = f"{summary.skipped:,} items were done before"
+    before = f"{counted(summary.skipped, 'item')} done before"
     if summary.skipped and not summary.done + summary.failed:
         return f"nothing was left to do; {before}"
-    parts = [f"{summary.done:,} pictures annotated, {summary.regions:,} regions"]
+    found = counted(summary.regions, "region")
+    parts = [f"{counted(summary.done, 'picture')} annotated, {found}"]
     if summary.failed:
         parts.append(f"{summary.failed:,} failed")
     if summary.skipped:
@@ -235,9 +236,11 @@ def _progress(progress: Progress, pace: Pace) -> str:
 def _remark(event: JobEvent, failures: int) -> str:
     """A line for what is out of the ordinary; empty for what is not."""
     if isinstance(event, Started):
-        total = "an unknown number of" if event.total is None else f"{event.total:,}"
-        done = f"; {event.recorded:,} records are there already" if event.recorded else ""
-        return f"{total} items{done}"
+        total = (
+            "items, nobody knows how many" if event.total is None else counted(event.total, "item")
+        )
+        done = f"; {counted(event.recorded, 'record')} there already" if event.recorded else ""
+        return f"{total}{done}"
     if isinstance(event, ItemFailed):
         if failures > _MOST:
             return ""
