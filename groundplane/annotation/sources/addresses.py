@@ -17,7 +17,7 @@ from groundplane.core.video import is_video_name
 
 __all__ = ["AddressListing", "check_address", "is_address"]
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::[A-Za-z0-9+.:-]*)?://")
 # Stores that hold files of the one who runs this, reached with their own settings. What fetches
 # from anywhere, or opens one address through another, is not among them.
 _STORES = frozenset(

@@ -53,10 +53,10 @@ class GivenListing:
             raise InputError("these pictures came from an iterator, which is at its end")
         self._spent = True
         for number, one in enumerate(self._given):
-            name, thing = one if isinstance(one, tuple) else ("", one)
-            if not isinstance(name, str):
+            pair = one if isinstance(one, tuple) else ("", one)
+            if len(pair) != 2 or not isinstance(pair[0], str):
                 raise InputError(f"picture {number}: expected a pair of a name and a picture")
-            yield from self._items(name, thing, number, tally)
+            yield from self._items(*pair, number, tally)
 
     def count(self) -> int | None:
         """How many there are; None where they come one by one."""

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any
 
+from groundplane.annotation.decoding.fetching import open_place
 from groundplane.annotation.sources.addresses import is_address
 from groundplane.annotation.sources.files import Named
 from groundplane.core.errors import InputError, MediaError, listing
@@ -47,9 +48,7 @@ def named_in(file: str, *, column: str | None = None) -> Iterator[Named]:
     folder = os.path.dirname(os.path.abspath(file))
     ending = os.path.splitext(file)[1].lower()
     try:
-        with open(file, "rb") as lines:
-            if not os.path.isfile(file):
-                raise MediaError(f"{one_line(file)} is not a regular file")
+        with io.BufferedReader(open_place(file)) as lines:  # type: ignore[type-var]
             for number, text in _entries(lines, ending, column, file):
                 yield _named(text, folder, f"{os.path.basename(file)}:{number}")
     except OSError as error:
