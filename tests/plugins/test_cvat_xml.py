@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from cvat_sdk.masks import decode_mask
 
-import groundplane
 from groundplane.core.annotation import AnnotatedRegions, AnnotationRecord, ClassTable, VideoFrame
 from groundplane.core.exporting import Exporter, Feature
 from groundplane.core.masks import decode, encode, from_polygons
 from groundplane.core.xml_text import xml_plain
+from groundplane.plugins.cvat_xml import CvatExporter, CvatOptions
 from groundplane.testing.annotations import GeneratedRecords, random_records, records_of_names
 from groundplane.testing.exporters import ExporterContract, export_into
 
@@ -25,8 +25,7 @@ CASES = int(os.environ.get("GROUNDPLANE_CASES", "0"))
 
 
 def make(**options: object) -> Exporter:
-    exporter: Exporter = groundplane.load("exporters", "cvat", device="cpu", **options)
-    return exporter
+    return CvatExporter(CvatOptions(**options))
 
 
 class TestContract(ExporterContract):

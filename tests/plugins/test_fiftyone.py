@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import groundplane
 from groundplane.core.annotation import AnnotatedRegions, AnnotationRecord, ClassTable, VideoFrame
 from groundplane.core.errors import InputError
 from groundplane.core.exporting import Exporter, ExportTarget
 from groundplane.core.masks import decode, encode
 from groundplane.core.output_folder import OutputFolder
+from groundplane.plugins.fiftyone import FiftyOneExporter, FiftyOneOptions
 from groundplane.testing.annotations import GeneratedRecords, random_records
 from groundplane.testing.exporters import ExporterContract, export_into, files_of
 
@@ -27,8 +27,7 @@ DOGS = ClassTable(names=("dog",), prompts=())
 
 
 def make(**options: object) -> Exporter:
-    exporter: Exporter = groundplane.load("exporters", "fiftyone", device="cpu", **options)
-    return exporter
+    return FiftyOneExporter(FiftyOneOptions(**options))
 
 
 class TestContract(ExporterContract):

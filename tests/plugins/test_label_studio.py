@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-import groundplane
 from groundplane.core.annotation import AnnotatedRegions, AnnotationRecord, ClassTable, VideoFrame
 from groundplane.core.errors import InputError, OutputError
 from groundplane.core.exporting import Exporter, ExportTarget
 from groundplane.core.masks import decode, encode
 from groundplane.core.output_folder import OutputFolder
 from groundplane.plugins.label_studio import (
+    LabelStudioExporter,
+    LabelStudioOptions,
     brush_bytes,
     read_label_config,
     region_results,
@@ -39,8 +40,7 @@ CONFIG = (
 
 
 def make(**options: object) -> Exporter:
-    exporter: Exporter = groundplane.load("exporters", "label-studio", device="cpu", **options)
-    return exporter
+    return LabelStudioExporter(LabelStudioOptions(**options))
 
 
 class TestContract(ExporterContract):

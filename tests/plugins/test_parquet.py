@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import groundplane
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import InputError
 from groundplane.core.exporting import Exporter, ExportTarget
 from groundplane.core.output_folder import OutputFolder
+from groundplane.plugins.parquet import ParquetExporter, ParquetOptions
 from groundplane.testing.annotations import GeneratedRecords, random_records, records_of_names
 from groundplane.testing.exporters import ExporterContract, export_into, files_of
 
@@ -24,8 +24,7 @@ CASES = int(os.environ.get("GROUNDPLANE_CASES", "0"))
 
 
 def make(**options: object) -> Exporter:
-    exporter: Exporter = groundplane.load("exporters", "parquet", device="cpu", **options)
-    return exporter
+    return ParquetExporter(ParquetOptions(**options))
 
 
 class TestContract(ExporterContract):

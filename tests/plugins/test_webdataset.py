@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import webdataset
 
-import groundplane
 from groundplane.core.errors import InputError
 from groundplane.core.exporting import Exporter, ExportTarget
 from groundplane.core.output_folder import OutputFolder
+from groundplane.plugins.webdataset import WebDatasetExporter, WebDatasetOptions
 from groundplane.testing.annotations import GeneratedRecords, random_records, records_of_names
 from groundplane.testing.exporters import (
     ExporterContract,
@@ -32,8 +32,7 @@ CASES = int(os.environ.get("GROUNDPLANE_CASES", "0"))
 
 
 def make(**options: object) -> Exporter:
-    exporter: Exporter = groundplane.load("exporters", "webdataset", device="cpu", **options)
-    return exporter
+    return WebDatasetExporter(WebDatasetOptions(**options))
 
 
 class TestContract(ExporterContract):
