@@ -120,7 +120,7 @@ def test_a_second_writer_is_refused_by_name(tmp_path):
 def test_an_expert_that_is_not_there_leaves_no_run_behind(tmp_path):
     photos, out = make_photos(tmp_path / "photos", 3), tmp_path / "run"
     with pytest.raises(PluginNotFoundError, match="opencv"):
-        run_of(photos, out, detector="opencb")
+        run_of(photos, out, detector="opencb", apart=False)
 
     assert not out.exists()
 

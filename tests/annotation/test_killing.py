@@ -6,11 +6,15 @@ GROUNDPLANE_KILLS=500 over 2,000 photos.
 
 import json
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
+import kill_loop
 from exported import exported
 from stub_expert import StubExpert
 from tiny_photos import make_photos
@@ -26,7 +30,8 @@ KILLS = int(os.environ.get("GROUNDPLANE_KILLS", "100"))
 PHOTOS = 2000 if KILLS > 100 else 320
 SEED = int(os.environ.get("GROUNDPLANE_SEED", "0"))
 FORMATS = ("coco", "yolo")
-SUPPORT = Path(__file__).parents[1] / "support"
+ROOT = Path(__file__).parents[2]
+SUPPORT = ROOT / "tests" / "support"
 
 
 def written(run):
@@ -43,7 +48,7 @@ def test_killed_at_random_moments_and_resumed_to_the_end(tmp_path):
     command = [sys.executable, SUPPORT / "kill_loop.py", tmp_path, f"--kills={KILLS // CHAINS}"]
     done = subprocess.run(
         [*command, f"--seed={SEED}"], capture_output=True, text=True, check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     tallies = json.loads(done.stdout)
@@ -68,3 +73,49 @@ def undisturbed(photos, out):
     ) as job:
         job.finish()
     return Run.open(out)
+
+
+def descendants(pid):
+    """All processes below one."""
+    found = kill_loop.children_of(pid)
+    return [*found, *(below for child in found for below in descendants(child))]
+
+
+def test_the_command_and_all_its_processes_are_killed_and_it_goes_on(tmp_path, data_dir):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, file in enumerate(sorted((data_dir / "coco" / "images").iterdir())[:8]):
+        (photos / f"{number}{file.suffix}").symlink_to(file)
+    command = [sys.executable, "-m", "groundplane", "annotate", photos, "--find", "face, eye"]
+    command += ["--detector", "opencv", "--device", "cpu", "--batch", "2", "--quiet"]
+    chance = random.Random(SEED)
+    for _ in range(20 if KILLS > 100 else 1):
+        process = subprocess.Popen(
+            [*command, "--out", tmp_path / "run"], cwd=ROOT,
+            stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        wait_for_records(tmp_path / "run", process, chance.randrange(4))
+        below = descendants(process.pid)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        end = time.monotonic() + 60
+        while not all(map(kill_loop.gone, below)) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert all(map(kill_loop.gone, below))
+    for out in ("run", "alone"):
+        subprocess.run([*command, "--out", tmp_path / out], cwd=ROOT, check=True)
+
+    run = Run.open(tmp_path / "run")
+    assert set(written(run).values()) == {1}
+    assert len(run.records()) == 8
+    assert exported(run, FORMATS) == exported(Run.open(tmp_path / "alone"), FORMATS)
+
+
+def wait_for_records(run, process, count):
+    """Wait until there are so many more records, or the process has ended."""
+    log = run / "records.log"
+    before = len(written(Run.open(run))) if Run.exists(run) else 0
+    while process.poll() is None:
+        if log.exists() and Run.exists(run) and len(written(Run.open(run))) >= before + count:
+            return
+        time.sleep(0.01)
