@@ -15,7 +15,7 @@ import json
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,11 @@ from groundplane.core.annotation_json import (
     record_document,
 )
 from groundplane.core.errors import GroundplaneError, InputError
+from groundplane.core.export_pictures import PictureChoice, picture_ending, put_picture
 from groundplane.core.exporting import ExportTarget, Feature, LossCounter, LossReport, Records
 from groundplane.core.mask_outlines import bridged, mask_parts
 from groundplane.core.masks import RleMask, area, from_polygons
+from groundplane.core.output_folder import OutputNames
 
 __all__ = ["CocoExporter", "CocoOptions"]
 
@@ -70,11 +72,15 @@ class CocoOptions:
             them it is lost, and counted.
         results: Whether to write `results.json` as well: the regions as COCO's evaluation takes
             results.
+        images: What stands in `images/`: nothing, and pictures are named as they are in the
+            source; or a link to each (a copy of what is no file of its own, such as a video's
+            frame), or a copy, and they are named as they are there.
     """
 
     masks: Literal["rle", "polygons"] = "rle"
     extras: bool = True
     results: bool = False
+    images: PictureChoice = "none"
 
 
 class CocoExporter:
@@ -99,24 +105,29 @@ class CocoExporter:
         return frozenset(Feature) if self._options.extras else _PLAIN
 
     def export(self, records: Records, target: ExportTarget) -> LossReport:
-        """Write all records, in one pass.
+        """Write all records.
 
         Raises:
             OutputError: If a file is there already or cannot be written.
+            MediaError: If a picture is needed and cannot be read.
         """
         counter = LossCounter("coco", holds=self.holds, why=_WHY)
+        name_of = _naming(records, self._options.images)
         with ExitStack() as stack:
             file = stack.enter_context(target.folder.open(_FILE))
-            names = ("annotations", "unmapped", "failed", "results")
             # Each list is kept apart until those before it are whole: in a file without a name.
             aside = {
                 name: _Entries(stack.enter_context(tempfile.TemporaryFile(dir=target.folder.path)))
-                for name in names
+                for name in ("annotations", "unmapped", "failed", "results")
             }
             file.write(_head(target))
             writer = _Writer(self._options, counter, {"images": _Entries(file), **aside})
             for record in records:
-                writer.write(record)
+                name = name_of(record)
+                writer.write(record, name)
+                if record.status == "done":
+                    where, choice = f"images/{name}", self._options.images
+                    put_picture(record, target, counter, name=where, choice=choice)
             file.write(b'\n],\n"annotations": [')
             aside["annotations"].append_to(file)
             file.write(b"\n]")
@@ -186,7 +197,8 @@ class _Writer:
         self._lists = lists
         self._image_id = self._id = 0
 
-    def write(self, record: AnnotationRecord) -> None:
+    def write(self, record: AnnotationRecord, name: str) -> None:
+        """Take a record, whose picture is called so in the file."""
         unmapped = int((record.regions.class_ids < 0).sum())
         gone = 0 if self._options.extras else unmapped
         self._counter.see(record, regions=len(record.regions) - gone)
@@ -198,16 +210,15 @@ class _Writer:
         self._image_id += 1
         width, height = record.size or (0, 0)
         image = {
-            "id": self._image_id, "file_name": _plain(record.path), "width": width,
-            "height": height,
+            "id": self._image_id, "file_name": name, "width": width, "height": height,
         }  # fmt: skip
         if self._options.extras:
             own = {key: value for key, value in document.items() if key not in _ELSEWHERE}
-            if image["file_name"] != record.path:
+            if name != record.path:
                 own["path"] = record.path
             image[_OWN] = _exact(own)
-        elif image["file_name"] != record.path:
-            self._counter.lose("names that are no Unicode", why="they stand with escapes")
+        elif name != record.path:
+            self._counter.lose("names of pictures", why="no Unicode, or another file's here")
         self._lists["images"].add(image)
         for row in range(len(record.regions)):
             self._region(record, document["regions"], row)
@@ -252,6 +263,14 @@ class _Writer:
         if not polygons and not self._options.extras:
             self._counter.lose("masks without pixels", why="they have no polygon")
         return polygons
+
+
+def _naming(records: Records, images: PictureChoice) -> Callable[[AnnotationRecord], str]:
+    """What pictures are called: as in the source, or as the files that are written here."""
+    if images == "none":
+        return lambda record: _plain(record.path)
+    names = OutputNames(record.path for record in records)
+    return lambda record: f"{names.of(record.path)}{picture_ending(record)}"
 
 
 def _head(target: ExportTarget) -> bytes:

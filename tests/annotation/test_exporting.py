@@ -60,7 +60,9 @@ def test_an_export_stands_in_its_folder_with_its_losses(records, ask):
     report = export_records(records, request)
     marked = json.loads((request.folder / "loss.json").read_text())
     assert marked["losses"] == report.record()["losses"] != []
-    assert marked["options"] == {"masks": "rle", "extras": False, "results": False}
+    assert marked["options"] == {
+        "masks": "rle", "extras": False, "results": False, "images": "none",
+    }  # fmt: skip
     assert marked["files"] == len(files_of(request.folder)) == 2
     assert sorted(os.listdir(request.folder.parent)) == ["coco"]
 
