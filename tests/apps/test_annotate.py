@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -485,3 +487,24 @@ def test_what_asks_no_model_loads_no_torch(made):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+# The page of documentation -------------------------------------------------------------------
+
+
+def test_the_commands_of_the_page_on_annotation_run(run, tmp_path, monkeypatch):
+    page = Path(__file__).resolve().parents[2] / "docs" / "annotation.md"
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert len(lines) >= 9
+    make_photos(tmp_path / "photos", 2)
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        words = shlex.split(line)[1:]
+        code, _, err = run(*words, *(["--in-process"] if words[0] == "annotate" else []))
+        assert code == 0, (line, err)
+    assert sorted(path.name for path in Path("run1", "exports").iterdir()) == [
+        "coco", "csv", "voc", "yolo"
+    ]  # fmt: skip
+    assert Path("run1", "page", "index.html").is_file()
+    assert not Path("run2").exists()
