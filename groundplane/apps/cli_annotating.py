@@ -150,13 +150,18 @@ def export(
         typer.Option("--option", help="Option of a format, key=value or FORMAT.key=value."),
     ] = None,
     source: _Source = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Folder in an object store to copy it to, s3://..."),
+    ] = None,
 ) -> None:
     """Write a run in other formats; say what each cannot hold."""
     from groundplane.apps.annotating import exporting
 
     job = exporting.ExportJob(
-        run=run, formats=tuple(formats or ()), out=out, options=tuple(option or ()), source=source
-    )
+        run=run, formats=tuple(formats or ()), out=out, options=tuple(option or ()),
+        source=source, to=to,
+    )  # fmt: skip
     raise typer.Exit(finish(lambda: exporting.run(job)))
 
 

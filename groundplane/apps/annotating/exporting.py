@@ -9,6 +9,8 @@ from pathlib import Path
 
 from groundplane.annotation.exporting import export_run
 from groundplane.annotation.run import Run
+from groundplane.annotation.sending import send_export
+from groundplane.annotation.sources.addresses import check_address
 from groundplane.apps.annotating.run_pictures import open_run
 from groundplane.apps.given import expert_options
 from groundplane.apps.plugins import table
@@ -31,6 +33,7 @@ class ExportJob:
             itself. None for `exports` in the run.
         options: Of the exporters, `key=value` or `FORMAT.key=value`.
         source: The pictures, if they lie elsewhere by now.
+        to: Address of a folder in an object store that the exports are copied to as well.
     """
 
     run: Path
@@ -38,6 +41,7 @@ class ExportJob:
     out: Path | None = None
     options: tuple[str, ...] = ()
     source: str | None = None
+    to: str | None = None
 
 
 def run(job: ExportJob) -> int:
@@ -50,10 +54,16 @@ def run(job: ExportJob) -> int:
     """
     if not job.formats:
         raise InputError(f"export: name a format with --format: {listing(format_names())}")
+    if job.to is not None:
+        check_address(job.to)
     check_formats(job.formats, options=job.options)
     opened = open_run(job.run, source=job.source)
     reports = export_all(opened, job.formats, out=job.out, options=job.options)
     sys.stdout.write(losses_told(reports))
+    for folder, report in reports if job.to is not None else ():
+        address = f"{str(job.to).rstrip('/')}/{report.format}"
+        count = send_export(folder, address)
+        sys.stdout.write(f"{report.format}: {count:,} files in {address}\n")
     return 0
 
 
