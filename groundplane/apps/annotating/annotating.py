@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -90,6 +91,7 @@ def run(job: AnnotateJob) -> int:
         PluginBrokenError: One line for stderr.
     """
     check_formats(job.formats)
+    _check_here(job.out)
     source = open_source(job.source, frame_step=job.frame_step)
     spec = _spec(job, source)
     out = _untaken(job.out) if job.new else job.out
@@ -191,6 +193,16 @@ def _spec(job: AnnotateJob, source: Source) -> JobSpec:
         frame_step=job.frame_step,
     )
     return versions_of(spec)
+
+
+def _check_here(out: Path) -> None:
+    """Refuse an address, which as a path would lead to a folder called `s3:`."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(out)):
+        raise InputError(
+            f"--out {str(out)!r} looks like an address. A run's log is appended to, which object "
+            "stores cannot do: name a folder of a file system, and copy the finished export with "
+            "groundplane export --to ADDRESS"
+        )
 
 
 def _untaken(out: Path) -> Path:
