@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from groundplane.annotating import annotate
     from groundplane.asking import Asker, ask
     from groundplane.core.answer import Answer, GroundedText, Status
     from groundplane.core.errors import GroundplaneError
@@ -51,6 +52,7 @@ _HOMES = {
     "Status": "groundplane.core.answer",
     "Story": "groundplane.spatial.stories",
     "View": "groundplane.core.features",
+    "annotate": "groundplane.annotating",
     "ask": "groundplane.asking",
     "available": "groundplane.core.host",
     "build_mof": "groundplane.mof.building",
@@ -82,6 +84,7 @@ __all__ = [
     "Story",
     "View",
     "__version__",
+    "annotate",
     "ask",
     "available",
     "build_mof",
