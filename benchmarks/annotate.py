@@ -56,7 +56,7 @@ from groundplane.core.segmentation import SegmentRequest
 
 PROMPTS = ("person", "red car", "wooden chair", "umbrella", "small dog", "green bottle")
 # Scores of a tiny network with random weights: about ten of its boxes are above it.
-LEAST = 0.5
+LEAST = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,24 +357,26 @@ class LibraryLoop:
 
     Args:
         folder: Weights of both, in `dino` and `sam2`.
+        device: Where they run.
         tuned: In bfloat16 where autocast allows.
     """
 
-    def __init__(self, folder: Path, *, tuned: bool) -> None:
+    def __init__(self, folder: Path, device: str, *, tuned: bool) -> None:
         import transformers
         from detect import Peer
 
+        self.device = device
         self.tuned = tuned
-        self.peer = Peer(folder / "dino", "cuda")
+        self.peer = Peer(folder / "dino", device)
         self.processor = transformers.AutoProcessor.from_pretrained(str(folder / "sam2"))
-        self.sam = transformers.Sam2Model.from_pretrained(str(folder / "sam2")).eval().to("cuda")
+        self.sam = transformers.Sam2Model.from_pretrained(str(folder / "sam2")).eval().to(device)
 
     @torch.inference_mode()
     def run(self, files: Sequence[Path], threshold: float) -> list[dict[str, Any]]:
         """Open, detect, segment, keep; one picture at a time."""
         results = []
         for file in files:
-            with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.tuned):
+            with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.tuned):
                 results.append(self._one(file, threshold))
         return results
 
@@ -386,7 +388,7 @@ class LibraryLoop:
         if len(boxes):
             inputs = self.processor(
                 images=image.pixels, input_boxes=[boxes.float().tolist()], return_tensors="pt"
-            ).to("cuda")
+            ).to(self.device)
             made = self.sam(**inputs, multimask_output=False)
             [masks] = self.processor.post_process_masks(
                 made.pred_masks.float().cpu(), inputs["original_sizes"].cpu()
@@ -408,22 +410,26 @@ def packed_masks(results: Sequence[dict[str, Any]], path: Path) -> None:
     path.write_text(json.dumps(rows))
 
 
-def on_card(folder: Path, count: int, loop_count: int) -> dict[str, Any]:
-    """Pictures a second with networks of full size; what is not started with is left out."""
+def on_card(
+    folder: Path, count: int, *, device: str = "cuda", sides: tuple[int, int] = (800, 1333)
+) -> dict[str, Any]:
+    """Pictures a second with networks of full size; what starting costs is left out."""
     import transformers
     from detect import pictures_of, save_model
 
-    save_model(folder / "dino", shortest=800, longest=1333)
+    loop_count = max(2, count // 8)
+    save_model(folder / "dino", shortest=sides[0], longest=sides[1])
     torch.manual_seed(0)
     transformers.Sam2Model(transformers.Sam2Config()).save_pretrained(str(folder / "sam2"))
     transformers.Sam2Processor(transformers.Sam2ImageProcessor()).save_pretrained(
         str(folder / "sam2")
     )
     files = make_pictures(folder / "photos", count, (1280, 800))
-    report: dict[str, Any] = {"device": torch.cuda.get_device_name(), "pictures": count}
+    card = torch.cuda.get_device_name() if device == "cuda" else device
+    report: dict[str, Any] = {"device": card, "pictures": count}
     threshold = 0.0
     for name, tuned in (("as shipped", False), ("bfloat16", True)):
-        loop = LibraryLoop(folder, tuned=tuned)
+        loop = LibraryLoop(folder, device, tuned=tuned)
         threshold = threshold or loop.peer.threshold(pictures_of(1, (1280, 800), seed=1)[0])
         loop.run(files[:3], threshold)
         begun = time.perf_counter()
@@ -442,7 +448,7 @@ def on_card(folder: Path, count: int, loop_count: int) -> dict[str, Any]:
     }  # fmt: skip
     for apart in (True, False):
         with empty(folder) as out, make_job(
-            folder / "photos", out, options, device="cuda", apart=apart, floor=threshold,
+            folder / "photos", out, options, device=device, apart=apart, floor=threshold,
             thresholds=threshold, workers=max(1, len(os.sched_getaffinity(0)) - 2),
         ) as job:  # fmt: skip
             where = "apart" if apart else "in this process"
@@ -466,7 +472,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     measure: Callable[[Path], dict[str, Any]]
     if args.device == "cuda":
-        measure = lambda folder: on_card(folder, args.pictures, max(8, args.pictures // 8))  # noqa: E731
+        measure = lambda folder: on_card(folder, args.pictures)  # noqa: E731
     else:
         measure = lambda folder: on_cpu(folder, QUICK if args.quick else Size())  # noqa: E731
     with tempfile.TemporaryDirectory() as name:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from stub_expert import StubExpert
 from tiny_photos import make_photos, tiny_jpeg
 
 from groundplane.annotating import annotate
+from groundplane.annotation.signals import drained_by_signals
 from groundplane.core.errors import InputError, MediaError, OutputError, PluginNotFoundError
 
 
@@ -231,3 +233,18 @@ def test_all_awkward_files_have_one_outcome_each(data_dir, tmp_path):
     assert len(job.run.records()) == len(records)
     assert {record.path for record in job.run.records()} == set(records)
     assert all(record.failure.message for record in records.values() if record.failure)
+
+
+def test_ctrl_c_drains_and_says_how_to_go_on(tmp_path):
+    photos, out = make_photos(tmp_path / "photos", 120), tmp_path / "my run"
+    details = {"detector": StubExpert(), "out": out, "device": "cpu", "batch": 2}
+    with annotate(photos, "dog", **details) as job, drained_by_signals(job):
+        for count, _ in enumerate(job, 1):
+            if count == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    assert job.summary.ended == "interrupted"
+    assert job.summary.hint == f"what is done is kept in '{out}'; the same call goes on from there"
+    done = len(job.run.records())
+    assert 5 <= done < 120
+    assert len(run_of(photos, out, "dog")[0]) == 120 - done

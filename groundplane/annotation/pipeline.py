@@ -32,7 +32,7 @@ from groundplane.core.errors import DetectorError
 __all__ = ["Pipeline"]
 
 # Seconds that a thread gets to end; one that hangs in an expert is left behind.
-_JOIN = 10.0
+_JOIN = 2.0
 
 
 class Pipeline:
