@@ -109,10 +109,10 @@ def test_addresses_in_lists_are_looked_at_before_they_are_read(folder):
         "https://example.com/a.png\ns3://bucket/b.png\nx::s3://c/d.png"
     )
     items = list(open_source(folder / "list.txt").items())
-    assert [item.kind for item in items] == ["fault", "picture", "picture"]
+    assert [item.kind for item in items] == ["fault", "picture", "fault"]
     assert "address of the web" in items[0].where["message"]
     assert items[1].where == {"address": "s3://bucket/b.png"}
-    assert "address" not in items[2].where
+    assert "leads through another" in items[2].where["message"]
     [web, *_] = open_source(folder / "list.txt", http=True).items()
     assert web.where == {"address": "https://example.com/a.png"}
 
