@@ -37,7 +37,7 @@ _COMMAND = (sys.executable, "-P", "-m", "groundplane.annotation.expert_worker")
 # whole once it has begun; and between looks at whether the process lives and how large it is.
 _START, _GRACE, _WHOLE, _TICK = 1800.0, 0.6, 60.0, 0.05
 # Of its own pixels a process keeps so many bytes between looks.
-_KEPT = 4 * 2**20
+_KEPT = 64 * 2**20
 _PAGE = mmap.ALLOCATIONGRANULARITY
 
 
