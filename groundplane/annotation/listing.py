@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,11 +23,13 @@ from groundplane.annotation.items import ItemEnd
 from groundplane.core.errors import InputError
 from groundplane.core.files import one_line
 
-__all__ = ["Listing", "list_logs", "opened", "order_key"]
+__all__ = ["Listing", "OpenLogs", "list_logs", "opened", "order_key"]
 
 Thresholded = tuple[float | None, ...]
 _INDEX_BYTES = 8
 _NOWHERE = -1
+# Logs that are open at a time; many systems let a process have 1,024 files.
+_OPEN = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,27 +62,66 @@ class Listing:
         return int(self.offsets.size)
 
 
+class OpenLogs:
+    """Descriptors of logs, for reading: opened when first asked for, the longest unused closed.
+
+    Many machines write many logs, more than a process may hold open.
+
+    Args:
+        paths: The logs.
+        disk: Where they are.
+
+    Attributes:
+        name: Of the log that was asked for last, for messages.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, disk: Disk = SYSTEM) -> None:
+        self._paths, self._disk = paths, disk
+        self._files: OrderedDict[int, int] = OrderedDict()
+        self.name = ""
+
+    def __getitem__(self, log: int) -> int:
+        """The descriptor of a log, good until others are asked for.
+
+        Raises:
+            InputError: If it cannot be opened.
+        """
+        self.name = one_line(str(self._paths[log]))
+        if log in self._files:
+            self._files.move_to_end(log)
+            return self._files[log]
+        while len(self._files) >= _OPEN:
+            _, oldest = self._files.popitem(last=False)
+            self._disk.close(oldest)
+        try:
+            self._files[log] = self._disk.open(self._paths[log], os.O_RDONLY)
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read: {reason(error)}") from error
+        return self._files[log]
+
+    def close(self) -> None:
+        """Close what is open."""
+        while self._files:
+            _, file = self._files.popitem()
+            self._disk.close(file)
+
+
 @contextmanager
-def opened(paths: Sequence[Path], *, disk: Disk = SYSTEM) -> Iterator[list[int]]:
-    """Descriptors of logs, for reading.
+def opened(paths: Sequence[Path], *, disk: Disk = SYSTEM) -> Iterator[OpenLogs]:
+    """Logs, for reading.
 
     Raises:
         InputError: If one cannot be opened or read.
     """
-    files: list[int] = []
+    files = OpenLogs(paths, disk=disk)
     try:
-        try:
-            for path in paths:
-                files.append(disk.open(path, os.O_RDONLY))
-            yield files
-        finally:
-            for file in files:
-                disk.close(file)
+        yield files
     except OSError as error:
         if isinstance(error, InputError):
             raise
-        name = one_line(str(paths[min(len(files), len(paths) - 1)]))
-        raise InputError(f"{name}: cannot be read: {reason(error)}") from error
+        raise InputError(f"{files.name}: cannot be read: {reason(error)}") from error
+    finally:
+        files.close()
 
 
 def list_logs(paths: Sequence[Path], *, key: bytes, disk: Disk = SYSTEM) -> Listing:
@@ -97,8 +139,8 @@ def list_logs(paths: Sequence[Path], *, key: bytes, disk: Disk = SYSTEM) -> List
     gathering = _Gathering()
     num_bytes = damaged = unread = 0
     with opened(paths, disk=disk) as files:
-        for log, file in enumerate(files):
-            name = one_line(str(paths[log]))
+        for log, path in enumerate(paths):
+            file, name = files[log], one_line(str(path))
             if read_header(disk.read(file, HEADER_SIZE, 0), name=name) not in (None, key):
                 raise InputError(f"{name}: belongs to another run; put this run's in its place")
             scan = LogScan(file, key=key, disk=disk)

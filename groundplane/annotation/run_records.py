@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from groundplane.annotation.codec import decode_record
 from groundplane.annotation.disk import SYSTEM, Disk
 from groundplane.annotation.entries import decode_tracks
 from groundplane.annotation.framing import read_frame
-from groundplane.annotation.listing import Listing, opened
+from groundplane.annotation.listing import Listing, OpenLogs, opened
 from groundplane.annotation.view import View
 from groundplane.core.annotation import AnnotationRecord
 
@@ -114,7 +114,7 @@ class RunRecords:
     def _among(self, rows: Int64[np.ndarray, " n"]) -> RunRecords:
         return RunRecords(self._files, self._listing, view=self._view, rows=rows)
 
-    def _tracks(self, files: Sequence[int], video: str) -> Mapping[str, Mapping[str, int]] | None:
+    def _tracks(self, files: OpenLogs, video: str) -> Mapping[str, Mapping[str, int]] | None:
         place = self._listing.tracks.get(video)
         if place is None:
             return None
