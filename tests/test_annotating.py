@@ -60,6 +60,22 @@ def test_pictures_of_a_program_in_every_form(tmp_path):
     assert job.run is None
 
 
+def test_a_job_writes_what_it_found_in_another_format(tmp_path):
+    photos = make_photos(tmp_path / "photos", 3)
+    with annotate(photos, ["dog"], detector=StubExpert(), out=tmp_path / "run") as job:
+        with pytest.raises(InputError, match="has not ended"):
+            job.export("csv")
+        found = sum(len(record.regions) for record in job)
+        report = job.export("csv", folder=tmp_path / "table")
+
+    assert (report.pictures, report.regions) == (3, found)
+    assert (tmp_path / "table" / "loss.json").exists()
+    with annotate(photos, ["dog"], detector=StubExpert()) as bare:
+        bare.finish()
+        with pytest.raises(InputError, match="keeps no run"):
+            bare.export("csv")
+
+
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_of([("a", np.zeros((10, 20, 3), dtype=np.uint8))])

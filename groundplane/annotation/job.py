@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from groundplane.annotation.events import Finished, JobEvent, Summary
+from groundplane.annotation.exporting import export_run
 from groundplane.annotation.pipeline import Pipeline
 from groundplane.annotation.run import Run
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import InputError
+from groundplane.core.exporting import LossReport
 
 __all__ = ["AnnotationJob"]
 
@@ -96,6 +99,28 @@ class AnnotationJob:
             if isinstance(word, Finished):
                 return word.summary
         raise AssertionError("a job ends with its summary")
+
+    def export(
+        self, format: str, *, folder: str | Path | None = None, **options: object
+    ) -> LossReport:
+        """Write what the run holds in another format, as `groundplane export` does.
+
+        Args:
+            format: The exporter's name, such as `coco`.
+            folder: Where to; None for `exports/FORMAT` in the run's folder.
+            options: Options of the exporter.
+
+        Raises:
+            InputError: If the job keeps no run, or the records have not been taken yet.
+            PluginNotFoundError, OutputError, MediaError: As `export_run`.
+        """
+        if self._run is None:
+            raise InputError(
+                "annotation: this job keeps no run to export; name a folder: annotate(..., out=...)"
+            )
+        if self.summary is None:
+            raise InputError("annotation: the job has not ended; take its records, or finish()")
+        return export_run(self._run, format, folder=folder, options=options)
 
     def drain(self, why: str = "interrupted") -> None:
         """Begin nothing new and finish what is decoded; for a signal's handler too."""
