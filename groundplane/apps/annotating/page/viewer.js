@@ -34,6 +34,8 @@ groundplane.viewer = (() => {
     picture.removeAttribute("src");
     if (row[FILE]) picture.src = `pictures/${row[FILE]}.jpg`;
     picture.alt = row[NAME];
+    get("lack").hidden = Boolean(row[FILE]);
+    get("frame").hidden = !row[WIDTH];
     get("frame").style.setProperty("--ratio", row[WIDTH] ? row[WIDTH] / row[HEIGHT] : 4 / 3);
     draw();
     history.replaceState(null, "", `#${number + 1}`);
