@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from groundplane.core.detection import Detector
     from groundplane.core.session import LanguageModel
 
-__all__ = ["Handed", "begin_job", "versions_of"]
+__all__ = ["Handed", "begin_job", "how_to_go_on", "make_looker", "versions_of"]
 
 _RUNNING = Running()
 
@@ -88,7 +88,7 @@ def begin_job(
             batch=running.batch,
             max_failures=running.max_failures,
             limit=running.limit,
-            hint="" if out is None else _hint(out),
+            hint="" if out is None else how_to_go_on(out),
         )
         pool = DecodePool(
             running.num_workers,
@@ -97,7 +97,7 @@ def begin_job(
             slots=settings.under_way,
         )
         parts.callback(pool.close)
-        looker = _looker(spec, running, handed, pool)
+        looker = make_looker(spec, running, pool, handed=handed)
         parts.callback(looker.close)
         if out is not None and run is None:
             run = Run.create(out, spec)
@@ -154,7 +154,22 @@ def versions_of(spec: JobSpec) -> JobSpec:
     return replace(spec, versions=tuple(sorted(found.items())))
 
 
-def _looker(spec: JobSpec, running: Running, handed: Handed, pool: DecodePool) -> Looker:
+def make_looker(
+    spec: JobSpec, running: Running, pool: DecodePool, *, handed: Handed | None = None
+) -> Looker:
+    """Who looks at the pictures of a pool.
+
+    Args:
+        spec: What is looked for, and by whom.
+        running: Whether experts run apart, where, and how long they may take.
+        pool: Who decodes.
+        handed: Experts that are made already.
+
+    Raises:
+        InputError: If nobody can look for any of the prompts.
+        PluginNotFoundError, PluginBrokenError, DetectorError: If an expert cannot be made.
+    """
+    handed = handed or Handed()
     terms = LookTerms(device=running.device, deadline=running.deadline, memory=running.memory)
     if running.apart and handed.detector is None and handed.captioner is None:
         from groundplane.annotation.expert_process import ProcessLooker
@@ -165,5 +180,5 @@ def _looker(spec: JobSpec, running: Running, handed: Handed, pool: DecodePool) -
     return ThreadLooker(spec, terms=terms, detector=handed.detector, captioner=handed.captioner)
 
 
-def _hint(out: str | Path) -> str:
+def how_to_go_on(out: str | Path) -> str:
     return f"what is done is kept in {shlex.quote(str(out))}; the same call goes on from there"

@@ -11,16 +11,17 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from groundplane.annotation.events import Finished, JobEvent, Progress, Started, Summary
+from groundplane.annotation.beginning import how_to_go_on
+from groundplane.annotation.events import Ending, Finished, JobEvent, Progress, Started, Summary
 from groundplane.annotation.items import Item
 from groundplane.annotation.ray.shards import write_shards
-from groundplane.annotation.ray.worker import ShardJob, ShardWorker, added
+from groundplane.annotation.ray.worker import ShardJob, ShardWorker
 from groundplane.annotation.run import Run
 from groundplane.annotation.run_writer import RunWriter
 from groundplane.annotation.running import Running
@@ -89,45 +90,74 @@ def annotate_on_ray(
         OutputError: If a log cannot be written, or another process writes to the run.
         PluginBrokenError: If Ray is not installed.
     """
+    ray = _checked(run)
+    ended: Ending = "complete"
+    with run.writer(retry_failed=running.retry_failed) as writer:
+        skipped = _Skipped()
+        todo = skipped.of(itertools.islice(source.items(), running.limit), writer)
+        num_shards = terms.num_shards or max(4 * terms.actors, (source.count() or 0) // _SHARD + 1)
+        folder = run.path.resolve()
+        counts = write_shards(todo, folder / "shards", num_shards=num_shards)
+        writer.begin()
+        told = _Told(total=sum(counts) + skipped.count, skipped=skipped.count)
+        yield Started(total=told.total, recorded=len(writer))
+        job = ShardJob(run=str(folder), key=run.key.hex(), running=running)
+        shards = [shard for shard, count in enumerate(counts) if count]
+        try:
+            with _cluster(ray, terms):
+                for row in _rows(ray, job, shards, terms=terms) if shards else ():
+                    yield told.add(row)
+                    if running.max_failures is not None and told.failed > running.max_failures:
+                        ended = "failures"
+                        break
+        except KeyboardInterrupt:
+            ended = "stopped"
+        if ended == "complete":
+            run.follow(writer)
+    yield Finished(summary=told.summary(ended, hint=how_to_go_on(run.path)))
+
+
+def _checked(run: Run) -> Any:
+    """Ray, where a run can go to other machines and all that it needs here is installed."""
     for name in (run.spec.detector, run.spec.captioner):
         if name is not None and name.startswith("object:"):
             raise InputError(
                 f"ray: {name.removeprefix('object:')} is an object of this program, which no "
                 "other machine has; name an installed plugin"
             )
-    ray = need_library("ray", who="--ray", extra="ray")
     if run.spec.tracks:
         need_tracker()
-    begun = time.monotonic()
-    with run.writer(retry_failed=running.retry_failed) as writer:
-        skipped = _Skipped()
-        todo = skipped.of(itertools.islice(source.items(), running.limit), writer)
-        count = source.count()
-        num_shards = terms.num_shards or max(4 * terms.actors, (count or 0) // _SHARD + 1)
-        folder = Path(run.path).resolve()
-        counts = write_shards(todo, folder / "shards", num_shards=num_shards)
-        total = sum(counts) + skipped.count
-        writer.begin()
-        yield Started(total=total, recorded=len(writer))
-        job = ShardJob(run=str(folder), key=run.key.hex(), running=running)
-        shards = [shard for shard, count in enumerate(counts) if count]
-        rows: list[dict[str, Any]] = []
-        ended = "complete"
-        with _cluster(ray, terms):
-            for row in _rows(ray, job, shards, terms=terms) if shards else ():
-                rows.append(row)
-                now = _summary(rows, total=total, skipped=skipped.count, begun=begun)
-                yield Progress(
-                    total=total, skipped=now.skipped, done=now.done, failed=now.failed,
-                    seconds=now.seconds, stages=now.stages,
-                )  # fmt: skip
-                if running.max_failures is not None and now.failed > running.max_failures:
-                    ended = "failures"
-                    break
-        if ended == "complete":
-            run.follow(writer)
-        summary = _summary(rows, total=total, skipped=skipped.count, begun=begun)
-    yield Finished(summary=summary if ended == "complete" else replace(summary, ended="failures"))
+    return need_library("ray", who="--ray", extra="ray")
+
+
+class _Told:
+    """What the shards have told by now, added up."""
+
+    def __init__(self, *, total: int, skipped: int) -> None:
+        self.total, self._skipped = total, skipped
+        self.done = self.failed = self._regions = 0
+        self._stages: Counter[str] = Counter()
+        self._begun = time.monotonic()
+
+    def add(self, row: Mapping[str, Any]) -> Progress:
+        """Take in what a shard did."""
+        # What a task that died had done already is skipped by the one after it.
+        self.done += row["done"] + row["skipped"]
+        self.failed += row["failed"]
+        self._regions += row["regions"]
+        self._stages.update(row["stages"])
+        return Progress(
+            total=self.total, skipped=self._skipped, done=self.done, failed=self.failed,
+            seconds=time.monotonic() - self._begun, stages=dict(self._stages),
+        )  # fmt: skip
+
+    def summary(self, ended: Ending, *, hint: str) -> Summary:
+        """What the call did."""
+        return Summary(
+            ended=ended, total=self.total, skipped=self._skipped, done=self.done,
+            failed=self.failed, regions=self._regions, seconds=time.monotonic() - self._begun,
+            stages=dict(self._stages), hint="" if ended == "complete" else hint,
+        )  # fmt: skip
 
 
 class _Skipped:
@@ -204,19 +234,3 @@ def _cluster(ray: Any, terms: RayTerms) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def _summary(
-    rows: list[dict[str, Any]], *, total: int | None, skipped: int, begun: float
-) -> Summary:
-    return Summary(
-        ended="complete",
-        total=total,
-        # What a task that died had done already is skipped by the one after it.
-        skipped=skipped,
-        done=sum(row["done"] + row["skipped"] for row in rows),
-        failed=sum(row["failed"] for row in rows),
-        regions=sum(row["regions"] for row in rows),
-        seconds=time.monotonic() - begun,
-        stages=added(row["stages"] for row in rows),
-    )

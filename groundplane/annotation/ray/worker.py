@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from groundplane.annotation.beginning import make_looker
 from groundplane.annotation.decoding import DecodePool
 from groundplane.annotation.events import Summary
-from groundplane.annotation.expert_process import ProcessLooker
 from groundplane.annotation.items import Item, ItemEnd, Picture, Unread
-from groundplane.annotation.looking import LookTerms
+from groundplane.annotation.looking import Looker
 from groundplane.annotation.pipeline import Pipeline
 from groundplane.annotation.ray.shards import ShardListing
 from groundplane.annotation.reading import Settings
@@ -115,10 +115,7 @@ class ShardWorker:
                     slots=Settings(batch=running.batch).under_way,
                 )  # fmt: skip
                 parts.callback(pool.close)
-                terms = LookTerms(
-                    device=running.device, deadline=running.deadline, memory=running.memory
-                )
-                looker = ProcessLooker(run.spec, terms=terms, slots=pool.slot_fds())
+                looker = make_looker(run.spec, running, pool)
                 parts.callback(looker.close)
                 self._pool, self._looker = _KeptPool(pool), _KeptLooker(looker)
                 self._parts = parts.pop_all()
@@ -147,7 +144,7 @@ class _KeptPool:
 class _KeptLooker:
     """Experts that outlive the pipeline that uses them; their seconds are those of one shard."""
 
-    def __init__(self, looker: ProcessLooker) -> None:
+    def __init__(self, looker: Looker) -> None:
         self._looker = looker
         self._before: Mapping[str, float] = {}
 
@@ -158,7 +155,8 @@ class _KeptLooker:
 
     @property
     def restarts(self) -> int:
-        return self._looker.restarts
+        restarts: int = getattr(self._looker, "restarts", 0)
+        return restarts
 
     @property
     def largest(self) -> int | None:
@@ -186,12 +184,3 @@ def _row(shard: int, summary: Summary) -> dict[str, Any]:
         "regions": summary.regions,
         "stages": dict(summary.stages),
     }
-
-
-def added(stages: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Seconds by stage, added up."""
-    total: dict[str, float] = {}
-    for each in stages:
-        for name, spent in each.items():
-            total[name] = total.get(name, 0.0) + spent
-    return total

@@ -174,7 +174,8 @@ def test_second_call_has_nothing_to_do_and_other_shards_double_nothing(
 ):
     run = Run.create(tmp_path / "run", spec_of(photos))
     source = open_source(photos[0])
-    worker = ShardWorker(ShardJob(run=str(run.path), key=run.key.hex(), running=RUNNING))
+    here = replace(RUNNING, apart=False)
+    worker = ShardWorker(ShardJob(run=str(run.path), key=run.key.hex(), running=here))
 
     def rows(_, job, shards, *, terms):
         """What Ray does, without Ray: the shards one after another in this process."""
@@ -212,6 +213,33 @@ def test_more_failures_than_allowed_end_the_job(photos, tmp_path, monkeypatch):
     )
     assert told[-1].summary.ended == "failures"
     assert told[-1].summary.failed == 4
+
+
+def test_interrupt_says_how_to_go_on(photos, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", spec_of(photos))
+
+    def rows(*_, **__):
+        yield {"done": 3, "skipped": 0, "failed": 0, "regions": 1, "stages": {"detect": 0.5}}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "_rows", rows)
+    monkeypatch.setattr(driver, "_cluster", lambda *_: nullcontext())
+    told = list(annotate_on_ray(run, open_source(photos[0]), terms=RayTerms()))
+    summary = told[-1].summary
+    assert (summary.ended, summary.done, summary.stages) == ("stopped", 3, {"detect": 0.5})
+    assert "the same call goes on" in summary.hint
+    with run.writer():
+        pass  # the lock is free
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_our_own_error_is_found_behind_one_of_ray(wrapped):
+    ours = InputError("no such class")
+    outer = RuntimeError("task\nfailed")
+    if wrapped:
+        outer.cause = ours
+    found = driver._cause(outer)
+    assert found is ours if wrapped else str(found) == "ray: task failed"
 
 
 def test_objects_and_a_run_that_a_machine_does_not_see_are_refused(photos, tmp_path):
