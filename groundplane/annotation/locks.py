@@ -12,9 +12,13 @@ from groundplane.annotation.disk import SYSTEM, Disk, reason, write_fully
 from groundplane.core.errors import OutputError
 from groundplane.core.files import one_line
 
-__all__ = ["Lock"]
+__all__ = ["Lock", "LockedError"]
 
 _MOST = 500
+
+
+class LockedError(OutputError):
+    """Another process writes there; it may end."""
 
 
 class Lock:
@@ -26,7 +30,8 @@ class Lock:
         disk: Where it is.
 
     Raises:
-        OutputError: If another process holds it, by name; or if the file cannot be opened.
+        LockedError: If another process holds it, by name.
+        OutputError: If the file cannot be opened.
     """
 
     def __init__(self, path: Path, *, shared: bool = False, disk: Disk = SYSTEM) -> None:
@@ -36,7 +41,7 @@ class Lock:
         try:
             self._file = disk.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW)
             if not disk.lock(self._file, shared=shared):
-                raise OutputError(
+                raise LockedError(
                     f"{run}: is being written by {self._holder()}; wait until it is done or end "
                     "it, or name another folder"
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,11 +14,13 @@ from groundplane.annotation.beginning import make_looker
 from groundplane.annotation.decoding import DecodePool
 from groundplane.annotation.events import Summary
 from groundplane.annotation.items import Item, ItemEnd, Picture, Unread
+from groundplane.annotation.locks import LockedError
 from groundplane.annotation.looking import Looker
 from groundplane.annotation.pipeline import Pipeline
 from groundplane.annotation.ray.shards import ShardListing
 from groundplane.annotation.reading import Settings
 from groundplane.annotation.run import Run
+from groundplane.annotation.run_writer import RunWriter
 from groundplane.annotation.running import Running
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import InputError
@@ -25,6 +28,10 @@ from groundplane.core.files import one_line
 from groundplane.core.media import MediaLimits
 
 __all__ = ["ShardJob", "ShardWorker"]
+
+# Seconds. A file server lets go of a dead machine's locks after its lease, 90 seconds for NFS 4 in
+# Linux.
+_PATIENCE, _PAUSE = 180.0, 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +91,7 @@ class ShardWorker:
         listing = ShardListing(folder=self._folder / "shards", shard=shard)
         running = self._job.running
         try:
-            with run.writer(shard=shard, retry_failed=running.retry_failed) as writer:
+            with self._writer(run, shard) as writer:
                 pool, looker = self._experts(run)
                 looker.begin()
                 pipeline = Pipeline(
@@ -103,6 +110,17 @@ class ShardWorker:
         parts, self._parts = self._parts, None
         if parts is not None:
             parts.close()
+
+    def _writer(self, run: Run, shard: int) -> RunWriter:
+        """The shard's log; whose machine has just died may hold its lock for a while yet."""
+        late = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return run.writer(shard=shard, retry_failed=self._job.running.retry_failed)
+            except LockedError:
+                if time.monotonic() > late:
+                    raise
+                time.sleep(_PAUSE)
 
     def _experts(self, run: Run) -> tuple[_KeptPool, _KeptLooker]:
         """Who decodes and who looks, made at the first shard."""

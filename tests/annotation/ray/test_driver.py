@@ -16,8 +16,10 @@ import pytest
 from groundplane.annotation.beginning import begin_job
 from groundplane.annotation.events import Finished, Progress, Started
 from groundplane.annotation.exporting import ExportRequest, export_records
+from groundplane.annotation.locks import LockedError
 from groundplane.annotation.prompts import read_prompts
 from groundplane.annotation.ray import driver
+from groundplane.annotation.ray import worker as ray_worker
 from groundplane.annotation.ray.driver import RayTerms, annotate_on_ray
 from groundplane.annotation.ray.worker import ShardJob, ShardWorker
 from groundplane.annotation.run import Run
@@ -31,7 +33,7 @@ pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 RUNNING = Running(device="cpu", batch=4, workers=1)
-COPIES = 4
+COPIES = 2
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +215,20 @@ def test_more_failures_than_allowed_end_the_job(photos, tmp_path, monkeypatch):
     )
     assert told[-1].summary.ended == "failures"
     assert told[-1].summary.failed == 4
+
+
+def test_shard_whose_log_is_locked_waits_for_it(photos, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", spec_of(photos))
+    worker = ShardWorker(ShardJob(run=str(run.path), key=run.key.hex(), running=RUNNING))
+    monkeypatch.setattr(ray_worker, "_PAUSE", 0.01)
+    holder = run.writer(shard=2)
+    timer = threading.Timer(0.2, holder.close)
+    timer.start()
+    worker._writer(run, 2).close()
+    timer.join()
+    monkeypatch.setattr(ray_worker, "_PATIENCE", 0.0)
+    with run.writer(shard=2), pytest.raises(LockedError, match=f"process {os.getpid()}"):
+        worker._writer(run, 2)
 
 
 def test_interrupt_says_how_to_go_on(photos, tmp_path, monkeypatch):
