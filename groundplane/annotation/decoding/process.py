@@ -21,6 +21,9 @@ __all__ = ["DecodeProcess", "Job"]
 _COMMAND = (sys.executable, "-P", "-m", "groundplane.annotation.decoding.worker")
 # Threads of the libraries below numpy would only take memory.
 _ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# The C library would give the memory of each picture back and take it anew, page by page, which
+# costs as much as decoding it.
+_KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
 _TAIL = 2048
 _SIGNALS = {int(one): one.name for one in signal.Signals} | {
     int(signal.SIGKILL): "SIGKILL, perhaps for lack of memory",
@@ -58,7 +61,7 @@ class DecodeProcess:
         with theirs:
             self._process = subprocess.Popen(
                 _COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, pass_fds=tuple(slots), env={**os.environ, **_ALONE},
+                stderr=subprocess.PIPE, pass_fds=tuple(slots), env={**os.environ, **_KEEPING, **_ALONE},
                 process_group=0,  # an interrupt from the terminal is not for it
             )  # fmt: skip
         ours.setblocking(False)

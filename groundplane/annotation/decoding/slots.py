@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-__all__ = ["KEPT", "Slots", "map_slot", "write_slot"]
+__all__ = ["KEPT", "SlotWriter", "Slots", "map_slot", "write_slot"]
 
 # What a slot keeps when it is released, in bytes: a picture of 1.4 megapixels. Fresh memory costs
 # about as much as copying into it.
@@ -46,10 +46,33 @@ def map_slot(fd: int, shape: Sequence[int]) -> UInt8[np.ndarray, "h w 3"]:
 
 def write_slot(fd: int, content: UInt8[np.ndarray, "..."]) -> None:
     """Copy pixels, or the bytes of a file, to the beginning of a slot."""
-    with mmap.mmap(fd, content.nbytes) as memory:
+    flags = mmap.MAP_SHARED | mmap.MAP_POPULATE  # all pages at once, not one fault each
+    with mmap.mmap(fd, content.nbytes, flags=flags) as memory:
         target = np.frombuffer(memory, dtype=np.uint8).reshape(content.shape)
         np.copyto(target, content)
         del target  # the map cannot be closed while an array shows it
+
+
+class SlotWriter:
+    """Writes to slots again and again: what they keep stays mapped, which saves a third of it.
+
+    Args:
+        fds: The slots' files.
+    """
+
+    def __init__(self, fds: Sequence[int]) -> None:
+        self._fds = fds
+        self._maps: dict[int, UInt8[np.ndarray, " n"]] = {}
+
+    def write(self, slot: int, content: UInt8[np.ndarray, "..."]) -> None:
+        """Copy pixels to the beginning of a slot."""
+        if content.nbytes > KEPT:
+            write_slot(self._fds[slot], content)
+            return
+        if slot not in self._maps:
+            size = min(KEPT, os.fstat(self._fds[slot]).st_size)
+            self._maps[slot] = np.frombuffer(mmap.mmap(self._fds[slot], size), dtype=np.uint8)
+        np.copyto(self._maps[slot][: content.nbytes].reshape(content.shape), content)
 
 
 class Slots:

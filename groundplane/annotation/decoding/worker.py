@@ -24,7 +24,7 @@ from typing import IO, Any
 from groundplane.annotation.decoding.fetching import Fetcher, open_address, shown
 from groundplane.annotation.decoding.item_json import item_of
 from groundplane.annotation.decoding.messages import Message, pack, receive
-from groundplane.annotation.decoding.slots import KEPT, write_slot
+from groundplane.annotation.decoding.slots import KEPT, SlotWriter
 from groundplane.annotation.items import Item
 from groundplane.core.errors import GroundplaneError, MediaError
 from groundplane.core.image import Image
@@ -86,6 +86,7 @@ class _Decoder:
         self._limits = MediaLimits(**{**settings["limits"], "formats": tuple(settings["formats"])})
         self._seconds = float(settings["seconds"])
         self._slots: list[int] = settings["slots"]
+        self._writer = SlotWriter(self._slots)
         self._fetcher = Fetcher(self._limits.max_bytes)
         self._told = 0.0
 
@@ -117,7 +118,7 @@ class _Decoder:
             return
         if image.pixels.nbytes > KEPT:
             slot = self._line.slot(image.pixels.nbytes)
-        write_slot(self._slots[slot], image.pixels)
+        self._writer.write(slot, image.pixels)
         seconds = {"read": read, "decode": time.perf_counter() - begun - read}
         self._line.say(**_picture(image, slot), hash=image.source.content_hash, seconds=seconds)
 
@@ -154,7 +155,7 @@ class _Decoder:
             else:
                 spent = time.perf_counter() - begun
                 slot = self._line.slot(frame.image.pixels.nbytes)
-                write_slot(self._slots[slot], frame.image.pixels)
+                self._writer.write(slot, frame.image.pixels)
                 when = [frame.index, frame.time.numerator, frame.time.denominator]
                 self._line.say(
                     **_picture(frame.image, slot), hash=digest, frame=when,
@@ -251,7 +252,7 @@ def main() -> None:
     line = _Line(socket.socket(fileno=os.dup(0)))
     try:
         settings: Any = line.hear()
-        _confine(int(settings["memory"]))
+        _confine(int(settings["memory"]) + KEPT * len(settings["slots"]))
         decoder = _Decoder(line, settings)
         line.say(kind="ready")
         while True:
