@@ -7,13 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 __all__ = ["Interruptible", "drained_by_signals"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+@runtime_checkable
 class Interruptible(Protocol):
     """What can be ended in two ways, both from within a signal's handler."""
 
