@@ -61,7 +61,8 @@ class DecodeProcess:
         with theirs:
             self._process = subprocess.Popen(
                 _COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, pass_fds=tuple(slots), env={**os.environ, **_KEEPING, **_ALONE},
+                stderr=subprocess.PIPE, pass_fds=tuple(slots),
+                env={**os.environ, **_KEEPING, **_ALONE},
                 process_group=0,  # an interrupt from the terminal is not for it
             )  # fmt: skip
         ours.setblocking(False)
