@@ -12,7 +12,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NoReturn
 
 import numpy as np
@@ -63,7 +63,8 @@ class RecordHead:
         content_hash: Of the encoded bytes.
         failed: Whether it failed.
         stamp: The file's mark, by which it is known without reading it.
-        frame: A frame's video and index.
+        frame: A frame's video and index, where the path is made of them as those of frames are;
+            other records stand by their path alone.
     """
 
     path: str
@@ -71,6 +72,23 @@ class RecordHead:
     failed: bool
     stamp: Stamp
     frame: tuple[str, int] | None
+
+    @classmethod
+    def of(cls, record: AnnotationRecord, stamp: Stamp = None) -> RecordHead:
+        """The head of a record."""
+        shown = record.frame
+        frame = None if shown is None else (shown.video, shown.index)
+        return cls(
+            record.path,
+            record.content_hash,
+            record.status == "failed",
+            stamp,
+            _own(record.path, frame),
+        )
+
+
+def _own(path: str, frame: tuple[str, int] | None) -> tuple[str, int] | None:
+    return frame if frame is not None and path == f"{frame[0]}#{frame[1]}" else None
 
 
 def encode_record(record: AnnotationRecord, stamp: Stamp = None) -> bytes:
@@ -140,9 +158,10 @@ def read_head(data: bytes) -> RecordHead:
         True
     """
     try:
-        return _head(data)
+        head = _head(data)
     except _MALFORMED as error:
         raise InputError(f"log: a record is malformed: {error!r}") from error
+    return head if head.frame is None else replace(head, frame=_own(head.path, head.frame))
 
 
 def to_json(value: object) -> bytes:

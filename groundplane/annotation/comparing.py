@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from groundplane.annotation.codec import RecordHead
 from groundplane.annotation.listing import order_key
 from groundplane.core.annotation import AnnotatedRegions, AnnotationRecord, ClassTable
 from groundplane.core.errors import InputError
@@ -163,8 +164,7 @@ def _paired(
 def _key(record: AnnotationRecord | None) -> bytes | None:
     if record is None:
         return None
-    frame = record.frame
-    return order_key(record.path, None if frame is None else (frame.video, frame.index))
+    return order_key(record.path, RecordHead.of(record).frame)
 
 
 @dataclass(slots=True, eq=False)

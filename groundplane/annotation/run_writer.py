@@ -101,14 +101,7 @@ class RunWriter:
             OutputError: If it cannot be written; the message says what is safe.
         """
         payload = encode_record(record, stamp)
-        frame = record.frame
-        head = RecordHead(
-            record.path,
-            record.content_hash,
-            record.status == "failed",
-            stamp,
-            None if frame is None else (frame.video, frame.index),
-        )
+        head = RecordHead.of(record, stamp)
         with self._mutex:
             if not self._index.holds(head):
                 self._append(payload)

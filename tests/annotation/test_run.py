@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from groundplane.annotation.run import Run
 from groundplane.annotation.view import View
 from groundplane.core.errors import InputError, OutputError
 from groundplane.core.exporting import Records
-from groundplane.testing.annotations import HOSTILE_NAMES
+from groundplane.testing.annotations import HOSTILE_NAMES, random_records
 from groundplane.testing.exporters import record_differences
 
 
@@ -412,3 +413,17 @@ def test_a_run_is_read_without_torch():
         print({"torch", "scipy", "PIL", "cv2"} & set(sys.modules))
     """)
     assert out == "set()\n"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_generated_records_return_from_a_run(tmp_path, seed):
+    made = random_records(seed, num=40)
+    run = Run.create(tmp_path / "run", job(classes=made.classes, merge=None))
+    # The content of a frame is that of its video; the others would be of older versions of it.
+    records = [r if r.frame is None else replace(r, content_hash="video") for r in made]
+    write_all(run, records)
+    view = View(thresholds=(None,) * len(made.classes.prompts), candidates=True)
+    back = {record.path: record for record in run.records(view)}
+    assert len(run.records()) == len(made) == len(back)
+    same = {"kept", "outcomes"}  # these a view decides
+    assert all(set(record_differences(r, back[r.path])) <= same for r in records)
