@@ -204,6 +204,7 @@ class _Gathering:
                 epoch = entry.epoch
             elif isinstance(entry, Thresholds) and self.thresholds[0] <= epoch:
                 self.thresholds = (epoch, entry.values)
+                self.tracks.clear()  # they followed from the thresholds before
             elif isinstance(entry, TracksOf) and self.tracks.get(entry.video, (0,))[0] <= epoch:
                 self.tracks[entry.video] = (epoch, (log, offset))
             elif isinstance(entry, ItemEnd):

@@ -94,6 +94,17 @@ def test_tracks_follow_other_thresholds_without_a_model(tmp_path):
     assert tracks_of(run) == before
 
 
+def test_tracks_of_earlier_thresholds_do_not_count(tmp_path):
+    run = begun(tmp_path / "run")
+    write(run, walk("a.mp4"))
+    before = tracks_of(run)
+    with run.writer() as writer:
+        writer.write_thresholds((0.5,))  # and here the process dies
+    assert set(map(len, tracks_of(run).values())) == {0}
+    write(run, [])  # the same call again
+    assert tracks_of(run) == before
+
+
 def test_same_tracks_are_not_kept_twice(tmp_path):
     run = begun(tmp_path / "run")
     write(run, walk("a.mp4"))
