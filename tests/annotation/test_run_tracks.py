@@ -94,6 +94,21 @@ def test_tracks_follow_other_thresholds_without_a_model(tmp_path):
     assert tracks_of(run) == before
 
 
+def test_frames_in_logs_of_several_shards_are_followed_together(tmp_path):
+    whole = begun(tmp_path / "whole")
+    frames = list(walk("a.mp4"))
+    write(whole, frames)
+    run = begun(tmp_path / "run")
+    with run.writer() as giver:
+        giver.begin()
+        for shard in range(2):
+            with run.writer(shard=shard) as writer:
+                for record in frames[shard::2]:
+                    writer.write(record, (1, 1))
+        run.follow(giver)
+    assert tracks_of(run) == tracks_of(whole)
+
+
 def test_tracks_of_earlier_thresholds_do_not_count(tmp_path):
     run = begun(tmp_path / "run")
     write(run, walk("a.mp4"))
