@@ -51,6 +51,7 @@ class Stream(Protocol):
         ...
 
 
+@runtime_checkable
 class Teller(Protocol):
     """Takes the events of a job."""
 
