@@ -63,9 +63,9 @@ LEAST = 0.75
 class Size:
     """How much is measured."""
 
-    pictures: int = 240
+    pictures: int = 96
     side: tuple[int, int] = (640, 480)
-    large: int = 80
+    large: int = 40
     large_side: tuple[int, int] = (3000, 2000)
     records: int = 4000
     rounds: int = 3
