@@ -89,7 +89,7 @@ class RecordLog:
         self._changed = threading.Condition()
         self._pending, self._oldest = 0, math.inf
         self._fault: str | None = None
-        self._closed = False
+        self._closed = self._midway = False
         try:
             self._file = disk.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
             try:
@@ -172,10 +172,14 @@ class RecordLog:
             offset = self._end
             frame = make_frame(payload, offset, key=self._key)
             try:
+                if self._midway:  # an append was interrupted, by Ctrl-C say, and left something
+                    self._disk.cut(self._file, self._end)
+                self._midway = True
                 write_fully(self._file, frame, disk=self._disk)
             except OSError as error:
                 raise self._refused(error) from error
             self._end += len(frame)
+            self._midway = False
             self._written += 1
             self._pending += 1
             if self._pending >= self._pace.records:

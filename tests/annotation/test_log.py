@@ -306,6 +306,25 @@ def test_a_sync_that_fails_in_the_background_is_told_by_the_next_call(tmp_path):
     assert payloads_of(path) == []
 
 
+@pytest.mark.parametrize("part", [0, 5, 10**6])
+def test_an_append_that_is_interrupted_harms_no_later_one(tmp_path, part):
+    class Interrupted(FaultyDisk):
+        def write(self, file, data):
+            taken = super().write(file, data[:part] if b"second" in data else data)
+            if b"second" in data:
+                raise KeyboardInterrupt
+            return taken
+
+    path = new_log(tmp_path)
+    with RecordLog(path, key=KEY, disk=Interrupted()) as log:
+        log.append(b"first")
+        with pytest.raises(KeyboardInterrupt):
+            log.append(b"second")
+        log.append(b"third")
+        log.append(b"fourth")
+    assert payloads_of(path) == [b"first", b"third", b"fourth"]
+
+
 def test_the_always_full_device_is_refused(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
