@@ -36,7 +36,7 @@ __all__ = ["LOSSES", "ExportRequest", "export_records", "export_run", "read_loss
 LOSSES = "loss.json"
 _VERSION = 1
 # So many files are brought to the disk one by one; more of them all at once.
-_FEW = 1_000
+_FEW = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from groundplane.annotation.exporting import (
 from groundplane.annotation.run import Run
 from groundplane.annotation.spec import JobSpec
 from groundplane.core.errors import InputError, MediaError, OutputError, PluginNotFoundError
+from groundplane.core.host import available
 from groundplane.testing.annotations import random_records, records_of_names
 from groundplane.testing.exporters import files_of
 
@@ -236,6 +237,66 @@ def test_an_unknown_format_is_met_with_a_near_one(records, ask):
 def test_an_unknown_option_is_refused(records, ask):
     with pytest.raises(InputError, match="polygons"):
         export_records(records, ask(options={"masks": "polygon"}))
+
+
+# Every format ---------------------------------------------------------------------------------
+
+_FORMATS = [info.name for info in available("exporters", read=False)]
+
+
+@pytest.mark.parametrize("format", _FORMATS)
+def test_names_of_any_kind_go_out_twice_alike_and_nowhere_else(format, tmp_path, monkeypatch):
+    monkeypatch.setattr("groundplane.annotation.exporting._sync", lambda path: None)  # a second
+    records = records_of_names()
+    request = ExportRequest(
+        format=format, folder=tmp_path / "a/out", classes=records.classes, read=records.read
+    )
+    report = export_records(records, request)
+    first = files_of(request.folder)
+    assert report.pictures == len(records)
+    assert export_records(records, request) == report
+    assert files_of(request.folder) == first
+    assert json.loads(first["loss.json"])["files"] == len(first)
+    assert os.listdir(tmp_path) == ["a"]
+    assert os.listdir(tmp_path / "a") == ["out"]
+
+
+_FULL = """
+import resource, sys, pathlib
+from groundplane.annotation.exporting import ExportRequest, export_records
+from groundplane.core.host import available
+from groundplane.core.errors import OutputError
+from groundplane.testing.annotations import random_records
+from groundplane.testing.exporters import files_of
+
+folder = pathlib.Path(sys.argv[1])
+records = random_records(4, num=10, hostile=False)
+for name in sys.argv[2:]:
+    request = ExportRequest(
+        format=name, folder=folder / name, classes=records.classes, read=records.read
+    )
+    export_records(records, request)
+    before = files_of(folder)
+    # No file may grow beyond this: what a full disk does, wherever it is met.
+    for most in (0, 40):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        try:
+            export_records(records, request)
+            refused = ""
+        except OutputError as error:
+            refused = str(error)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        assert refused.count(chr(10)) == 0
+        assert "cannot be written" in refused, (name, refused)
+        assert files_of(folder) == before, name
+"""
+
+
+def test_no_room_left_leaves_the_earlier_export(tmp_path):
+    command = [sys.executable, "-c", _FULL, str(tmp_path), *_FORMATS]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
 
 
 def test_exporting_needs_no_torch():
