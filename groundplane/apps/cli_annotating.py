@@ -74,6 +74,12 @@ def annotate(  # noqa: PLR0913, PLR0917 - one a flag
         list[str] | None,
         typer.Option("--caption-option", help="Option of the language model, key=value."),
     ] = None,
+    caption_prompt: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the language model is asked.")
+    ] = "Describe the picture in one sentence.",
+    caption_regions: Annotated[
+        bool, typer.Option("--caption-regions", help="Have it describe each region as well.")
+    ] = False,
     device: Annotated[str, typer.Option(help="Where experts run: auto, cpu, cuda.")] = "auto",
     batch: Annotated[int, typer.Option(help="Pictures that experts get at a time.")] = 16,
     workers: Annotated[
@@ -85,7 +91,10 @@ def annotate(  # noqa: PLR0913, PLR0917 - one a flag
     ] = 120.0,
     in_process: Annotated[
         bool,
-        typer.Option("--in-process", help="Experts without a process of their own to crash in."),
+        typer.Option(
+            "--in-process",
+            help="Experts in this process, which ends if they crash.",
+        ),
     ] = False,
     max_failures: Annotated[
         int | None, typer.Option(help="Give up after more failed pictures.")
@@ -125,6 +134,7 @@ def annotate(  # noqa: PLR0913, PLR0917 - one a flag
             source=source, out=out, find=find, classes=classes, thresholds=tuple(threshold or ()),
             detector=detector, segmenter=segmenter, captioner=caption, floor=floor,
             merge=0.7 if merge else None, tracks=tracks, frame_step=frame_step,
+            caption_prompt=caption_prompt, caption_regions=caption_regions,
             options=tuple(option or ()), caption_options=tuple(caption_option or ()),
             running=Running(
                 device=device, batch=batch, workers=workers, limit=limit, deadline=deadline,

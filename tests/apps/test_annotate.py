@@ -248,6 +248,20 @@ def test_no_room_left_ends_with_what_is_safe_and_the_next_call_goes_on(
     assert Run.open(out).summary().done == 5
 
 
+def test_a_run_that_is_being_written_is_refused_to_writers_and_open_to_readers(
+    run, made, photos, tmp_path
+):
+    out = tmp_path / "run"
+    assert run("annotate", photos, *FIND, "--out", out, "--quiet")[0] == 0
+    with Run.open(out).writer():
+        for words in (["annotate", photos, *FIND, "--out", out], ["rethreshold", out]):
+            code, _, err = run(*words)
+            assert code == 2
+            assert f"process {os.getpid()}" in one_line_of(err)
+        for words in (["status", out], ["show", out], ["export", out, "--format", "coco"]):
+            assert run(*words)[0] == 0
+
+
 # Bad input -----------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import io
 import json
 import re
@@ -32,7 +33,7 @@ from groundplane.core.annotation import (
     rounded_scores,
 )
 from groundplane.core.errors import MediaError, OutputError
-from groundplane.core.masks import encode
+from groundplane.core.masks import encode, to_counts
 from groundplane.testing.annotations import random_records
 
 ASSETS = files("groundplane.apps.annotating").joinpath("page")
@@ -304,10 +305,10 @@ FORBIDDEN = re.compile(
 
 
 def test_the_page_holds_no_inline_code_and_fetches_nothing():
-    html = ASSETS.joinpath("index.html").read_text()
-    assert unsafe(html) == []
+    page = ASSETS.joinpath("index.html").read_text()
+    assert unsafe(page) == []
     policy = {
-        a["content"] for tag, a in Elements(html).found
+        a["content"] for tag, a in Elements(page).found
         if a.get("http-equiv") == "Content-Security-Policy"
     }  # fmt: skip
     assert len(policy) == 1
@@ -329,13 +330,13 @@ def test_the_check_of_pages_can_fail(text):
 
 
 def test_every_control_has_a_name_and_every_id_is_there():
-    html = ASSETS.joinpath("index.html").read_text()
-    ids = re.findall(r'\bid="([\w-]+)"', html)
+    page = ASSETS.joinpath("index.html").read_text()
+    ids = re.findall(r'\bid="([\w-]+)"', page)
     assert len(ids) == len(set(ids))
     code = "".join(ASSETS.joinpath(n).read_text() for n in ("core.js", "viewer.js", "sheet.js"))
     assert set(re.findall(r'\bget\("([\w-]+)"\)', code)) <= set(ids)
-    inside = re.findall(r"<label\b.*?</label>", html, re.S)
-    for tag, control in re.findall(r'<(input|select) id="([\w-]+)"', html):
+    inside = re.findall(r"<label\b.*?</label>", page, re.S)
+    for tag, control in re.findall(r'<(input|select) id="([\w-]+)"', page):
         assert any(f'<{tag} id="{control}"' in label for label in inside)
 
 
@@ -370,8 +371,8 @@ def rendered(tmp_path_factory):
         "--enable-logging=stderr --dump-dom"
     )
 
-    def render(folder, fragment=""):
-        address = f"{Path(folder, 'index.html').as_uri()}{fragment}"
+    def render(folder, fragment="", name="index.html"):
+        address = f"{Path(folder, name).as_uri()}{fragment}"
         command = [browser, f"--user-data-dir={profile}", *flags.split(), address]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         said = [line for line in ended.stderr.splitlines() if "CONSOLE" in line]
@@ -404,3 +405,29 @@ def test_a_browser_opens_the_picture_of_the_address(tmp_path, rendered):
     assert sum(a.get("class") == "box" for _, a in found) == 2
     assert "A car." in text
     assert '<h2 id="name" title="b.jpg">b.jpg</h2>' in text
+
+
+_PAINTED = """<!doctype html><p id="told"></p><script src="CORE"></script><script>
+document.getElementById("told").textContent = JSON.stringify(MASKS.map(([text, height, width]) => {
+  const image = {width: width, height: height, data: new Uint8ClampedArray(4 * width * height)};
+  groundplane.paint(image, text, height, width, [1, 2, 3]);
+  const inside = [];
+  for (let at = 3; at < image.data.length; at += 4) inside.push(image.data[at] === 255 ? 1 : 0);
+  return [groundplane.runsOf(text), inside];
+}));
+</script>"""
+
+
+def test_a_browser_reads_and_paints_masks_as_they_are(tmp_path, rendered):
+    rng = np.random.default_rng(0)
+    dense = [rng.random(shape) < 0.5 for shape in ((1, 1), (7, 3), (13, 40), (200, 90))]
+    dense += [np.ones((5, 9), dtype=np.bool_), np.zeros((5, 9), dtype=np.bool_)]
+    masks = [encode(mask) for mask in dense]
+    listed = json.dumps([[mask.counts.decode(), *mask.size] for mask in masks])
+    text = _PAINTED.replace("CORE", ASSETS.joinpath("core.js").as_uri())
+    (tmp_path / "masks.html").write_text(text.replace("MASKS", listed))
+    _, document, said = rendered(tmp_path, name="masks.html")
+    assert said == []
+    told = json.loads(html.unescape(re.search(r'<p id="told">(.*?)</p>', document)[1]))
+    assert [runs for runs, _ in told] == [to_counts(mask) for mask in masks]
+    assert [inside for _, inside in told] == [m.astype(int).ravel().tolist() for m in dense]

@@ -47,6 +47,7 @@ class AnnotateJob:
         detector, segmenter, captioner: Who looks, by name; as a `JobSpec` has them.
         options: The experts' options, `key=value`.
         caption_options: The language model's.
+        caption_prompt, caption_regions: As a `JobSpec` has them.
         floor, merge, tracks, frame_step: As a `JobSpec` has them.
         running: How it runs.
         formats: Exports that follow.
@@ -67,6 +68,8 @@ class AnnotateJob:
     captioner: str | None = None
     options: tuple[str, ...] = ()
     caption_options: tuple[str, ...] = ()
+    caption_prompt: str = "Describe the picture in one sentence."
+    caption_regions: bool = False
     floor: float = 0.1
     merge: float | None = 0.7
     tracks: bool = False
@@ -187,6 +190,8 @@ def _spec(job: AnnotateJob, source: Source) -> JobSpec:
         captioner=job.captioner,
         options=tuple(sorted(expert_options(job.options).items())),
         caption_options=tuple(sorted(caption_options.items())),
+        caption_prompt=job.caption_prompt,
+        caption_regions=job.caption_regions,
         floor=job.floor,
         merge=job.merge,
         tracks=job.tracks,
