@@ -14,13 +14,14 @@ import base64
 import json
 import logging
 import sys
+import threading
 import urllib.parse
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from groundplane.annotation.items import Picture
 from groundplane.annotation.looking import Looker, LookTerms
@@ -62,6 +63,7 @@ _STATUS = {
 }  # fmt: skip
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,29 +186,34 @@ def make_app(predictor: Predictor) -> Starlette:
 
 
 class _Desk:
-    """Hands work to the one thread that looks; so much may wait."""
+    """Hands work to the one thread that looks; only so much may wait."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="labels")
-        self._waiting = 0
+        self._room = threading.BoundedSemaphore(_MOST_WAITING)
 
     def warm(self, config: LabelConfig) -> None:
         """Have the experts made, without waiting: Label Studio gives a setup three seconds."""
-        if self._waiting < _MOST_WAITING:
-            self._pool.submit(self._predictor.prepare, config)
+        self._submit(self._predictor.prepare, config)
 
     async def ask(
         self, config: LabelConfig, tasks: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
-        if self._waiting >= _MOST_WAITING:
+        """One prediction a task.
+
+        Raises:
+            ToolError: If too much waits already.
+            GroundplaneError: As `Predictor.predict`.
+        """
+        return await asyncio.wrap_future(self._submit(self._predictor.predict, config, tasks))
+
+    def _submit(self, work: Callable[..., T], *given: Any) -> Future[T]:
+        if not self._room.acquire(blocking=False):
             raise ToolError("busy")
-        self._waiting += 1
-        try:
-            job = self._pool.submit(self._predictor.predict, config, tasks)
-            return await asyncio.wrap_future(job)
-        finally:
-            self._waiting -= 1
+        job = self._pool.submit(work, *given)
+        job.add_done_callback(lambda _: self._room.release())
+        return job
 
 
 async def _document(request: Request) -> dict[str, Any]:
@@ -253,6 +260,7 @@ class Predictor:
         self._roots = Roots(terms.roots)
         self._options = tuple(expert_options(terms.options).items())
         self._limits = MediaLimits(max_pixels=terms.max_pixels, max_bytes=terms.max_bytes)
+        self._look = LookTerms(device=terms.device, deadline=terms.deadline)
         self._make = make_looker or self._apart
         self._lookers: OrderedDict[JobSpec, Looker] = OrderedDict()
 
@@ -370,8 +378,7 @@ class Predictor:
     def _apart(self, spec: JobSpec) -> Looker:
         from groundplane.annotation.expert_process import ProcessLooker
 
-        terms = LookTerms(device=self._terms.device, deadline=self._terms.deadline)
-        return ProcessLooker(spec, terms=terms)
+        return ProcessLooker(spec, terms=self._look)
 
 
 def _local(address: str) -> str:

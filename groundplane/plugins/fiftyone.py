@@ -93,7 +93,8 @@ class FiftyOneExporter:
         if self._options.images == "copy" and target.read is None:
             raise InputError(f"{_WHO}: option images: the pictures of these records cannot be had")
         counter = LossCounter("fiftyone", holds=self.holds)
-        names = OutputNames(record.path for record in records if record.frame is None)
+        copies = records if self._options.images == "copy" else ()
+        names = OutputNames(record.path for record in copies if record.frame is None)
         target.folder.write("metadata.json", _metadata("image", target))
         with ExitStack() as stack:
             samples = _List(stack.enter_context(target.folder.open("samples.json")), "samples")

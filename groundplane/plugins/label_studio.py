@@ -353,7 +353,8 @@ class LabelStudioExporter:
         config = _config(labels, masks=self._options.masks)
         target.folder.write("config.xml", config.encode())
         known = read_label_config(config)
-        names = OutputNames(record.path for record in records)
+        copies = records if self._options.images == "copy" else ()
+        names = OutputNames(record.path for record in copies)
         tasks = self._tasks(records, target, counter, labels=labels, config=known, names=names)
         task = next(tasks, None)
         number = 0

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,9 +80,12 @@ class Backend:
 
     def __init__(self, **terms: object) -> None:
         self.made: list[Stub] = []
+        self.block: threading.Event | None = None
         self.app = make_app(Predictor(LabelsTerms(**terms), make_looker=self._make))
 
     def _make(self, spec: JobSpec) -> Stub:
+        if self.block is not None:
+            self.block.wait(20)
         if spec.detector == "no-such":
             raise PluginNotFoundError("detector 'no-such' is not installed; see /usr/lib")
         self.made.append(Stub(spec))
@@ -274,6 +278,25 @@ def test_other_routes_and_methods_are_none(folder: Path) -> None:
     for path in ("/train", "/metrics", "/docs", "/data/local-files/"):
         assert asyncio.run(status(path, "POST")) == 404
     assert asyncio.run(status("/predict", "GET")) == 405
+
+
+def test_more_than_can_wait_is_told_so(folder: Path) -> None:
+    go_on = threading.Event()
+    backend = Backend(roots=(folder,))
+    backend.block = go_on
+    setup = {"schema": CONFIG}
+    statuses = [backend.ask("/setup", setup)[0] for _ in range(20)]
+    assert statuses == [200] * 16 + [503] * 4
+    assert backend.predict("a b.png")[1]["error"]["code"] == "busy"
+    go_on.set()
+    end = time.monotonic() + 20
+    while backend.predict("a b.png")[0] != 200:
+        assert time.monotonic() < end
+
+
+def test_a_time_that_is_none_is_refused_at_the_start() -> None:
+    with pytest.raises(InputError, match="deadline"):
+        Predictor(LabelsTerms(deadline=float("nan")))
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_what_breaks_off_leaves_no_half_a_file_of_frames(tmp_path: Path) -> None
         def __iter__(self):
             self.rounds += 1
             yield picture("a.mp4#0", frame=VideoFrame(video="a.mp4", index=0, time=0.0))
-            if self.rounds == 3:  # those before learn the names
+            if self.rounds == 2:  # the one before learns the names of videos
                 raise RuntimeError("the log is gone")
 
     target = ExportTarget(folder=OutputFolder(tmp_path), classes=DOGS)
