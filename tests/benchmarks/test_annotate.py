@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ def benchmark():
     path = Path(__file__).parents[2] / "benchmarks" / "annotate.py"
     spec = importlib.util.spec_from_file_location("benchmark_annotate", path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up there
     spec.loader.exec_module(module)
     yield module
     os.environ.clear()
