@@ -29,7 +29,7 @@ CHAINS = 4
 KILLS = int(os.environ.get("GROUNDPLANE_KILLS", "100"))
 PHOTOS = 2000 if KILLS > 100 else 320
 SEED = int(os.environ.get("GROUNDPLANE_SEED", "0"))
-FORMATS = ("coco", "yolo")
+FORMATS = ("coco", "csv", "yolo")
 ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "tests" / "support"
 
