@@ -46,7 +46,9 @@ def main() -> None:
         pass  # whoever started it is gone
     finally:
         # Threads that hang in an expert, and processes that it forked, would stay for ever.
-        os.killpg(0, signal.SIGKILL)
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(0)
 
 
 def _serve(connection: socket.socket) -> None:

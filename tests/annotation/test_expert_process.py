@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -26,7 +29,7 @@ from groundplane.testing.misbehaving import FATAL, MISBEHAVIOURS, WildDetector
 
 # Each start of a process takes over a second, so the short form leaves out what is like another.
 LONG = "GROUNDPLANE_CASES" in os.environ
-SHORT = ("ends its process", "crashes", "fills the memory", "forks", "prints from below")
+SHORT = ("crashes", "fills the memory", "forks", "prints from below")
 ONES = (
     "raises", "exits", "a box of NaN", "a box without end", "a box from right to left",
     "a box off the image", "boxes of three numbers", "boxes in whole numbers", "ids in bytes",
@@ -77,6 +80,17 @@ def look_at(looker, ways):
     return looker.look([picture(f"{name}.png") for name in names])
 
 
+def alive(group):
+    """The processes of a group that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, of = path.read_text().rpartition(")")[2].split()[:3]
+            if int(of) == group and state != "Z":
+                found.append(path)
+    return found
+
+
 def good(record):
     return record.outcomes == ("found",) and record.regions.boxes.tolist() == [[0, 0, 15, 15]]
 
@@ -95,6 +109,12 @@ def test_what_ends_or_fills_the_process_fails_alone_by_name(wild):
     # those two are asked again.
     assert looker.restarts <= sum(bool(way.says) for way in ways) + 3
     assert good(looker.look([picture("fine.png")])[0])
+    group = looker._child._process.pid
+    looker.close()
+    end = time.monotonic() + 10
+    while alive(group) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert alive(group) == []  # what forked has gone with it
 
 
 def test_what_raises_or_answers_wrongly_costs_no_process(shared):
@@ -134,13 +154,29 @@ def test_more_that_hang_than_there_are_threads_do_not_take_others_along(wild):
 
 
 def test_an_expert_that_ends_its_process_every_time_ends_the_run_and_is_closed(wild):
+    open_before = len(os.listdir("/proc/self/fd"))
     looker = wild(deaths=2)
     with pytest.raises(DetectorError, match="'wild': its process ended 2 times in a row"):
         looker.look([picture(f"{n}/ends its process.png") for n in range(9)])
     looker.close()
     looker.close()
+    assert len(os.listdir("/proc/self/fd")) == open_before
     with pytest.raises(DetectorError, match="it was closed"):
         looker.look([picture()])
+
+
+def test_closing_ends_a_look_that_would_take_for_ever(wild):
+    looker = wild(deadline=None)
+    told_at = []
+
+    def close():
+        told_at.append(time.monotonic())
+        looker.close()
+
+    threading.Timer(0.3, close).start()
+    with pytest.raises(DetectorError, match="it was closed"):
+        looker.look([picture("blocks the interpreter.png")])
+    assert time.monotonic() - told_at[0] < 5
 
 
 def test_own_process_and_own_thread_give_the_same_records(shared):
@@ -219,6 +255,8 @@ class FakeChild:
         names = [one.path for one in pictures]
         FakeChild.asked.append(" ".join(names) + ("" if captions else " bare"))
         self.leak += sum("leak" in name for name in names)
+        if "stop" in names:
+            raise KeyboardInterrupt
         if any("die" in name for name in names):
             raise EndedError("signal SIGSEGV", stage="detect")
         if any("mute" in name for name in names) and captions:
@@ -308,6 +346,12 @@ def test_a_process_that_ends_over_a_description_leaves_the_record_and_a_note(fak
     assert record.note == (
         "no description: language model 'parrot': its process ended: exit code 1"
     )
+
+
+def test_an_answer_that_nobody_waited_for_is_never_taken_for_another(fake):
+    with pytest.raises(KeyboardInterrupt):
+        fake("stop")
+    assert fake("a") == ([], ["|", "a"])
 
 
 def test_stages_of_processes_that_ended_count_too(fake):
