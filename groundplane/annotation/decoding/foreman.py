@@ -71,8 +71,12 @@ class Foreman:
         self._selector.register(self._bell, selectors.EVENT_READ)
         self._closing = False
         self._over = False
-        for _ in range(workers):
-            self._hire()
+        try:
+            for _ in range(workers):
+                self._hire()
+        except BaseException:
+            self._dismiss()
+            raise
 
     @property
     def pids(self) -> Sequence[int]:
@@ -120,7 +124,12 @@ class Foreman:
     # Processes -------------------------------------------------------------------------------
 
     def _hire(self) -> None:
-        process = DecodeProcess(self._fds, self._settings)
+        try:
+            process = DecodeProcess(self._fds, self._settings)
+        except OSError as error:
+            raise WorkerError(
+                f"decoding: a process cannot be started: {error.strerror or error}"
+            ) from error
         self._crew.append(process)
         messages, printed = process.sockets
         self._selector.register(messages, selectors.EVENT_READ, process)
@@ -231,7 +240,7 @@ class Foreman:
                 self._understand(process, message)
         except EOFError:
             self._forget(process)
-        except (ValueError, KeyError, TypeError, IndexError, ArithmeticError):
+        except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
             process.kill("the process that decoded it said what makes no sense")
             self._forget(process)
         self._watch(process)
@@ -349,8 +358,9 @@ class Foreman:
 
     def _watch(self, process: DecodeProcess) -> None:
         """Notice when what could not be sent can be."""
-        if process in self._crew:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE * process.waits_to_send)
+        if process in self._crew and process.watched != process.waits_to_send:
+            process.watched = process.waits_to_send
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE * process.watched)
             self._selector.modify(process.sockets[0], events, process)
 
 

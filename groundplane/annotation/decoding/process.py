@@ -57,14 +57,17 @@ class DecodeProcess:
     """
 
     def __init__(self, slots: Sequence[int], settings: Mapping[str, object]) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                _COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, pass_fds=tuple(slots),
-                env={**os.environ, **_KEEPING, **_ALONE},
-                process_group=0,  # an interrupt from the terminal is not for it
-            )  # fmt: skip
+        with contextlib.ExitStack() as undo:
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            with theirs:
+                self._process = subprocess.Popen(
+                    _COMMAND, stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE, pass_fds=tuple(slots),
+                    env={**os.environ, **_KEEPING, **_ALONE},
+                    process_group=0,  # an interrupt from the terminal is not for it
+                )  # fmt: skip
+            undo.pop_all()
         ours.setblocking(False)
         self._socket = ours
         self._outgoing = bytearray()
@@ -72,6 +75,7 @@ class DecodeProcess:
         self._tail = b""
         self.jobs: deque[Job] = deque()
         self.ready = False
+        self.watched = False
         self.begun = time.monotonic()
         self.why = ""
         self.send(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -15,8 +16,15 @@ __all__ = ["end_of", "picture_of", "unread_of"]
 
 
 def picture_of(item: Item, message: Any, pixels: UInt8[np.ndarray, "h w 3"], slot: int) -> Picture:
-    """A picture, or a frame of a video."""
+    """A picture, or a frame of a video.
+
+    Raises:
+        ValueError: If the message makes no sense; or another error of a lookup or a conversion.
+    """
     path, frame = item.path, None
+    to_stored = tuple(float(number) for number in message["map"])
+    if len(to_stored) != 6 or not all(map(math.isfinite, to_stored)):
+        raise ValueError("a map that is none")
     if "frame" in message:
         index, numerator, denominator = message["frame"]
         frame = VideoFrame(
@@ -27,7 +35,7 @@ def picture_of(item: Item, message: Any, pixels: UInt8[np.ndarray, "h w 3"], slo
         path=path,
         content_hash=str(message["hash"]),
         pixels=pixels,
-        to_stored=tuple(float(number) for number in message["map"]),
+        to_stored=to_stored,
         stamp=item.stamp,
         frame=frame,
         slot=slot,

@@ -21,7 +21,7 @@ from mutants import mutant_of, seed_files
 from pictures import encode_picture, make_chunk, make_png
 from PIL import Image as PILImage
 
-from groundplane.annotation.decoding import DecodePool, map_slot
+from groundplane.annotation.decoding import DecodePool, map_slot, process
 from groundplane.annotation.decoding.slots import KEPT
 from groundplane.annotation.items import Item, Picture, Unread
 from groundplane.core.errors import InputError, MediaError, WorkerError
@@ -360,6 +360,72 @@ def test_processes_that_cannot_start_are_an_error(monkeypatch):
             pool.next(timeout=30)
         with pytest.raises(WorkerError):
             pool.next()
+
+
+# Says that it is ready, then answers every item with what an environment variable holds.
+_LIAR = """
+import json, os, socket, struct
+line = socket.socket(fileno=0)
+answer = os.environ["ANSWER"].encode()
+line.sendall(struct.pack(">I", 16) + b'{"kind":"ready"}')
+while line.recv(1 << 20):
+    line.sendall(struct.pack(">I", len(answer)) + answer)
+"""
+_GOOD = {
+    "kind": "picture",
+    "slot": 0,
+    "shape": [1, 1, 3],
+    "map": [1] * 6,
+    "hash": "",
+    "seconds": {},
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "nonsense"}, {"kind": None}, {"kind": "want"}, {"kind": "want", "bytes": -1},
+        {"kind": "want", "bytes": 10**18}, {"slot": 1}, {"slot": -1}, {"slot": "0"},
+        {"shape": [1, 1]}, {"shape": [-1, -1, 3]}, {"shape": [1000, 100000, 3]},
+        {"shape": [1, 1, 4]}, {"shape": "abc"}, {"shape": None}, {"map": [1]}, {"map": ["x"]},
+        {"seconds": []}, {"frame": [0, 1, 0]}, {"frame": 7}, {"kind": "unread"}, {"kind": "end"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_process_that_was_taken_over_cannot_do_harm(change, monkeypatch):
+    monkeypatch.setattr(process, "_COMMAND", (sys.executable, "-c", _LIAR))
+    monkeypatch.setenv("ANSWER", json.dumps(_GOOD | change))
+    with DecodePool(1, slots=1) as pool:
+        pool.submit(Item(path="a", where={"file": "a"}))
+        unread = pool.next(timeout=30)
+    assert isinstance(unread, Unread)
+    assert "said what makes no sense" in unread.failure.message
+
+
+def test_what_is_sensible_is_taken_from_any_process(monkeypatch):
+    monkeypatch.setattr(process, "_COMMAND", (sys.executable, "-c", _LIAR))
+    monkeypatch.setenv("ANSWER", json.dumps(_GOOD))
+    with DecodePool(1, slots=1) as pool:
+        pool.submit(Item(path="a", where={"file": "a"}))
+        assert pool.next(timeout=30).size == (1, 1)
+
+
+def test_no_descriptor_left_is_an_error_that_leaves_nothing_behind(monkeypatch):
+    started = []
+
+    def popen(*arguments, **options):
+        if len(started) == 1:
+            raise OSError(24, "Too many open files")
+        started.append(original(*arguments, **options))
+        return started[0]
+
+    original = subprocess.Popen
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with pytest.raises(WorkerError, match="Too many open files"):
+        DecodePool(2, slots=4)
+    assert not _lives(started[0].pid)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_process_is_confined():
