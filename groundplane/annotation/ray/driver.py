@@ -9,6 +9,7 @@ opens the log and goes on. No record passes through Ray.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import time
 from collections import Counter
@@ -34,8 +35,6 @@ __all__ = ["RayTerms", "annotate_on_ray"]
 
 _SHARD = 10_000
 _RUNNING = Running()
-# Whatever kills an actor again and again ends the job, and not the cluster's patience.
-_RETRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,8 +194,6 @@ def _rows(
         ),
         num_cpus=terms.cpus,
         num_gpus=terms.gpus,
-        max_restarts=_RETRIES,
-        max_task_retries=_RETRIES,
     )
     try:
         yield from done.iter_rows()
@@ -222,6 +219,9 @@ def _cluster(ray: Any, terms: RayTerms) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # It tells of each dataset and actor on stderr, where the progress of the job is told.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     address = terms.address or os.environ.get("RAY_ADDRESS", "")
     if address:
         ray.init(address=address, log_to_driver=False)

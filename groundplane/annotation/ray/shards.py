@@ -19,7 +19,7 @@ from groundplane.annotation.items import Item
 from groundplane.core.errors import InputError, OutputError
 from groundplane.core.files import one_line
 
-__all__ = ["ShardListing", "shard_of", "write_shards"]
+__all__ = ["ShardListing", "count_try", "shard_of", "write_shards"]
 
 # Bytes of all listings together that wait in memory; a file each would need as many descriptors.
 _HELD = 64 * 2**20
@@ -61,8 +61,9 @@ def write_shards(items: Iterable[Item], folder: Path, *, num_shards: int) -> lis
     held = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for old in (*folder.glob("*.items"), *folder.glob("*.items.part")):
-            old.unlink()
+        for ending in ("items", "items.part", "tries"):
+            for old in folder.glob(f"*.{ending}"):
+                old.unlink()
         for item in items:
             line = _line(item)
             shard = shard_of(item.path, num_shards)
@@ -82,6 +83,21 @@ def write_shards(items: Iterable[Item], folder: Path, *, num_shards: int) -> lis
             f"{one_line(str(folder))}: listings cannot be written: {error.strerror or error}"
         ) from error
     return counts
+
+
+def count_try(folder: Path, shard: int) -> int:
+    """Note that a shard is begun; how often it was since its list was written.
+
+    Raises:
+        OutputError: If that cannot be written.
+    """
+    path = folder / f"{shard:05d}.tries"
+    try:
+        with path.open("ab") as file:
+            file.write(b".")
+            return file.tell()
+    except OSError as error:
+        raise OutputError(f"{one_line(str(path))}: cannot be written: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

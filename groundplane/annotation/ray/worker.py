@@ -17,13 +17,13 @@ from groundplane.annotation.items import Item, ItemEnd, Picture, Unread
 from groundplane.annotation.locks import LockedError
 from groundplane.annotation.looking import Looker
 from groundplane.annotation.pipeline import Pipeline
-from groundplane.annotation.ray.shards import ShardListing
+from groundplane.annotation.ray.shards import ShardListing, count_try
 from groundplane.annotation.reading import Settings
 from groundplane.annotation.run import Run
 from groundplane.annotation.run_writer import RunWriter
 from groundplane.annotation.running import Running
 from groundplane.core.annotation import AnnotationRecord
-from groundplane.core.errors import InputError
+from groundplane.core.errors import DetectorError, InputError
 from groundplane.core.files import one_line
 from groundplane.core.media import MediaLimits
 
@@ -32,6 +32,8 @@ __all__ = ["ShardJob", "ShardWorker"]
 # Seconds. A file server lets go of a dead machine's locks after its lease, 90 seconds for NFS 4 in
 # Linux.
 _PATIENCE, _PAUSE = 180.0, 0.5
+# Whatever ends a process again and again ends the job; Ray would never tire.
+_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +86,16 @@ class ShardWorker:
         """Annotate what a shard lists and its log does not hold.
 
         Raises:
-            DetectorError: If the experts cannot go on.
+            DetectorError: If the experts cannot go on, or the process died too often.
             OutputError: If the log cannot be written, or another process writes it.
         """
         run = Run.open(self._folder)
         listing = ShardListing(folder=self._folder / "shards", shard=shard)
+        if count_try(listing.folder, shard) > _TRIES:
+            raise DetectorError(
+                f"ray: the process died {_TRIES} times over shard {shard}; Ray's logs may say "
+                "why (too little memory, mostly). The same call goes on where it ended"
+            )
         running = self._job.running
         try:
             with self._writer(run, shard) as writer:

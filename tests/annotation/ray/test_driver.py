@@ -21,12 +21,13 @@ from groundplane.annotation.prompts import read_prompts
 from groundplane.annotation.ray import driver
 from groundplane.annotation.ray import worker as ray_worker
 from groundplane.annotation.ray.driver import RayTerms, annotate_on_ray
+from groundplane.annotation.ray.shards import count_try
 from groundplane.annotation.ray.worker import ShardJob, ShardWorker
 from groundplane.annotation.run import Run
 from groundplane.annotation.running import Running
 from groundplane.annotation.sources import open_source
 from groundplane.annotation.spec import JobSpec
-from groundplane.core.errors import InputError
+from groundplane.core.errors import DetectorError, InputError
 
 pytest.importorskip("ray")
 # Ray warns of its own settings.
@@ -229,6 +230,16 @@ def test_shard_whose_log_is_locked_waits_for_it(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_worker, "_PATIENCE", 0.0)
     with run.writer(shard=2), pytest.raises(LockedError, match=f"process {os.getpid()}"):
         worker._writer(run, 2)
+
+
+def test_shard_that_ends_its_process_again_and_again_ends_the_job(photos, tmp_path):
+    run = Run.create(tmp_path / "run", spec_of(photos))
+    (run.path / "shards").mkdir()
+    for _ in range(ray_worker._TRIES):
+        count_try(run.path / "shards", 0)
+    worker = ShardWorker(ShardJob(run=str(run.path), key=run.key.hex(), running=RUNNING))
+    with pytest.raises(DetectorError, match="died 4 times over shard 0"):
+        worker.annotate(0)
 
 
 def test_interrupt_says_how_to_go_on(photos, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from groundplane.annotation.items import Item
 from groundplane.annotation.ray import shards
-from groundplane.annotation.ray.shards import ShardListing, shard_of, write_shards
+from groundplane.annotation.ray.shards import ShardListing, count_try, shard_of, write_shards
 from groundplane.core.errors import InputError, OutputError
 
 ITEMS = [
@@ -53,6 +53,15 @@ def test_listings_of_an_earlier_call_are_replaced(tmp_path):
     write_shards(ITEMS[:1], tmp_path, num_shards=2)
     assert read(tmp_path, 2) == ITEMS[:1]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_tries_are_counted_until_the_lists_are_written_anew(tmp_path):
+    write_shards(ITEMS, tmp_path, num_shards=1)
+    assert [count_try(tmp_path, 0) for _ in range(3)] == [1, 2, 3]
+    write_shards(ITEMS, tmp_path, num_shards=1)
+    assert count_try(tmp_path, 0) == 1
+    with pytest.raises(OutputError, match=r"00000.tries"):
+        count_try(tmp_path / "none", 0)
 
 
 def test_items_beyond_what_memory_holds_are_all_listed(tmp_path, monkeypatch):
