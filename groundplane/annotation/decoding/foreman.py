@@ -31,6 +31,8 @@ __all__ = ["Foreman"]
 Result = Picture | Unread | ItemEnd
 # Items that a process has at a time, so that it need not wait for the next one.
 _AHEAD = 2
+# Bytes of memory for all pictures together beyond what every slot keeps.
+_SPARE = 512 * 2**20
 # Seconds that a process may take to start; and how often in a row starting may fail.
 _START, _TRIES = 60.0, 3
 
@@ -60,7 +62,7 @@ class Foreman:
             "limits": asdict(limits), "formats": limits.formats, "seconds": seconds,
             "memory": memory, "slots": self._fds,
         }  # fmt: skip
-        self._grants = Grants(slots, spare=max(512 * 2**20, 6 * limits.max_pixels))
+        self._grants = Grants(slots, spare=max(_SPARE, 6 * limits.max_pixels))
         self._todo: deque[Item] = deque()
         self._given: deque[Item | int | None] = deque()
         self._crew: list[DecodeProcess] = []

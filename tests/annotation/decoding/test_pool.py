@@ -21,7 +21,7 @@ from mutants import mutant_of, seed_files
 from pictures import encode_picture, make_chunk, make_png
 from PIL import Image as PILImage
 
-from groundplane.annotation.decoding import DecodePool, map_slot, process
+from groundplane.annotation.decoding import DecodePool, foreman, map_slot, process
 from groundplane.annotation.decoding.slots import KEPT
 from groundplane.annotation.items import Item, Picture, Unread
 from groundplane.core.errors import InputError, MediaError, WorkerError
@@ -388,6 +388,7 @@ _GOOD = {
         {"kind": "want", "bytes": 10**18}, {"slot": 1}, {"slot": -1}, {"slot": "0"},
         {"shape": [1, 1]}, {"shape": [-1, -1, 3]}, {"shape": [1000, 100000, 3]},
         {"shape": [1, 1, 4]}, {"shape": "abc"}, {"shape": None}, {"map": [1]}, {"map": ["x"]},
+        {"map": [float("nan")] * 6},
         {"seconds": []}, {"frame": [0, 1, 0]}, {"frame": 7}, {"kind": "unread"}, {"kind": "end"},
     ],
     ids=str,
@@ -464,16 +465,17 @@ def test_large_pictures_give_their_memory_back_when_they_are_released(tmp_path):
             time.sleep(0.001)
 
 
-def test_large_pictures_wait_for_each_other():
-    # 120 MB each, and 512 MB for all.
-    data = make_png((8000, 5000), depth=1, color=0, raw=bytes(1001 * 5000))
-    with DecodePool(2, slots=8) as pool:
-        for number in range(5):
+def test_large_pictures_wait_for_each_other(monkeypatch):
+    monkeypatch.setattr(foreman, "_SPARE", 0)
+    # 12 MB each, of which a slot keeps 4; and 24 MB for all.
+    data = make_png((2000, 2000), raw=bytes(6001 * 2000))
+    with DecodePool(2, MediaLimits(max_pixels=4_000_000), slots=8) as pool:
+        for number in range(4):
             pool.submit(Item(path=str(number), held=data))
-        held = [pool.next(timeout=30) for _ in range(4)]
+        held = [pool.next(timeout=30) for _ in range(3)]
         assert all(isinstance(one, Picture) for one in held)
         assert pool.next(timeout=0.5) is None
-        assert used_memory(pool) < 4 * 120_000_000 + 8 * KEPT
+        assert used_memory(pool) < 3 * 12_000_000 + 8 * KEPT
         pool.release(held.pop())
         assert isinstance(pool.next(timeout=30), Picture)
 
