@@ -35,6 +35,9 @@ __all__ = [
     "encode_record",
     "from_json",
     "inflated",
+    "need_count",
+    "need_text",
+    "need_whole",
     "read_head",
     "to_json",
 ]
@@ -284,13 +287,13 @@ def _head(data: bytes) -> RecordHead:
         raise ValueError("no head")
     _, path, content_hash, status, stamp, frame = from_json(line)
     if stamp is not None:
-        size, changed = map(_whole, stamp)
+        size, changed = map(need_whole, stamp)
         stamp = (size, changed)
     if frame is not None:
         video, index = frame
-        frame = (_text(video), _count(index))
-    failed = _STATUS[_count(status)] == "failed"
-    return RecordHead(_text(path), _text(content_hash), failed, stamp, frame)
+        frame = (need_text(video), need_count(index))
+    failed = _STATUS[need_count(status)] == "failed"
+    return RecordHead(need_text(path), need_text(content_hash), failed, stamp, frame)
 
 
 def _record(head: RecordHead, body: Any) -> AnnotationRecord:
@@ -300,7 +303,7 @@ def _record(head: RecordHead, body: Any) -> AnnotationRecord:
         extra["to_stored"] = tuple(_finite(body["m"]).tolist())
     if "f" in body:
         stage, message = body["f"]
-        extra["failure"] = Failure(stage=_text(stage), message=_text(message))
+        extra["failure"] = Failure(stage=need_text(stage), message=need_text(message))
     if head.frame is not None:
         video, index = head.frame
         (time,) = _finite([body["t"]]).tolist()
@@ -312,9 +315,9 @@ def _record(head: RecordHead, body: Any) -> AnnotationRecord:
         content_hash=head.content_hash,
         status=_STATUS[head.failed],
         size=size,
-        outcomes=tuple(map(_text, body.get("o", ()))),
-        caption=_text(body.get("c", "")),
-        note=_text(body.get("n", "")),
+        outcomes=tuple(map(need_text, body.get("o", ()))),
+        caption=need_text(body.get("c", "")),
+        note=need_text(body.get("n", "")),
         **extra,
     )
 
@@ -323,7 +326,7 @@ def _regions(columns: Mapping[str, Any], size: tuple[int, int] | None) -> Annota
     given = columns["i"]
     kept = np.frombuffer(columns["k"].encode("ascii"), dtype=np.uint8) - ord("0")
     n = kept.size
-    ids = tuple(f"r{i}" for i in range(n)) if given == n else tuple(map(_text, given))
+    ids = tuple(f"r{i}" for i in range(n)) if given == n else tuple(map(need_text, given))
     extra: dict[str, Any] = {}
     if "m" in columns:
         own = None if size is None else size[::-1]
@@ -332,7 +335,7 @@ def _regions(columns: Mapping[str, Any], size: tuple[int, int] | None) -> Annota
         extra["track_ids"] = _wholes(columns["t"])
     if "u" in columns:
         one = columns["u"]
-        extra["sources"] = (one,) * n if isinstance(one, str) else tuple(map(_text, one))
+        extra["sources"] = (one,) * n if isinstance(one, str) else tuple(map(need_text, one))
     return AnnotatedRegions(
         ids=ids,
         boxes=_read_numbers(columns, "b", _BOX).reshape(-1, 4),
@@ -359,32 +362,47 @@ def _mask_in(mask: Any, own: tuple[int, int] | None) -> RleMask | None:
             raise ValueError("a mask of no size")
         return RleMask(size=own, counts=mask.encode("latin-1"))
     height, width, counts = mask
-    return RleMask(size=(_count(height), _count(width)), counts=counts.encode("latin-1"))
+    return RleMask(size=(need_count(height), need_count(width)), counts=counts.encode("latin-1"))
 
 
 # Values that are of the type they should be --------------------------------------------------
 
 
-def _text(value: object) -> str:
+def need_text(value: object) -> str:
+    """The text that a value must be.
+
+    Raises:
+        TypeError: If it is none.
+    """
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} is no text")
     return value
 
 
-def _whole(value: object) -> int:
+def need_whole(value: object) -> int:
+    """The whole number that a value must be.
+
+    Raises:
+        TypeError: If it is none; a truth value is none.
+    """
     if type(value) is not int:
         raise TypeError(f"{type(value).__name__} is no whole number")
     return value
 
 
-def _count(value: object) -> int:
-    if _whole(value) < 0:
+def need_count(value: object) -> int:
+    """The whole number of 0 or more that a value must be.
+
+    Raises:
+        TypeError, ValueError: If it is none.
+    """
+    if need_whole(value) < 0:
         raise ValueError(f"{value} is negative")
-    return _whole(value)
+    return need_whole(value)
 
 
 def _size(value: Sequence[object]) -> tuple[int, int]:
-    width, height = map(_count, value)
+    width, height = map(need_count, value)
     return width, height
 
 

@@ -13,6 +13,9 @@ from groundplane.annotation.codec import (
     deflated,
     from_json,
     inflated,
+    need_count,
+    need_text,
+    need_whole,
     read_head,
     to_json,
 )
@@ -29,7 +32,6 @@ __all__ = [
     "encode_entry",
 ]
 
-_MOST = 2**53
 _MALFORMED = (
     LookupError, TypeError, ArithmeticError, ValueError, AttributeError, RecursionError,
     zlib.error,
@@ -146,17 +148,17 @@ def decode_tracks(data: bytes) -> Tracks:
             raise ValueError(f"{kind} instead of tracks")
         table = from_json(inflated(body))
         rows = {
-            path: {name: _count(track) for name, track in row.items()}
+            path: {name: need_count(track) for name, track in row.items()}
             for path, row in table.items()
         }
-        return Tracks(_text(video), rows)
+        return Tracks(need_text(video), rows)
     except _MALFORMED as error:
         raise InputError(f"log: tracks are malformed: {error!r}") from error
 
 
 def _opened(fields: list[Any]) -> Opened:
     (epoch,) = fields
-    return Opened(_count(epoch))
+    return Opened(need_count(epoch))
 
 
 def _thresholds(fields: list[Any]) -> Thresholds:
@@ -166,7 +168,7 @@ def _thresholds(fields: list[Any]) -> Thresholds:
 
 def _tracks_of(fields: list[Any]) -> TracksOf:
     (video,) = fields
-    return TracksOf(_text(video))
+    return TracksOf(need_text(video))
 
 
 def _end(fields: list[Any]) -> ItemEnd:
@@ -174,9 +176,12 @@ def _end(fields: list[Any]) -> ItemEnd:
     stamp: Stamp = None
     if given is not None:
         size, changed = given
-        stamp = (_whole(size), _whole(changed))
+        stamp = (need_whole(size), need_whole(changed))
     return ItemEnd(
-        path=_text(path), content_hash=_text(content_hash), frames=_count(frames), stamp=stamp
+        path=need_text(path),
+        content_hash=need_text(content_hash),
+        frames=need_count(frames),
+        stamp=stamp,
     )
 
 
@@ -186,24 +191,6 @@ _READERS: dict[str, Callable[[list[Any]], Opened | Thresholds | TracksOf | ItemE
     "t": _tracks_of,
     "e": _end,
 }
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} is no text")
-    return value
-
-
-def _whole(value: object) -> int:
-    if type(value) is not int:
-        raise TypeError(f"{type(value).__name__} is no whole number")
-    return value
-
-
-def _count(value: object) -> int:
-    if not 0 <= _whole(value) <= _MOST:
-        raise ValueError(f"{value} is no count")
-    return _whole(value)
 
 
 def _share(value: object) -> float:
