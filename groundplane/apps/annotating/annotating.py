@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -103,7 +105,7 @@ def run(job: AnnotateJob) -> int:
         return 0
     summary, opened = _annotate(job, spec, source, out)
     if summary.ended != "complete":
-        return _ended_early(summary)
+        return _ended_early(job, summary)
     sys.stdout.write(f"{out}: {ending(summary)}\n")
     if job.formats:
         sys.stdout.write(losses_told(export_all(opened, job.formats)))
@@ -111,9 +113,10 @@ def run(job: AnnotateJob) -> int:
     if not failed:
         return 0
     sys.stdout.flush()
-    sys.stderr.write(
-        f"groundplane: {failed:,} failed; the reasons: groundplane status {out}; to try them "
-        "again: the same call with --retry-failed\n"
+    _say(
+        job,
+        f"{failed:,} failed; the reasons: groundplane status {shlex.quote(str(out))}; to try them "
+        "again: the same call with --retry-failed",
     )
     return 1
 
@@ -146,9 +149,7 @@ def _begun_here(
         if begun.run is None:
             raise AssertionError("a job with a folder has a run")
         for prompt, why in begun.lacking.items():
-            sys.stderr.write(
-                f"groundplane: nobody can look for {readable(prompt)!r}: {one_line(why, 300)}\n"
-            )
+            _say(job, f"nobody can look for {readable(prompt)!r}: {one_line(why, 300)}")
         yield (w for w in begun.words() if not isinstance(w, AnnotationRecord)), begun.run
 
 
@@ -165,7 +166,7 @@ def _begun_on_ray(
     yield annotate_on_ray(opened, source, terms=terms, running=job.running), opened
 
 
-def _ended_early(summary: Summary) -> int:
+def _ended_early(job: AnnotateJob, summary: Summary) -> int:
     """Say how to go on."""
     sys.stdout.flush()
     why = {
@@ -173,8 +174,14 @@ def _ended_early(summary: Summary) -> int:
         "interrupted": "interrupted; all that was begun is finished and kept",
         "stopped": "stopped at once",
     }
-    sys.stderr.write(f"groundplane: {why[summary.ended]}: {ending(summary)}; {summary.hint}\n")
+    _say(job, f"{why[summary.ended]}: {ending(summary)}; {summary.hint}")
     return 1 if summary.ended == "failures" else _INTERRUPTED
+
+
+def _say(job: AnnotateJob, text: str) -> None:
+    """A line on stderr, in JSON where all else there is."""
+    line = json.dumps({"event": "said", "text": text}) if job.json_log == "-" else ""
+    sys.stderr.write(f"{line or f'groundplane: {text}'}\n")
 
 
 def _spec(job: AnnotateJob, source: Source) -> JobSpec:
