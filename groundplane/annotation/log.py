@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from groundplane.annotation.disk import SYSTEM, Disk, reason, sync_folder, write_fully
+from groundplane.annotation.disk import SYSTEM, Disk, reason, write_durably, write_fully
 from groundplane.annotation.framing import (
     HEADER_SIZE,
     Damage,
@@ -109,7 +109,10 @@ class RecordLog:
 
     @classmethod
     def create(cls, path: Path, *, key: bytes, disk: Disk = SYSTEM) -> None:
-        """Make an empty log, durably. One of the same key that is there is kept.
+        """Make an empty log, durably. One of the same key that is there is kept, and an empty
+        one of another, which a process left that died while it made a run, replaced.
+
+        Nobody else may be doing the same: hold the lock.
 
         Raises:
             InputError: If there is something else under that name that holds anything.
@@ -117,22 +120,23 @@ class RecordLog:
         """
         name = one_line(str(path))
         try:
-            file = disk.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW)
+            # Put in place whole, so that no part of a header is ever found there.
+            if not os.path.lexists(path):
+                write_durably(path, make_header(key), disk=disk)
+                return
+            file = disk.open(path, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 start = disk.read(file, HEADER_SIZE + 1, 0)
-                there = read_header(start, name=name)
-                if len(start) <= HEADER_SIZE and there != key:
-                    disk.cut(file, 0)
-                    write_fully(file, make_header(key), disk=disk)
-                elif there != key:
-                    raise InputError(
-                        f"{name}: there is a log of a run whose manifest is gone; put that back, "
-                        "or name another folder"
-                    )
-                disk.sync(file)
             finally:
                 disk.close(file)
-            sync_folder(path.parent, disk=disk)
+            there = read_header(start, name=name)
+            if there is None or (there != key and len(start) > HEADER_SIZE):
+                raise InputError(
+                    f"{name}: there is a log of a run whose manifest is gone; put that back, or "
+                    "name another folder"
+                )
+            if there != key:
+                write_durably(path, make_header(key), disk=disk)
         except OSError as error:
             raise OutputError(f"{name}: cannot be made: {reason(error)}") from error
 

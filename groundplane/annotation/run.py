@@ -36,7 +36,7 @@ __all__ = ["Run"]
 
 _MANIFEST, _LOG, _LOCK, _SHARDS = "manifest.json", "records.log", "lock", "shards"
 # What a process that died while it made a run leaves behind.
-_LEFT_BEHIND = {_LOG, _LOCK, f".{_MANIFEST}.part"}
+_LEFT_BEHIND = {_LOG, _LOCK, f".{_MANIFEST}.part", f".{_LOG}.part"}
 _MOST = 2**28
 
 
@@ -180,10 +180,10 @@ class Run:
                 raise OutputError(
                     f"{one_line(str(own.parent))}: cannot be made: {reason(error)}"
                 ) from error
-            RecordLog.create(own, key=self.key, disk=self.disk)
             files = LogFiles(paths=(own, main), key=self.key, disk=self.disk)
             lock = own.with_suffix(".lock")
-        return RunWriter(files, lock=lock, retry_failed=retry_failed, pace=pace)
+        begin = shard is not None
+        return RunWriter(files, lock=lock, begin=begin, retry_failed=retry_failed, pace=pace)
 
     def records(self, view: View | None = None, *, candidates: bool = False) -> RunRecords:
         """All records that there are now, by path.

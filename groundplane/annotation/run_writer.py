@@ -27,6 +27,7 @@ class RunWriter:
     Args:
         files: The log that is written first, then others whose records count as done.
         lock: The file that only one writer holds.
+        begin: Whether the log is made where it is not there.
         retry_failed: Whether what failed counts as not done.
         pace: When records are brought to the disk.
 
@@ -43,6 +44,7 @@ class RunWriter:
         files: LogFiles,
         *,
         lock: Path,
+        begin: bool = False,
         retry_failed: bool = False,
         pace: Pace | None = None,
     ) -> None:
@@ -53,6 +55,8 @@ class RunWriter:
         self._lock = Lock(lock, disk=files.disk)
         try:
             own, *others = files.paths
+            if begin:
+                RecordLog.create(own, key=files.key, disk=files.disk)
             for path in others:
                 for _, payload in scan_log(path, key=files.key, disk=files.disk):
                     self._see(payload)
