@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,7 +103,7 @@ def annotate_on_ray(
         job = ShardJob(run=str(folder), key=run.key.hex(), running=running)
         shards = [shard for shard, count in enumerate(counts) if count]
         try:
-            with _cluster(ray, terms):
+            with _cluster(ray, terms) if shards else nullcontext():
                 for row in _rows(ray, job, shards, terms=terms) if shards else ():
                     yield told.add(row)
                     if running.max_failures is not None and told.failed > running.max_failures:
@@ -181,6 +181,8 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """What each shard did, as they are done."""
     data = need_library("ray.data", who="--ray", extra="ray")
+    for name in ("ray.data", "ray.data.progress"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -221,7 +223,6 @@ def _cluster(ray: Any, terms: RayTerms) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # It tells of each dataset and actor on stderr, where the progress of the job is told.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     address = terms.address or os.environ.get("RAY_ADDRESS", "")
     if address:
         ray.init(address=address, log_to_driver=False)
