@@ -90,7 +90,7 @@ def read_frames(
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     path = source if hasattr(source, "read") else str(source)
     try:
-        with av.open(path, options=options) as container:
+        with av.open(path, options=options, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise _error(name, "it holds no video")
             yield from _frames(container, container.streams.video[0], name, limits, wanted)
@@ -101,6 +101,8 @@ def read_frames(
 def _frames(
     container: Any, stream: Any, name: str, limits: MediaLimits, wanted: Callable[[int], bool]
 ) -> Iterator[DecodedFrame]:
+    if stream.codec_context is None:
+        raise _error(name, "nothing here decodes its codec")
     # Frames that several threads decode come out the same, but for those of broken files.
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1

@@ -163,6 +163,21 @@ def test_sounds_are_no_video(tmp_path):
     assert "holds no video" in _read(tmp_path / "a.mkv")[1]
 
 
+def test_a_codec_that_nothing_decodes_is_told(tmp_path):
+    path = write_clip(tmp_path / "a.mkv", noise(2))
+    path.write_bytes(path.read_bytes().replace(b"V_FFV1", b"V_NONE"))
+    assert "nothing here decodes its codec" in _read(path)[1]
+
+
+def test_words_in_another_encoding_do_not_matter(tmp_path):
+    path = write_clip(tmp_path / "a.mkv", noise(2))
+    data = path.read_bytes()
+    assert b"Lavf" in data
+    path.write_bytes(data.replace(b"Lavf", b"\xe9\xe8\xffx"))
+    frames, fault = _read(path)
+    assert (len(frames), fault) == (2, "")
+
+
 def test_frames_over_a_limit_are_refused(tmp_path):
     path = write_clip(tmp_path / "a.mkv", noise(2))
     assert "more than 700" in _read(path, limits=MediaLimits(max_pixels=700))[1]
