@@ -1,8 +1,9 @@
 """Experts in this process: for those that are handed over as objects, and within a worker.
 
-Whatever an expert raises, returns or waits for fails one picture. What ends the process itself,
-such as a crash in compiled code, ends the run: a plugin that is named runs in a process of its
-own instead.
+Whatever an expert raises, returns or waits for fails one picture. Only where three or more of a
+batch hang at once, others of the batch may be late with them. What ends the process itself, such as
+a crash in compiled code, ends the run. A plugin that is named runs in a process of its own instead,
+where neither is so.
 """
 
 from __future__ import annotations
