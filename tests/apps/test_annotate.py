@@ -144,6 +144,9 @@ def test_another_job_is_refused_with_the_difference_and_new_begins_another_run(
     code, told, _ = run(*other, "--new")
     assert code == 0
     assert told.startswith(f"{out}-2: ")
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    _, _, err = run("annotate", tmp_path, *FIND, "--out", out, "--quiet", "--new")
+    assert f"without --new and with --out {out}-3 with --retry-failed" in err
     assert Run.open(out).summary().done == 5
 
 

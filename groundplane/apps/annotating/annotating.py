@@ -105,7 +105,7 @@ def run(job: AnnotateJob) -> int:
         return 0
     summary, opened = _annotate(job, spec, source, out)
     if summary.ended != "complete":
-        return _ended_early(job, summary)
+        return _ended_early(job, summary, out)
     sys.stdout.write(f"{out}: {ending(summary)}\n")
     if job.formats:
         sys.stdout.write(losses_told(export_all(opened, job.formats)))
@@ -116,7 +116,7 @@ def run(job: AnnotateJob) -> int:
     _say(
         job,
         f"{failed:,} failed; the reasons: groundplane status {shlex.quote(str(out))}; to try them "
-        "again: the same call with --retry-failed",
+        f"again: {_same_call(job, out)} with --retry-failed",
     )
     return 1
 
@@ -166,7 +166,7 @@ def _begun_on_ray(
     yield annotate_on_ray(opened, source, terms=terms, running=job.running), opened
 
 
-def _ended_early(job: AnnotateJob, summary: Summary) -> int:
+def _ended_early(job: AnnotateJob, summary: Summary, out: Path) -> int:
     """Say how to go on."""
     sys.stdout.flush()
     why = {
@@ -174,8 +174,17 @@ def _ended_early(job: AnnotateJob, summary: Summary) -> int:
         "interrupted": "interrupted; all that was begun is finished and kept",
         "stopped": "stopped at once",
     }
-    _say(job, f"{why[summary.ended]}: {ending(summary)}; {summary.hint}")
+    kept = f"what is done is kept in {shlex.quote(str(out))}"
+    again = f"{kept}; {_same_call(job, out)} goes on from there"
+    _say(job, f"{why[summary.ended]}: {ending(summary)}; {again}")
     return 1 if summary.ended == "failures" else _INTERRUPTED
+
+
+def _same_call(job: AnnotateJob, out: Path) -> str:
+    """How to call again: where `--new` made a folder, another one must not be made."""
+    if not job.new:
+        return "the same call"
+    return f"the same call without --new and with --out {shlex.quote(str(out))}"
 
 
 def _say(job: AnnotateJob, text: str) -> None:
