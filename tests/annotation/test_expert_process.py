@@ -153,6 +153,18 @@ def test_more_that_hang_than_there_are_threads_do_not_take_others_along(wild):
     assert [record.status for record in records] == ["failed", "done"] * 4
 
 
+def test_a_model_that_ends_the_process_costs_its_picture_the_description_alone(wild):
+    looker = ProcessLooker(job("cup", detector="wild", captioner="parrot"), terms=TERMS)
+    try:
+        records = looker.look([picture(name) for name in ("a", *(("mute",) if LONG else ()), "b")])
+    finally:
+        looker.close()
+    assert all(map(good, records))
+    told_of = {record.path: record.caption or record.note for record in records}
+    assert told_of.pop("mute", "exit code 4").endswith("exit code 4")
+    assert told_of == {"a": "a", "b": "b"}
+
+
 def test_an_expert_that_ends_its_process_every_time_ends_the_run_and_is_closed(wild):
     open_before = len(os.listdir("/proc/self/fd"))
     looker = wild(deaths=2)
