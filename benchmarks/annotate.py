@@ -451,8 +451,9 @@ def on_card(
     }  # fmt: skip
     for apart in (True, False):
         with empty(folder) as out, make_job(
-            folder / "photos", out, options, device=device, apart=apart, deadline=None, floor=threshold,
-            thresholds=threshold, workers=max(1, len(os.sched_getaffinity(0)) - 2),
+            folder / "photos", out, options, device=device, apart=apart, deadline=None,
+            floor=threshold, thresholds=threshold,
+            workers=max(1, len(os.sched_getaffinity(0)) - 2),
         ) as job:  # fmt: skip
             where = "apart" if apart else "in this process"
             report[f"job {where}, pictures a second"] = steady_rate(job)
