@@ -2,9 +2,8 @@
 
 VOC counts pixels from 1 and names the last pixel that a box covers. So a box from 10 to 20, half
 open, is written as 11 and 20: only the least corner moves. The development kit, supervision and
-datumaro (`coordinate_mode="voc-one-based"`) read it so; torchvision hands the texts on as they
-are. Numbers are whole unless the option `fractions` asks for others: a box then covers each pixel
-that it touches.
+datumaro (`coordinate_mode="voc-one-based"`) read it so. Numbers are whole, and a box covers each
+pixel that it touches, unless the option `fractions` keeps what it is.
 
 Format: Everingham et al., The PASCAL Visual Object Classes Challenge: a Retrospective, 2015, and
 its development kit.

@@ -152,10 +152,9 @@ def random_classes(seed: int) -> ClassTable:
         (1203, 1)
     """
     rng = np.random.default_rng((seed, 1))
-    which = seed % 10
-    if which == 0:
+    if seed % 50 == 0:  # rarely, since each takes its time
         names = [f"thing {i}" for i in range(1203)]
-    elif which == 1:
+    elif seed % 10 == 1:
         names = ["dog"]
     else:
         most = len(EXOTIC_CLASSES)

@@ -27,7 +27,7 @@ from groundplane.testing.annotations import (
 )
 from groundplane.testing.exporters import ExporterContract, export_into, record_differences
 
-_CASES = int(os.environ.get("GROUNDPLANE_CASES", "60"))
+_CASES = int(os.environ.get("GROUNDPLANE_CASES", "30"))
 
 
 class TestCsv(ExporterContract):

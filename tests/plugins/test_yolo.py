@@ -29,7 +29,7 @@ from groundplane.testing.annotations import (
 )
 from groundplane.testing.exporters import ExporterContract, export_into, files_of
 
-_CASES = int(os.environ.get("GROUNDPLANE_CASES", "40"))
+_CASES = int(os.environ.get("GROUNDPLANE_CASES", "20"))
 
 
 class TestBoxes(ExporterContract):
