@@ -17,8 +17,8 @@ from groundplane.core.masks import RleMask
 from groundplane.testing.annotations import random_records
 from groundplane.testing.exporters import record_differences
 
-SETS = int(os.environ.get("GROUNDPLANE_CASES", "60"))
-FUZZ = int(os.environ.get("GROUNDPLANE_FUZZ", "3000"))
+SETS = int(os.environ.get("GROUNDPLANE_CASES", "25"))
+FUZZ = int(os.environ.get("GROUNDPLANE_FUZZ", "1500"))
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)  # half surrogate pairs too
 
 

@@ -121,15 +121,15 @@ def test_another_version_of_a_video_begins_anew():
 
 
 def test_ten_thousand_pictures_take_less_than_half_a_megabyte(monkeypatch):
-    monkeypatch.setattr(done, "_RECENT", 256)
+    monkeypatch.setattr(done, "_RECENT", 128)
     index = DoneIndex()
-    for number in range(512):
+    for number in range(256):
         index.add(head(f"folder/of/pictures/{number:09}.jpg"))
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    for number in range(512, 4608):
+    for number in range(256, 1792):
         index.add(head(f"folder/of/pictures/{number:09}.jpg"))
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (after - before) / 4096 * 10_000 < 0.5e6
-    assert all(index.is_done(f"folder/of/pictures/{n:09}.jpg", (1, 1)) for n in range(4608))
+    assert (after - before) / 1536 * 10_000 < 0.5e6
+    assert all(index.is_done(f"folder/of/pictures/{n:09}.jpg", (1, 1)) for n in range(1792))

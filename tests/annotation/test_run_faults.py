@@ -18,7 +18,7 @@ from groundplane.annotation.run import Run
 from groundplane.core.errors import GroundplaneError, OutputError
 from groundplane.testing.disks import FaultyDisk, PowerLossDisk, ProcessDeathError
 
-CASES = int(os.environ.get("GROUNDPLANE_CASES", "90"))
+CASES = int(os.environ.get("GROUNDPLANE_CASES", "60"))
 PACE = Pace(records=2, seconds=math.inf)
 RECORDS = [failed(f"{i}.jpg") if i == 2 else done(f"{i}.jpg") for i in range(5)]
 ERRORS = ["ENOSPC", "EIO", "EMFILE", "EACCES", "EROFS", "ENOENT"]
