@@ -122,10 +122,11 @@ def empty(folder: Path) -> Iterator[Path]:
 # -- overhead -------------------------------------------------------------------------------
 
 
-def processor_seconds() -> float:
-    """Of this process and those that it has waited for."""
-    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+def processor_seconds(*, children: bool = True) -> float:
+    """Of this process, and of those that it has waited for."""
+    who = (resource.RUSAGE_SELF, *([resource.RUSAGE_CHILDREN] if children else []))
+    usages = [resource.getrusage(one) for one in who]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def stages_alone(files: Sequence[Path], looker: ThreadLooker, run: Run, batch: int) -> None:
@@ -207,18 +208,27 @@ class Nothing:
 
 
 def two_workers(folder: Path, size: Size) -> dict[str, float]:
-    """How much faster two processes decode than one."""
+    """How much faster two processes decode than one.
+
+    On a machine that does other work too the rates say little. `bound` comes from processor time:
+    what two cores of their own would allow, where this process takes its share of one.
+    """
     make_pictures(folder / "large", size.large, size.large_side)
     rates: dict[int, list[float]] = {1: [], 2: []}
+    shares = []
     for _ in range(size.rounds):
         for workers, known in rates.items():
+            before = processor_seconds(), processor_seconds(children=False)
             with annotate(
                 folder / "large", list(PROMPTS), detector=Nothing(), workers=workers, batch=4,
                 deadline=None,
             ) as job:  # fmt: skip
                 known.append(steady_rate(job))
+            own = processor_seconds(children=False) - before[1]
+            shares.append(own / (processor_seconds() - before[0] - own))
     one, two = (statistics.median(known) for known in rates.values())
-    return {"one_worker": one, "two_workers": two, "gain": two / one}
+    bound = 2 / (1 + statistics.median(shares))
+    return {"one_worker": one, "two_workers": two, "gain": two / one, "bound": bound}
 
 
 def steady_rate(job: Any) -> float:
