@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ def export_records(records: Records, request: ExportRequest) -> LossReport:
             title=request.title,
         )
         report = exporter.export(records, target)
-        written = _entries(draft)
+        written = list(_entries(draft))
         marked = {
             "groundplane": _VERSION,
             **report.record(),
@@ -215,9 +216,10 @@ def _check_ours(folder: Path) -> None:
     shown = one_line(str(folder))
     if folder.is_symlink() or not folder.is_dir():
         raise OutputError(f"{shown} is no folder; name another place for the export")
-    held = len(_entries(folder))
     known = read_losses(folder)
-    if held > (0 if known is None else known["files"]):
+    most = 0 if known is None else known["files"]
+    # No further than needed: a user may have named the top of a file system.
+    if sum(1 for _ in islice(_entries(folder), most + 1)) > most:
         what = "is no export" if known is None else "holds files that the export did not write"
         raise OutputError(
             f"{shown} {what}, so it is not replaced; name another place, or move it away"
@@ -291,13 +293,14 @@ def _replace(folder: Path, draft: Path) -> None:
         raise _fault(folder, error) from error
 
 
-def _entries(folder: Path) -> list[str]:
+def _entries(folder: Path) -> Iterator[str]:
     """The files and links below a folder."""
-    return [
-        os.path.join(here, name)
-        for here, folders, files in os.walk(folder)
-        for name in (*files, *(f for f in folders if os.path.islink(os.path.join(here, f))))
-    ]
+    for here, folders, files in os.walk(folder):
+        for name in files:
+            yield os.path.join(here, name)
+        for name in folders:
+            if os.path.islink(os.path.join(here, name)):
+                yield os.path.join(here, name)
 
 
 def _bring_to_disk(folder: Path, files: list[str]) -> None:

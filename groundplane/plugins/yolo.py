@@ -12,6 +12,7 @@ Format: Ultralytics, dataset pages for detection and segmentation
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +31,7 @@ __all__ = ["YoloExporter", "YoloOptions", "YoloSegmentExporter", "YoloSegmentOpt
 _NO_UNMAPPED = "a line begins with a class"
 _NO_TURN = "numbers are of the upright picture; readers must turn it as its file says"
 _WHY = {Feature.UNMAPPED: _NO_UNMAPPED, Feature.TURNED: _NO_TURN}
+_HALF = re.compile("[\ud800-\udfff]")
 _JOINED = "a line holds one ring, which goes there and back on lines of no width"
 _LARGEST = "a line holds one ring: that around the largest part"
 
@@ -175,6 +177,9 @@ def _write(
     """Write the labels that `lines` gives of each record, in pixels."""
     folder = target.folder
     folder.write("data.yaml", _data(target.classes, images=images != "none"))
+    for name in target.classes.names:
+        if _HALF.search(name):
+            counter.lose("names of classes", why="half a surrogate pair stands as U+FFFD")
     names = OutputNames((record.path for record in records), avoid=("images", "labels"))
     with folder.open("renamed.jsonl") as renamed:
         for record in records:
@@ -221,4 +226,4 @@ def _quoted(text: str) -> str:
 
 def _escaped(sign: str) -> str:
     # Half a surrogate pair has no escape in YAML.
-    return f"\\U{ord(sign):08X}" if not "\ud800" <= sign <= "\udfff" else "\ufffd"
+    return "\ufffd" if _HALF.match(sign) else f"\\U{ord(sign):08X}"

@@ -102,6 +102,23 @@ def test_what_is_no_export_is_never_replaced(files, records, ask):
     assert files_of(ask().folder) == before
 
 
+def test_a_large_foreign_folder_is_refused_without_a_look_at_all_of_it(records, ask, monkeypatch):
+    walked = []
+    (ask().folder / "deep").mkdir(parents=True)
+    (ask().folder / "mine").write_text("x")
+    walk = os.walk
+
+    def counted(top):
+        for step in walk(top):
+            walked.append(step)
+            yield step
+
+    monkeypatch.setattr(os, "walk", counted)
+    with pytest.raises(OutputError, match="is no export"):
+        export_records(records, ask())
+    assert len(walked) == 1
+
+
 def test_a_file_that_was_put_into_an_export_is_kept(records, ask):
     export_records(records, ask())
     (ask().folder / "best.pt").write_text("weeks of work")

@@ -135,6 +135,14 @@ def test_class_names_of_any_script_come_back_from_the_yaml(tmp_path):
     assert document == {"train": "images", "val": "images", "names": dict(enumerate(odd))}
 
 
+def test_half_a_surrogate_pair_in_a_class_name_is_counted(tmp_path):
+    classes = ClassTable(names=("raw\udcff", "fine"), prompts=())
+    report = _boxes(tmp_path, GeneratedRecords(classes=classes, records=()))
+    document = yaml.safe_load((tmp_path / "data.yaml").read_text(encoding="utf-8"))
+    assert document["names"] == {0: "raw\ufffd", 1: "fine"}
+    assert {loss.what: loss.count for loss in report.losses} == {"names of classes": 1}
+
+
 def test_no_classes_are_an_empty_table(tmp_path):
     _boxes(
         tmp_path,
