@@ -10,7 +10,7 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from groundplane.core.errors import MediaError, WorkerError
 from groundplane.core.files import one_line
 from groundplane.core.media import MediaLimits, read_image
 
-__all__ = ["Foreman"]
+__all__ = ["Foreman", "Terms"]
 
 Result = Picture | Unread | ItemEnd
 # Items that a process has at a time, so that it need not wait for the next one.
@@ -37,30 +37,42 @@ _SPARE = 512 * 2**20
 _START, _TRIES = 60.0, 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What processes may do.
+
+    Attributes:
+        workers: How many there are.
+        limits: What a picture may be at most.
+        seconds: What an item may take.
+        memory: What each process may have, bytes.
+    """
+
+    workers: int
+    limits: MediaLimits
+    seconds: float
+    memory: int
+
+
 class Foreman:
     """Runs the processes.
 
     Args:
         slots: Memory to decode to.
         give: What takes the results; called from the thread that runs.
-        limits: What a picture may be at most.
-        seconds: What an item may take.
-        workers: How many processes.
-        memory: What each may have, bytes.
+        terms: How many processes there are, and what they may do.
     """
 
-    def __init__(
-        self, slots: Slots, give: Callable[[Result], None], *, limits: MediaLimits,
-        seconds: float, workers: int, memory: int,
-    ) -> None:  # fmt: skip
+    def __init__(self, slots: Slots, give: Callable[[Result], None], terms: Terms) -> None:
+        limits = terms.limits
         self._fds = slots.fds
         self._give = give
         self._limits = limits
-        self._seconds = seconds
-        self._most = workers
+        self._seconds = terms.seconds
+        self._most = terms.workers
         self._settings: Mapping[str, object] = {
-            "limits": asdict(limits), "formats": limits.formats, "seconds": seconds,
-            "memory": memory, "slots": self._fds,
+            "limits": asdict(limits), "formats": limits.formats, "seconds": terms.seconds,
+            "memory": terms.memory, "slots": self._fds,
         }  # fmt: skip
         self._grants = Grants(slots, spare=max(_SPARE, 6 * limits.max_pixels))
         self._todo: deque[Item] = deque()
@@ -74,7 +86,7 @@ class Foreman:
         self._closing = False
         self._over = False
         try:
-            for _ in range(workers):
+            for _ in range(terms.workers):
                 self._hire()
         except BaseException:
             self._dismiss()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from groundplane.annotation.decoding.foreman import Foreman
+from groundplane.annotation.decoding.foreman import Foreman, Terms
 from groundplane.annotation.decoding.slots import Slots
 from groundplane.annotation.items import Item, ItemEnd, Picture, Unread
 from groundplane.core.annotation import Failure
@@ -66,10 +66,8 @@ class DecodePool:
             queue.SimpleQueue()
         )
         try:
-            self._foreman = Foreman(
-                self._slots, self._results.put, limits=limits, seconds=seconds,
-                workers=workers, memory=memory,
-            )  # fmt: skip
+            terms = Terms(workers=workers, limits=limits, seconds=seconds, memory=memory)
+            self._foreman = Foreman(self._slots, self._results.put, terms)
         except BaseException:
             self._slots.close()
             raise
