@@ -5,8 +5,10 @@ All of it runs in one thread; other threads leave items and slots for it and wak
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -85,12 +87,7 @@ class Foreman:
         self._selector.register(self._bell, selectors.EVENT_READ)
         self._closing = False
         self._over = False
-        try:
-            for _ in range(terms.workers):
-                self._hire()
-        except BaseException:
-            self._dismiss()
-            raise
+        self._lock = threading.Lock()
 
     @property
     def pids(self) -> Sequence[int]:
@@ -111,14 +108,22 @@ class Foreman:
 
     def _leave(self, thing: Item | int | None) -> None:
         self._given.append(thing)
-        if not self._over:
-            try:
+        with self._lock, contextlib.suppress(BlockingIOError):  # rung often enough
+            if not self._over:
                 os.write(self._ring, b"!")
-            except BlockingIOError:
-                pass  # it has been rung often enough
-            except OSError:
-                if not self._over:
-                    raise
+
+    def hire(self) -> None:
+        """Start the processes, in the thread that runs: they end when it does.
+
+        Raises:
+            WorkerError: If one cannot be started; none is left behind.
+        """
+        try:
+            for _ in range(self._most):
+                self._hire()
+        except BaseException:
+            self._dismiss()
+            raise
 
     def run(self) -> None:
         """Work until it is closed.
@@ -132,7 +137,6 @@ class Foreman:
                 self._look_after()
                 self._hand_out()
         finally:
-            self._over = True
             self._dismiss()
 
     # Processes -------------------------------------------------------------------------------
@@ -192,8 +196,10 @@ class Foreman:
                 time.sleep(0.001)
             process.close()
         self._selector.close()
-        os.close(self._bell)
-        os.close(self._ring)
+        with self._lock:  # nobody may ring what is a file of somebody else by then
+            self._over = True
+            os.close(self._bell)
+            os.close(self._ring)
 
     def _patience(self) -> float | None:
         """How long nothing needs to be looked after."""

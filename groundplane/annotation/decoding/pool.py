@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
@@ -39,7 +40,8 @@ class DecodePool:
 
     Raises:
         InputError: If a number is below 1.
-        OSError: If there is not memory enough, or there are not descriptors enough.
+        WorkerError: If the processes cannot be started.
+        OSError: If there is no memory to share, or there are no descriptors for it.
 
     Examples:
         >>> with DecodePool(1, slots=4) as pool:
@@ -65,14 +67,22 @@ class DecodePool:
         self._results: queue.SimpleQueue[Picture | Unread | ItemEnd | BaseException] = (
             queue.SimpleQueue()
         )
+        terms = Terms(workers=workers, limits=limits, seconds=seconds, memory=memory)
         try:
-            terms = Terms(workers=workers, limits=limits, seconds=seconds, memory=memory)
             self._foreman = Foreman(self._slots, self._results.put, terms)
-        except BaseException:
+        except OSError:
             self._slots.close()
             raise
+        self._hired: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, name="decode pool", daemon=True)
         self._thread.start()
+        try:
+            self._hired.result()
+        except BaseException:
+            self._foreman.close()
+            self._thread.join()
+            self._slots.close()
+            raise
 
     def submit(self, item: Item) -> None:
         """Hand over an item; it is begun as soon as a process and a slot are free."""
@@ -120,6 +130,12 @@ class DecodePool:
         self._slots.close()
 
     def _work(self) -> None:
+        try:
+            self._foreman.hire()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the pool is made
+            self._hired.set_exception(error)
+            return
+        self._hired.set_result(None)
         try:
             self._foreman.run()
         except BaseException as error:  # noqa: BLE001 - it is raised where results are taken

@@ -429,6 +429,19 @@ def test_no_descriptor_left_is_an_error_that_leaves_nothing_behind(monkeypatch):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_processes_outlive_the_thread_that_made_their_pool():
+    made = []
+    thread = threading.Thread(target=lambda: made.append(DecodePool(2, slots=2)))
+    thread.start()
+    thread.join()
+    [pool] = made
+    with pool:
+        before = pool.pids
+        time.sleep(0.1)
+        assert len(outcomes(pool, [Item(path="x", where={"file": "/dev/zero"})])) == 1
+        assert pool.pids == before
+
+
 def test_a_process_is_confined():
     with DecodePool(1, slots=1) as pool:
         outcomes(pool, [Item(path="x", where={"file": "/dev/zero"})])
