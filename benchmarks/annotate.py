@@ -29,7 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -241,9 +241,12 @@ def steady_rate(job: Any) -> float:
 
 
 def durable(folder: Path, record: AnnotationRecord, spec: Any, size: Size) -> float:
-    """Milliseconds that a record costs, the bringing to the disk included."""
-    from dataclasses import replace
+    """Milliseconds that a record costs, the bringing to the disk included.
 
+    It is one of ten boxes: what masks of a network with random weights take says nothing.
+    """
+    few = record.regions.select(np.arange(min(10, len(record.regions))))
+    record = replace(record, regions=replace(few, masks=None))
     spent = []
     for _ in range(size.rounds):
         with empty(folder) as out:
