@@ -38,7 +38,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["GROUNDPLANE_CACHE_BYTES"] = "0"
 
 import numpy as np
-import torch
 from PIL import Image as PILImage
 
 from groundplane.annotating import annotate
@@ -146,27 +145,29 @@ def stages_alone(files: Sequence[Path], looker: ThreadLooker, run: Run, batch: i
                 writer.write(record, picture.stamp)
 
 
-def overhead(folder: Path, options: dict[str, object], size: Size) -> dict[str, float]:
-    """Processor time of a job over that of its stages."""
-    files = make_pictures(folder / "some", size.pictures, size.side)
+def overhead(
+    folder: Path, options: dict[str, object], size: Size, detector: Any = None
+) -> dict[str, float]:
+    """Processor time of a job over that of its stages, with the experts named or with another."""
+    if detector is not None:
+        options = {}
+    given = {} if detector is None else {"detector": detector, "segmenter": None}
+    files = sorted((folder / "some").iterdir())
     few = folder / "few"
-    few.mkdir()
-    for file in files[:4]:
-        shutil.copy(file, few)
 
     def as_job(pictures: Path) -> float:
-        with empty(folder) as out, make_job(pictures, out, options, workers=1) as job:
+        with empty(folder) as out, make_job(pictures, out, options, workers=1, **given) as job:
             begun = processor_seconds()
             job.finish()
             job.close()
             return processor_seconds() - begun
 
-    with make_job(few, folder / "spec", options) as job:
+    with empty(folder) as out, make_job(few, out, options, **given) as job:
         spec = job.run.spec
 
     def as_stages(pictures: Sequence[Path]) -> float:
         with empty(folder) as out:
-            looker = ThreadLooker(spec, terms=LookTerms(device="cpu"))
+            looker = ThreadLooker(spec, terms=LookTerms(device="cpu"), detector=detector)
             run = Run.create(out, spec)
             begun = processor_seconds()
             stages_alone(pictures, looker, run, 16)
@@ -349,134 +350,24 @@ def against_loop(folder: Path, options: dict[str, object], size: Size) -> dict[s
 def on_cpu(folder: Path, size: Size) -> dict[str, Any]:
     """All four."""
     options = tiny_options(folder)
+    files = make_pictures(folder / "some", size.pictures, size.side)
+    (folder / "few").mkdir()
+    for file in files[:4]:
+        shutil.copy(file, folder / "few")
     report: dict[str, Any] = {"overhead": overhead(folder, options, size)}
     print(f"overhead: {json.dumps(report['overhead'])}", flush=True)
+    # What the job itself takes, where no expert works on the other core at the same time.
+    bare = overhead(folder, options, size, Nothing())
+    report["bare"] = {"framework_ms": bare["job_ms"] - bare["stages_ms"], **bare}
+    print(f"bare: {json.dumps(report['bare'])}", flush=True)
     report["workers"] = two_workers(folder, size)
     print(f"workers: {json.dumps(report['workers'])}", flush=True)
-    with make_job(folder / "few", None, options) as job:
+    with make_job(folder / "few", folder / "spec", options) as job:
         record = next(iter(job))
     report["durable_ms"] = durable(folder, record, Run.open(folder / "spec").spec, size)
     print(f"durable: {report['durable_ms']:.3f} ms a record", flush=True)
     report["loop"] = against_loop(folder, options, size)
     print(f"loop: {json.dumps(report['loop'])}", flush=True)
-    return report
-
-
-# -- with a card ----------------------------------------------------------------------------
-
-
-class LibraryLoop:
-    """The loop over transformers that users run, with networks of full size.
-
-    Args:
-        folder: Weights of both, in `dino` and `sam2`.
-        device: Where they run.
-        tuned: In bfloat16 where autocast allows.
-    """
-
-    def __init__(self, folder: Path, device: str, *, tuned: bool) -> None:
-        import transformers
-        from detect import Peer
-
-        self.device = device
-        self.tuned = tuned
-        self.peer = Peer(folder / "dino", device)
-        self.processor = transformers.AutoProcessor.from_pretrained(str(folder / "sam2"))
-        self.sam = transformers.Sam2Model.from_pretrained(str(folder / "sam2")).eval().to(device)
-
-    @torch.inference_mode()
-    def run(self, files: Sequence[Path], threshold: float) -> list[dict[str, Any]]:
-        """Open, detect, segment, keep; one picture at a time."""
-        results = []
-        for file in files:
-            with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.tuned):
-                results.append(self._one(file, threshold))
-        return results
-
-    def _one(self, file: Path, threshold: float) -> dict[str, Any]:
-        image = read_image(np.asarray(PILImage.open(file).convert("RGB")), name=file.name)
-        [found] = self.peer.detect([image], threshold)
-        boxes = found["boxes"]
-        masks: Any = []
-        if len(boxes):
-            inputs = self.processor(
-                images=image.pixels, input_boxes=[boxes.float().tolist()], return_tensors="pt"
-            ).to(self.device)
-            made = self.sam(**inputs, multimask_output=False)
-            [masks] = self.processor.post_process_masks(
-                made.pred_masks.float().cpu(), inputs["original_sizes"].cpu()
-            )
-            masks = masks[:, 0].numpy()
-        return {"file": file.name, "found": found, "masks": masks, "size": image.size}
-
-
-def packed_masks(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """What the loop writes at its end."""
-    from pycocotools import mask as coco_masks
-
-    rows = []
-    for result in results:
-        for box, mask in zip(result["found"]["boxes"].tolist(), result["masks"], strict=True):
-            packed = coco_masks.encode(np.asfortranarray(mask.astype(np.uint8)))
-            counts = packed["counts"].decode("ascii")
-            rows.append({"file": result["file"], "bbox": box, "counts": counts})
-    path.write_text(json.dumps(rows))
-
-
-def on_card(
-    folder: Path, count: int, *, device: str = "cuda", sides: tuple[int, int] = (800, 1333)
-) -> dict[str, Any]:
-    """Pictures a second with networks of full size; what starting costs is left out."""
-    import transformers
-    from detect import pictures_of, save_model
-
-    loop_count = max(2, count // 8)
-    save_model(folder / "dino", shortest=sides[0], longest=sides[1])
-    torch.manual_seed(0)
-    transformers.Sam2Model(transformers.Sam2Config()).save_pretrained(str(folder / "sam2"))
-    transformers.Sam2Processor(transformers.Sam2ImageProcessor()).save_pretrained(
-        str(folder / "sam2")
-    )
-    files = make_pictures(folder / "photos", count, (1280, 800))
-    card = torch.cuda.get_device_name() if device == "cuda" else device
-    report: dict[str, Any] = {"device": card, "pictures": count}
-    threshold = 0.0
-    loops = {"as shipped": False, "bfloat16": True}
-    if device == "cpu":
-        del loops["bfloat16"]  # which takes hours there
-    for name, tuned in loops.items():
-        loop = LibraryLoop(folder, device, tuned=tuned)
-        threshold = threshold or loop.peer.threshold(pictures_of(1, (1280, 800), seed=1)[0])
-        loop.run(files[:3], threshold)
-        begun = time.perf_counter()
-        results = loop.run(files[:loop_count], threshold)
-        packed_masks(results, folder / "loop.json")
-        report[f"loop {name}, pictures a second"] = loop_count / (time.perf_counter() - begun)
-        report[f"loop {name}, regions a picture"] = statistics.mean(
-            len(result["found"]["boxes"]) for result in results
-        )
-        print(json.dumps(report), flush=True)
-        del loop, results
-        torch.cuda.empty_cache()
-    options = {
-        "grounding-dino.weights": str(folder / "dino"), "sam2.weights": str(folder / "sam2"),
-        "grounding-dino.overlap": 1.0, "grounding-dino.floor": threshold,
-    }  # fmt: skip
-    for apart in (True, False):
-        with empty(folder) as out, make_job(
-            folder / "photos", out, options, device=device, apart=apart, deadline=None,
-            floor=threshold, thresholds=threshold,
-            workers=max(1, len(os.sched_getaffinity(0)) - 2),
-        ) as job:  # fmt: skip
-            where = "apart" if apart else "in this process"
-            report[f"job {where}, pictures a second"] = steady_rate(job)
-            report[f"job {where}, regions a picture"] = job.summary.regions / count
-            report[f"job {where}, stages"] = dict(job.summary.stages)
-            print(json.dumps(report), flush=True)
-    best = max(value for key, value in report.items() if "job" in key and "a second" in key)
-    for name in loops:
-        key = "ratio" if name == "as shipped" else f"ratio to {name}"
-        report[key] = best / report[f"loop {name}, pictures a second"]
     return report
 
 
@@ -490,6 +381,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     measure: Callable[[Path], dict[str, Any]]
     if args.device == "cuda":
+        from annotate_card import on_card
+
         measure = lambda folder: on_card(folder, args.pictures)  # noqa: E731
     else:
         measure = lambda folder: on_cpu(folder, QUICK if args.quick else Size())  # noqa: E731

@@ -65,5 +65,5 @@ def test_the_quick_form_measures_all_and_prints_the_ratio_last(benchmark, tmp_pa
     benchmark.main(["--quick", "--json", str(tmp_path / "figures.json")])
     figures = json.loads((tmp_path / "figures.json").read_text())
 
-    assert set(figures) == {"overhead", "workers", "durable_ms", "loop"}
+    assert set(figures) == {"overhead", "bare", "workers", "durable_ms", "loop"}
     assert capsys.readouterr().out.splitlines()[-1].startswith("ratio = peer / ours = ")
