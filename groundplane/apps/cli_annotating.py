@@ -24,128 +24,130 @@ _Source = Annotated[
 ]
 
 
+# The flags of annotate.
+_From = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of pictures and videos, one of them, a list of files (.txt, .jsonl, "
+        ".csv), a .tar or .parquet, or an address such as s3://bucket/photos."
+    ),
+]
+_Out = Annotated[
+    Path, typer.Option(metavar="RUN", help="Folder of the run; the same call goes on there.")
+]
+_Find = Annotated[
+    str | None,
+    typer.Option(help="What to look for: 'dog, red car, person: pedestrian' (prompt: class)."),
+]
+_Classes = Annotated[
+    Path | None, typer.Option(help="File of classes or prompts: .txt, .json, .yaml.")
+]
+_Detector = Annotated[
+    str | None,
+    typer.Option(help="The expert that looks, or several with commas; else all installed."),
+]
+_Segmenter = Annotated[
+    str | None, typer.Option(help="The expert that makes a mask of each thing found.")
+]
+_Option = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="Option of an expert, key=value or NAME.key=value."),
+]
+_Threshold = Annotated[
+    list[str] | None,
+    typer.Option(help="Least score: NUMBER for all, or PROMPT=NUMBER; repeat it."),
+]
+_Floor = Annotated[float, typer.Option(help="What scores less is not even kept for `rethreshold`.")]
+_Merge = Annotated[
+    bool, typer.Option(help="Make one of what several prompts of a class found at one place.")
+]
+_Tracks = Annotated[bool, typer.Option("--tracks", help="Follow things through videos.")]
+_FrameStep = Annotated[int, typer.Option(help="Of a video, every how manieth frame.")]
+_Caption = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="The language model that describes.")
+]
+_CaptionOption = Annotated[
+    list[str] | None,
+    typer.Option("--caption-option", help="Option of the language model, key=value."),
+]
+_CaptionPrompt = Annotated[
+    str, typer.Option(metavar="TEXT", help="What the language model is asked.")
+]
+_CaptionRegions = Annotated[
+    bool, typer.Option("--caption-regions", help="Have it describe each region as well.")
+]
+_Device = Annotated[str, typer.Option(help="Where experts run: auto, cpu, cuda.")]
+_Batch = Annotated[int, typer.Option(help="Pictures that experts get at a time.")]
+_Workers = Annotated[int | None, typer.Option(help="Processes that decode; else one a core.")]
+_Limit = Annotated[int | None, typer.Option(help="So many items at most.")]
+_Deadline = Annotated[
+    float, typer.Option(metavar="SECONDS", help="What experts may take for a batch.")
+]
+_InProcess = Annotated[
+    bool,
+    typer.Option(
+        "--in-process",
+        help="Experts in this process, which ends if they crash.",
+    ),
+]
+_MaxFailures = Annotated[int | None, typer.Option(help="Give up after more failed pictures.")]
+_RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed before.")]
+_New = Annotated[bool, typer.Option("--new", help="Begin another run, RUN-2, if RUN is taken.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="Tell nothing meanwhile.")]
+_JsonLog = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Events as JSON lines; '-' for stderr."),
+]
+_Ray = Annotated[bool, typer.Option("--ray", help="Run on a Ray cluster (docs/scale.md).")]
+_RayAddress = Annotated[str, typer.Option(help="Its address; else RAY_ADDRESS, else this machine.")]
+_RayActors = Annotated[int, typer.Option(help="Processes of it that annotate.")]
+_RayCpus = Annotated[float, typer.Option(help="Cores of each.")]
+_RayGpus = Annotated[float, typer.Option(help="Devices of each, or a part of one.")]
+
+
 @annotating_app.command()
 def annotate(  # noqa: PLR0913, PLR0917 - one a flag
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Folder of pictures and videos, one of them, a list of files (.txt, .jsonl, "
-            ".csv), a .tar or .parquet, or an address such as s3://bucket/photos."
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(metavar="RUN", help="Folder of the run; the same call goes on there.")
-    ],
-    find: Annotated[
-        str | None,
-        typer.Option(help="What to look for: 'dog, red car, person: pedestrian' (prompt: class)."),
-    ] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="File of classes or prompts: .txt, .json, .yaml.")
-    ] = None,
+    source: _From,
+    out: _Out,
+    find: _Find = None,
+    classes: _Classes = None,
     formats: _Formats = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(help="The expert that looks, or several with commas; else all installed."),
-    ] = None,
-    segmenter: Annotated[
-        str | None, typer.Option(help="The expert that makes a mask of each thing found.")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", help="Option of an expert, key=value or NAME.key=value."),
-    ] = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(help="Least score: NUMBER for all, or PROMPT=NUMBER; repeat it."),
-    ] = None,
-    floor: Annotated[
-        float, typer.Option(help="What scores less is not even kept for `rethreshold`.")
-    ] = 0.1,
-    merge: Annotated[
-        bool, typer.Option(help="Make one of what several prompts of a class found at one place.")
-    ] = True,
-    tracks: Annotated[bool, typer.Option("--tracks", help="Follow things through videos.")] = False,
-    frame_step: Annotated[int, typer.Option(help="Of a video, every how manieth frame.")] = 1,
-    caption: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The language model that describes.")
-    ] = None,
-    caption_option: Annotated[
-        list[str] | None,
-        typer.Option("--caption-option", help="Option of the language model, key=value."),
-    ] = None,
-    caption_prompt: Annotated[
-        str, typer.Option(metavar="TEXT", help="What the language model is asked.")
-    ] = "Describe the picture in one sentence.",
-    caption_regions: Annotated[
-        bool, typer.Option("--caption-regions", help="Have it describe each region as well.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="Where experts run: auto, cpu, cuda.")] = "auto",
-    batch: Annotated[int, typer.Option(help="Pictures that experts get at a time.")] = 16,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that decode; else one a core.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="So many items at most.")] = None,
-    deadline: Annotated[
-        float, typer.Option(metavar="SECONDS", help="What experts may take for a batch.")
-    ] = 120.0,
-    in_process: Annotated[
-        bool,
-        typer.Option(
-            "--in-process",
-            help="Experts in this process, which ends if they crash.",
-        ),
-    ] = False,
-    max_failures: Annotated[
-        int | None, typer.Option(help="Give up after more failed pictures.")
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed before.")
-    ] = False,
-    new: Annotated[
-        bool, typer.Option("--new", help="Begin another run, RUN-2, if RUN is taken.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only tell what would be done.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Tell nothing meanwhile.")] = False,
-    json_log: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Events as JSON lines; '-' for stderr."),
-    ] = None,
-    ray: Annotated[
-        bool, typer.Option("--ray", help="Run on a Ray cluster (docs/scale.md).")
-    ] = False,
-    ray_address: Annotated[
-        str, typer.Option(help="Its address; else RAY_ADDRESS, else this machine.")
-    ] = "",
-    ray_actors: Annotated[int, typer.Option(help="Processes of it that annotate.")] = 1,
-    ray_cpus: Annotated[float, typer.Option(help="Cores of each.")] = 1.0,
-    ray_gpus: Annotated[float, typer.Option(help="Devices of each, or a part of one.")] = 0.0,
+    detector: _Detector = None,
+    segmenter: _Segmenter = None,
+    option: _Option = None,
+    threshold: _Threshold = None,
+    floor: _Floor = 0.1,
+    merge: _Merge = True,
+    tracks: _Tracks = False,
+    frame_step: _FrameStep = 1,
+    caption: _Caption = None,
+    caption_option: _CaptionOption = None,
+    caption_prompt: _CaptionPrompt = "Describe the picture in one sentence.",
+    caption_regions: _CaptionRegions = False,
+    device: _Device = "auto",
+    batch: _Batch = 16,
+    workers: _Workers = None,
+    limit: _Limit = None,
+    deadline: _Deadline = 120.0,
+    in_process: _InProcess = False,
+    max_failures: _MaxFailures = None,
+    retry_failed: _RetryFailed = False,
+    new: _New = False,
+    dry_run: _DryRun = False,
+    quiet: _Quiet = False,
+    json_log: _JsonLog = None,
+    ray: _Ray = False,
+    ray_address: _RayAddress = "",
+    ray_actors: _RayActors = 1,
+    ray_cpus: _RayCpus = 1.0,
+    ray_gpus: _RayGpus = 0.0,
 ) -> None:
     """Find things in many pictures and videos; keep all in a run that can be resumed."""
-    from groundplane.annotation.running import Running
+    flags = dict(locals())
     from groundplane.apps.annotating import annotating
 
-    cluster = {"address": ray_address, "actors": ray_actors, "cpus": ray_cpus, "gpus": ray_gpus}
-
-    def command() -> int:
-        job = annotating.AnnotateJob(
-            source=source, out=out, find=find, classes=classes, thresholds=tuple(threshold or ()),
-            detector=detector, segmenter=segmenter, captioner=caption, floor=floor,
-            merge=0.7 if merge else None, tracks=tracks, frame_step=frame_step,
-            caption_prompt=caption_prompt, caption_regions=caption_regions,
-            options=tuple(option or ()), caption_options=tuple(caption_option or ()),
-            running=Running(
-                device=device, batch=batch, workers=workers, limit=limit, deadline=deadline,
-                max_failures=max_failures, retry_failed=retry_failed, apart=not in_process,
-            ),
-            formats=tuple(formats or ()), new=new, dry_run=dry_run,
-            quiet=quiet, json_log=json_log, ray=cluster if ray else None,
-        )  # fmt: skip
-        return annotating.run(job)
-
-    raise typer.Exit(finish(command))
+    raise typer.Exit(finish(lambda: annotating.run(annotating.job_of(flags))))
 
 
 @annotating_app.command()

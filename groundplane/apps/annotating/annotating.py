@@ -30,8 +30,10 @@ from groundplane.apps.told import one_line, quiet
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import InputError
 
-__all__ = ["AnnotateJob", "run"]
+__all__ = ["AnnotateJob", "job_of", "run"]
 
+# The overlap from which regions of one class are one, unless --no-merge is given.
+_MERGE = 0.7
 # As a shell has it after SIGINT.
 _INTERRUPTED = 130
 
@@ -73,7 +75,7 @@ class AnnotateJob:
     caption_prompt: str = "Describe the picture in one sentence."
     caption_regions: bool = False
     floor: float = 0.1
-    merge: float | None = 0.7
+    merge: float | None = _MERGE
     tracks: bool = False
     frame_step: int = 1
     running: Running = field(default_factory=Running)
@@ -83,6 +85,29 @@ class AnnotateJob:
     quiet: bool = False
     json_log: str | None = None
     ray: Mapping[str, Any] | None = None
+
+
+def job_of(flags: Mapping[str, Any]) -> AnnotateJob:
+    """What the flags of the command ask for, by their names."""
+    ray = {key: flags[f"ray_{key}"] for key in ("address", "actors", "cpus", "gpus")}
+    same = (
+        "source", "out", "find", "classes", "detector", "segmenter", "floor", "tracks",
+        "frame_step", "caption_prompt", "caption_regions", "new", "dry_run", "quiet", "json_log",
+    )  # fmt: skip
+    running = (
+        "device", "batch", "workers", "limit", "deadline", "max_failures", "retry_failed",
+    )  # fmt: skip
+    return AnnotateJob(
+        **{name: flags[name] for name in same},
+        thresholds=tuple(flags["threshold"] or ()),
+        captioner=flags["caption"],
+        merge=_MERGE if flags["merge"] else None,
+        options=tuple(flags["option"] or ()),
+        caption_options=tuple(flags["caption_option"] or ()),
+        running=Running(**{name: flags[name] for name in running}, apart=not flags["in_process"]),
+        formats=tuple(flags["formats"] or ()),
+        ray=ray if flags["ray"] else None,
+    )
 
 
 def run(job: AnnotateJob) -> int:
