@@ -82,41 +82,65 @@ def packed_masks(results: Sequence[dict[str, Any]], path: Path) -> None:
     path.write_text(json.dumps(rows))
 
 
-def on_card(
-    folder: Path, count: int, *, device: str = "cuda", sides: tuple[int, int] = (800, 1333)
-) -> dict[str, Any]:
-    """Pictures a second with networks of full size; what starting costs is left out."""
-    import transformers
-    from detect import pictures_of, save_model
+def save_networks(folder: Path, sides: tuple[int, int]) -> None:
+    """Both networks with random weights, in `dino` and `sam2`.
 
-    loop_count = max(2, count // 8)
+    What random weights make of a mask is noise of 160 kB, as no mask of a thing is. So the
+    kernels that enlarge masks are made alike at each pixel of a cell, and the finer features are
+    left out of them: masks of 6 to 20 kB, with the same work for the network.
+    """
+    import transformers
+    from detect import save_model
+
     save_model(folder / "dino", shortest=sides[0], longest=sides[1])
     torch.manual_seed(0)
-    transformers.Sam2Model(transformers.Sam2Config()).save_pretrained(str(folder / "sam2"))
-    transformers.Sam2Processor(transformers.Sam2ImageProcessor()).save_pretrained(
-        str(folder / "sam2")
-    )
-    files = make_pictures(folder / "photos", count, (1280, 800))
-    card = torch.cuda.get_device_name() if device == "cuda" else device
-    report: dict[str, Any] = {"device": card, "pictures": count}
+    model = transformers.Sam2Model(transformers.Sam2Config())
+    with torch.no_grad():
+        for name, weights in model.mask_decoder.named_parameters():
+            if name.startswith("upscale_conv") and weights.dim() == 4:
+                weights.copy_(weights.mean((2, 3), keepdim=True).expand_as(weights))
+            elif name.startswith("conv_s"):
+                weights.zero_()
+    model.save_pretrained(str(folder / "sam2"))
+    processor = transformers.Sam2Processor(transformers.Sam2ImageProcessor())
+    processor.save_pretrained(str(folder / "sam2"))
+
+
+def time_loops(
+    folder: Path, files: Sequence[Path], device: str, report: dict[str, Any]
+) -> tuple[float, tuple[str, ...]]:
+    """Time the loops over transformers; the threshold that they used, and their names."""
+    from detect import pictures_of
+
     threshold = 0.0
-    loops = {"as shipped": False, "bfloat16": True}
-    if device == "cpu":
-        del loops["bfloat16"]  # which takes hours there
-    for name, tuned in loops.items():
-        loop = LibraryLoop(folder, device, tuned=tuned)
+    # In bfloat16 it takes hours on a CPU.
+    names = ("as shipped",) if device == "cpu" else ("as shipped", "bfloat16")
+    for name in names:
+        loop = LibraryLoop(folder, device, tuned=name == "bfloat16")
         threshold = threshold or loop.peer.threshold(pictures_of(1, (1280, 800), seed=1)[0])
         loop.run(files[:3], threshold)
         begun = time.perf_counter()
-        results = loop.run(files[:loop_count], threshold)
+        results = loop.run(files, threshold)
         packed_masks(results, folder / "loop.json")
-        report[f"loop {name}, pictures a second"] = loop_count / (time.perf_counter() - begun)
+        report[f"loop {name}, pictures a second"] = len(files) / (time.perf_counter() - begun)
         report[f"loop {name}, regions a picture"] = statistics.mean(
             len(result["found"]["boxes"]) for result in results
         )
         print(json.dumps(report), flush=True)
         del loop, results
         torch.cuda.empty_cache()
+    return threshold, names
+
+
+def on_card(
+    folder: Path, count: int, *, device: str = "cuda", sides: tuple[int, int] = (800, 1333)
+) -> dict[str, Any]:
+    """Pictures a second with networks of full size; what starting costs is left out."""
+    save_networks(folder, sides)
+    files = make_pictures(folder / "photos", count, (1280, 800))
+    card = torch.cuda.get_device_name() if device == "cuda" else device
+    report: dict[str, Any] = {"device": card, "pictures": count}
+    threshold, loops = time_loops(folder, files[: max(2, count // 8)], device, report)
     options = {
         "grounding-dino.weights": str(folder / "dino"), "sam2.weights": str(folder / "sam2"),
         "grounding-dino.overlap": 1.0, "grounding-dino.floor": threshold,
