@@ -34,6 +34,7 @@ from groundplane.grounding.experts import Expert, detect, lacks, segment, vocabu
 from groundplane.grounding.installed import installed
 from groundplane.grounding.joining import read_only
 from groundplane.grounding.looks import Look, prompts_of
+from groundplane.grounding.repeated_boxes import without_repeats
 from groundplane.grounding.routing import Choice, Chooser, shortened
 
 __all__ = ["Router", "Terms"]
@@ -342,16 +343,22 @@ class Router:
             if prompts not in ways:
                 ways[prompts] = self._segmenter_for(prompts, start=start)
         chosen = [ways[prompts_of(request)] for request in requests]
+        once = [without_repeats(request) for request in requests]
         asks = [
-            (expert, replace(request, image=read_only(request.image)))
-            for expert, request in zip(chosen, requests, strict=True)
+            (expert, replace(one.request, image=read_only(one.request.image)))
+            for expert, one in zip(chosen, once, strict=True)
             if isinstance(expert, Expert)
         ]
         answers = iter(self._ask(asks, segment, start=start))
-        return [
-            (expert.who, next(answers)) if isinstance(expert, Expert) else ("nobody", expert)
-            for expert in chosen
-        ]
+        done: list[tuple[str, Regions | GroundplaneError]] = []
+        for expert, one in zip(chosen, once, strict=True):
+            if not isinstance(expert, Expert):
+                done.append(("nobody", expert))
+                continue
+            answer = next(answers)
+            whole = one.spread(answer) if isinstance(answer, Regions) else answer
+            done.append((expert.who, whole))
+        return done
 
     def _segmenter_for(
         self, prompts: frozenset[PromptKind], *, start: float | None
