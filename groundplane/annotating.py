@@ -27,8 +27,8 @@ class Details(TypedDict, total=False):
     """What else `annotate` may be told.
 
     Of these a run's manifest fixes: `segmenter`, `captioner`, `options`, `caption_options`,
-    `exemplars`, `floor`, `merge`, `tracks`, `frame_step`; see `JobSpec`. The others only say how
-    this call runs; see `Running`.
+    `exemplars`, `floor`, `merge`, `tracks`, `frame_step`, `column`, `http`; see `JobSpec`. The
+    others only say how this call runs; see `Running`.
     """
 
     segmenter: str | None
@@ -40,6 +40,8 @@ class Details(TypedDict, total=False):
     merge: float | None
     tracks: bool
     frame_step: int
+    column: str | None
+    http: bool
     batch: int
     workers: int | None
     device: str
@@ -95,7 +97,12 @@ def annotate(
         'complete'
     """
     given = cast("Mapping[str, Any]", details)
-    source = open_source(images, frame_step=details.get("frame_step", 1))
+    source = open_source(
+        images,
+        frame_step=details.get("frame_step", 1),
+        column=details.get("column"),
+        http=details.get("http", False),
+    )
     captioner = details.get("captioner")
     spec = JobSpec(
         source=source.name,
@@ -115,7 +122,7 @@ def annotate(
     return begin_job(versions_of(spec), source, out=out, running=running, handed=handed)
 
 
-_FIXED = ("segmenter", "floor", "merge", "tracks", "frame_step")
+_FIXED = ("segmenter", "floor", "merge", "tracks", "frame_step", "column", "http")
 _FREE = (
     "batch", "workers", "device", "apart", "deadline", "max_failures", "retry_failed", "limit",
     "candidates",

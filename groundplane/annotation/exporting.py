@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from groundplane.annotation.run import Run
-from groundplane.annotation.sources.opening import open_source
+from groundplane.annotation.sources.opening import source_of
 from groundplane.annotation.sources.records import RecordReader
 from groundplane.annotation.sources.source import Source
 from groundplane.annotation.spec import JobSpec
@@ -136,7 +136,7 @@ class _Pictures:
 
     def _opened(self) -> Source:
         if self._source is None:
-            self._source = open_source(self._spec.source, frame_step=self._spec.frame_step)
+            self._source = source_of(self._spec)
         return self._source
 
 

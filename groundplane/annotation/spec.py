@@ -36,6 +36,9 @@ class JobSpec:
             several prompts, are one; None keeps all.
         tracks: Whether the things in videos are followed.
         frame_step: Every how manieth frame of a video is looked at.
+        column: Which column of a list or a table names or holds the pictures; None for the one that
+            is called so.
+        http: Whether addresses of the web in the source are read.
         max_pixels: A larger picture is refused.
         versions: Of groundplane and of the distributions that the experts come from.
 
@@ -57,6 +60,8 @@ class JobSpec:
     merge: float | None = 0.7
     tracks: bool = False
     frame_step: int = 1
+    column: str | None = None
+    http: bool = False
     max_pixels: int = 40_000_000
     versions: tuple[tuple[str, str], ...] = field(default=())
 

@@ -63,6 +63,13 @@ _Merge = Annotated[
 ]
 _Tracks = Annotated[bool, typer.Option("--tracks", help="Follow things through videos.")]
 _FrameStep = Annotated[int, typer.Option(help="Of a video, every how manieth frame.")]
+_Column = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of a list or table that has the pictures."),
+]
+_AllowHttp = Annotated[
+    bool, typer.Option("--allow-http", help="Read addresses of the web (https://...) too.")
+]
 _Caption = Annotated[
     str | None, typer.Option(metavar="MODEL", help="The language model that describes.")
 ]
@@ -121,6 +128,8 @@ def annotate(  # noqa: PLR0913, PLR0917 - one a flag
     merge: _Merge = True,
     tracks: _Tracks = False,
     frame_step: _FrameStep = 1,
+    column: _Column = None,
+    allow_http: _AllowHttp = False,
     caption: _Caption = None,
     caption_option: _CaptionOption = None,
     caption_prompt: _CaptionPrompt = "Describe the picture in one sentence.",

@@ -37,6 +37,8 @@ CHANGES = {
     "merge": (0.5, "merge none -> 0.5"),
     "tracks": (False, "tracks True -> False"),
     "frame_step": (2, "frame step 1 -> 2"),
+    "column": ("photo", "column none -> photo"),
+    "http": (True, "http False -> True"),
     "max_pixels": (1, "max pixels 40000000 -> 1"),
     "versions": ((("groundplane", "0.2.0"), ("torch", "2.10")), "groundplane: 0.1.0 -> 0.2.0"),
 }
@@ -164,8 +166,9 @@ def test_a_job_of_wrong_values_is_refused(change, said):
 
 
 def test_a_field_that_an_older_version_did_not_know_has_its_usual_value():
-    data = rehashed(lambda j: j.pop("exemplars"))
-    assert Manifest.from_bytes(data, name="m").spec.exemplars == ()
+    data = rehashed(lambda j: [j.pop(name) for name in ("exemplars", "column", "http")])
+    spec = Manifest.from_bytes(data, name="m").spec
+    assert (spec.exemplars, spec.column, spec.http) == ((), None, False)
 
 
 def test_hostile_bytes_are_refused_and_nothing_else_is_raised():

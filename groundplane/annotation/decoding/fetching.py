@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from contextlib import closing
-from typing import IO, Any
+from typing import Any
 
+from groundplane.annotation.decoding.places import open_address, open_place
 from groundplane.annotation.decoding.table_rows import TableRows
 from groundplane.annotation.items import Item
 from groundplane.core.errors import GroundplaneError, MediaError
 from groundplane.core.files import one_line
-from groundplane.core.hub import need_library
 from groundplane.core.regular_files import read_regular
 
-__all__ = ["Fetcher", "open_address", "open_place", "shown"]
+__all__ = ["Fetcher", "shown"]
 
 Stamp = tuple[int, int] | None
 
@@ -84,30 +83,6 @@ class Fetcher:
         if len(data) < size:
             raise _error(name, f"its archive ends after {len(data)} of its {size} bytes")
         return data
-
-
-def open_place(place: str) -> IO[bytes]:
-    """A file by its path or its address, to be read and sought in.
-
-    Raises:
-        OSError: If it cannot be opened.
-        MediaError: If it is no regular file.
-    """
-    if "://" in place:
-        return open_address(place)
-    # Opening a pipe must not wait for a writer.
-    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise MediaError(f"{one_line(place)} is not a regular file")
-    return os.fdopen(descriptor, "rb", buffering=0)
-
-
-def open_address(address: str) -> IO[bytes]:
-    """A file in an object store, to be read and sought in."""
-    stores = need_library("fsspec", who=f"the source {one_line(address)}")
-    file: IO[bytes] = stores.open(address, "rb").open()
-    return file
 
 
 def shown(path: str) -> str:

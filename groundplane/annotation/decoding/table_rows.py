@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundplane.annotation.decoding.places import is_stored, open_place, stamp_of_open
 from groundplane.core.errors import MediaError
 from groundplane.core.files import one_line
 from groundplane.core.hub import need_library
@@ -24,9 +26,10 @@ _AHEAD = 8 * _BATCH
 class _Place:
     """Where reading stands: the next row, and the rows after it that are read already."""
 
+    file: Any
     table: str
     column: str
-    changed: int
+    changed: int | None
     batches: Iterator[Any]
     first: int
     rows: list[Any] = field(default_factory=list)
@@ -51,7 +54,7 @@ class TableRows:
         """The bytes in a row.
 
         Args:
-            table: The file.
+            table: The file: a path or an address.
             row: Counted over the whole file.
             column: Its column of bytes, or of structures with a field `bytes`.
             changed: When the file was last changed, as it was listed; None takes it as it is.
@@ -59,15 +62,16 @@ class TableRows:
         Raises:
             MediaError: If there are none, or the file has changed.
         """
-        now = stamp_of(Path(table).stat())[1]
-        if changed is not None and changed != now:
-            raise MediaError(f"{one_line(table)} has changed since it was listed")
+        if not is_stored(table):
+            # One in a store is looked at where it is opened: each look is a call over the network.
+            _check(table, changed, stamp_of(Path(table).stat()))
         for _ in range(2):
-            if not self._leads_to(table, column, now, row):
-                self._place = _open(table, column, row, now)
+            if not self._leads_to(table, column, changed, row):
+                self.close()
+                self._place = _open(table, column, row, changed)
             if self._place is not None and self._place.go_to(row):
                 break
-            self._place = None  # the row group has ended before the row
+            self.close()  # the row group has ended before the row
         if self._place is None:
             raise MediaError(f"{one_line(table)} is broken: its row {row} is missing")
         data = self._place.rows[row - self._place.first]
@@ -75,7 +79,16 @@ class TableRows:
             raise MediaError(f"{one_line(table)}: row {row} holds no bytes in column {column!r}")
         return data
 
-    def _leads_to(self, table: str, column: str, changed: int, row: int) -> bool:
+    def close(self) -> None:
+        """Let go of the file that is open."""
+        if self._place is not None:
+            self._place.file.close()
+            self._place = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _leads_to(self, table: str, column: str, changed: int | None, row: int) -> bool:
         """Whether what is open holds a row, or will after a few more."""
         place = self._place
         if place is None or (place.table, place.column, place.changed) != (table, column, changed):
@@ -83,20 +96,30 @@ class TableRows:
         return place.first <= row < place.first + len(place.rows) + _AHEAD
 
 
-def _open(table: str, column: str, row: int, changed: int) -> _Place:
+def _open(table: str, column: str, row: int, changed: int | None) -> _Place:
     """Begin with the row group that holds a row."""
     parquet = need_library("pyarrow.parquet", who="a Parquet source", extra="parquet")
-    file = parquet.ParquetFile(table)
-    first = 0
-    for group in range(file.num_row_groups):
-        count = file.metadata.row_group(group).num_rows
-        if row < first + count:
-            return _Place(
-                table=table, column=column, changed=changed, first=first,
-                batches=_batches(file, group, column),
-            )  # fmt: skip
-        first += count
+    with ExitStack() as opened:
+        file = opened.enter_context(closing(open_place(table)))
+        _check(table, changed, stamp_of_open(file))
+        rows = parquet.ParquetFile(file)
+        first = 0
+        for group in range(rows.num_row_groups):
+            count = rows.metadata.row_group(group).num_rows
+            if row < first + count:
+                opened.pop_all()  # it stays open for the rows
+                return _Place(
+                    file=file, table=table, column=column, changed=changed, first=first,
+                    batches=_batches(rows, group, column),
+                )  # fmt: skip
+            first += count
     raise MediaError(f"{one_line(table)} has {first} rows and none of number {row}")
+
+
+def _check(table: str, changed: int | None, now: tuple[int, int] | None) -> None:
+    """Refuse a file that is not the one that was listed, where that can be told."""
+    if changed is not None and now is not None and changed != now[1]:
+        raise MediaError(f"{one_line(table)} has changed since it was listed")
 
 
 def _batches(file: Any, group: int, column: str) -> Iterator[list[Any]]:

@@ -19,11 +19,12 @@ import stat
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from groundplane.annotation.decoding.fetching import Fetcher, open_address, shown
+from groundplane.annotation.decoding.fetching import Fetcher, shown
 from groundplane.annotation.decoding.item_json import item_of
 from groundplane.annotation.decoding.messages import Message, pack, receive
+from groundplane.annotation.decoding.places import open_address
 from groundplane.annotation.decoding.slots import KEPT, SlotWriter
 from groundplane.annotation.items import Item
 from groundplane.core.errors import GroundplaneError, MediaError
@@ -192,7 +193,7 @@ def _picture(image: Image, slot: int) -> dict[str, Any]:
 def _open_video(item: Item) -> IO[bytes]:
     where = item.where
     if "address" in where:
-        return open_address(str(where["address"]))
+        return cast("IO[bytes]", open_address(str(where["address"])))
     # Opening a pipe must not wait for a writer; what is no regular file is refused just below.
     descriptor = os.open(str(where["file"]), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

@@ -31,13 +31,17 @@ class GivenListing:
 
     Args:
         given: The pictures. What can be iterated once only is listed once only.
+        column: Which column of a table holds pictures; None for the one that is called so.
         http: Whether addresses of the web are read.
     """
 
     distinct = False
 
-    def __init__(self, given: Iterable[Given], *, http: bool = False) -> None:
+    def __init__(
+        self, given: Iterable[Given], *, column: str | None = None, http: bool = False
+    ) -> None:
         self._given = given
+        self._column = column
         self._http = http
         self._known = given if isinstance(given, Sequence) else None
         self._spent = False
@@ -92,7 +96,7 @@ class GivenListing:
             plain = named_file(os.path.abspath(text), self._top or "/")
             named = Named(path=name or plain.path, file=plain.file)
         try:
-            yield from items_of(named, f"{named.path}/", tally)
+            yield from items_of(named, f"{named.path}/", tally, column=self._column)
         except GroundplaneError as error:
             yield Item(path=named.path, kind="fault", where={"message": str(error)})
 

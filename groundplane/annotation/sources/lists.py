@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any
 
-from groundplane.annotation.decoding.fetching import open_place
+from groundplane.annotation.decoding.places import open_place
 from groundplane.annotation.sources.addresses import is_address
 from groundplane.annotation.sources.files import Named
 from groundplane.core.errors import InputError, MediaError, listing

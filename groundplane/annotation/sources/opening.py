@@ -18,10 +18,11 @@ from groundplane.annotation.sources.folders import FolderListing
 from groundplane.annotation.sources.given import Given, GivenListing
 from groundplane.annotation.sources.lists import is_list_name, named_file, named_in
 from groundplane.annotation.sources.source import Listing, Source
+from groundplane.annotation.spec import JobSpec
 from groundplane.core.errors import InputError, MediaError
 from groundplane.core.files import one_line
 
-__all__ = ["open_source"]
+__all__ = ["open_source", "source_of"]
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_SHARDS = 10_000_000
@@ -61,7 +62,17 @@ def open_source(
         return Source(name, _named_source(text, column, http), frame_step=frame_step)
     if not isinstance(given, Iterable):
         raise InputError(f"source: expected a path or pictures, got {type(given).__name__}")
-    return Source("pictures of a program", GivenListing(given, http=http), frame_step=frame_step)
+    listing = GivenListing(given, column=column, http=http)
+    return Source("pictures of a program", listing, frame_step=frame_step)
+
+
+def source_of(spec: JobSpec) -> Source:
+    """The source of a job, opened as the job had it.
+
+    Raises:
+        MediaError: If it is not there (any more) or cannot be read.
+    """
+    return open_source(spec.source, frame_step=spec.frame_step, column=spec.column, http=spec.http)
 
 
 def _named_source(text: str, column: str | None, http: bool) -> Listing:

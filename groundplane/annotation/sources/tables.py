@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from groundplane.annotation.decoding.fetching import open_place
+from groundplane.annotation.decoding.places import open_place, stamp_of_open
 from groundplane.annotation.items import Item
 from groundplane.core.errors import InputError, MediaError, listing
 from groundplane.core.files import one_line
 from groundplane.core.hub import need_library
-from groundplane.core.regular_files import stamp_of
 
 __all__ = ["table_items"]
 
@@ -37,7 +35,7 @@ def table_items(file: str, prefix: str, *, column: str | None = None) -> Iterato
     arrow = need_library("pyarrow", who="a Parquet source", extra="parquet")
     try:
         with closing(open_place(file)) as opened:
-            stamp = _stamp(opened)
+            stamp = stamp_of_open(opened)
             table = parquet.ParquetFile(opened)
             column = _column(table.schema_arrow, column, file)
             for row, name in enumerate(_names(table, column)):
@@ -88,10 +86,3 @@ def _names(table: Any, column: str) -> Iterator[str]:
         for value in batch.column(0).to_pylist():
             path = value.get("path") if isinstance(value, dict) else None
             yield path if isinstance(path, str) else ""
-
-
-def _stamp(file: Any) -> tuple[int, int] | None:
-    try:
-        return stamp_of(os.fstat(file.fileno()))
-    except (OSError, AttributeError):
-        return None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import IO, Any
+from typing import Any
 
-from groundplane.annotation.decoding.fetching import open_place
+from groundplane.annotation.decoding.places import Readable, open_place, stamp_of_open
 from groundplane.annotation.items import Item
 from groundplane.annotation.sources.source import Tally
 from groundplane.core.errors import MediaError
@@ -41,10 +40,10 @@ def tar_items(file: str, name: str, prefix: str, tally: Tally) -> Iterator[Item]
     """
     try:
         with closing(open_place(file)) as opened:
-            version = _version(opened)
+            stamp = stamp_of_open(opened)
             with tarfile.open(fileobj=_Guarded(opened), mode="r:") as archive:  # type: ignore[call-overload]
                 for item in _members(archive, file, name, prefix=prefix, tally=tally):
-                    yield _stamped(item, version)
+                    yield _stamped(item, stamp)
     except _ERRORS as error:
         raise MediaError(f"{one_line(name)!r} is no tar archive ({_brief(error)})") from error
 
@@ -90,11 +89,11 @@ def _item(member: tarfile.TarInfo, file: str, prefix: str) -> Item | None:
     )
 
 
-def _stamped(item: Item, version: int | None) -> Item:
+def _stamped(item: Item, archive: tuple[int, int] | None) -> Item:
     """With its size and the archive's time of change."""
-    if version is None or item.kind == "fault":
+    if archive is None or item.kind == "fault":
         return item
-    return replace(item, stamp=(int(item.where["size"]), version))
+    return replace(item, stamp=(int(item.where["size"]), archive[1]))
 
 
 def _rest(archive: Any) -> str:
@@ -109,7 +108,7 @@ def _rest(archive: Any) -> str:
 class _Guarded:
     """An archive's file whose headers cannot ask for much at once."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Readable) -> None:
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
@@ -122,14 +121,6 @@ class _Guarded:
 
     def tell(self) -> int:
         return self._file.tell()
-
-
-def _version(file: IO[bytes]) -> int | None:
-    """When a file was last changed; None for one in a store."""
-    try:
-        return os.fstat(file.fileno()).st_mtime_ns
-    except (OSError, AttributeError):
-        return None
 
 
 def _brief(error: Exception) -> str:

@@ -52,7 +52,7 @@ class AnnotateJob:
         options: The experts' options, `key=value`.
         caption_options: The language model's.
         caption_prompt, caption_regions: As a `JobSpec` has them.
-        floor, merge, tracks, frame_step: As a `JobSpec` has them.
+        floor, merge, tracks, frame_step, column, http: As a `JobSpec` has them.
         running: How it runs.
         formats: Exports that follow.
         new: Whether another run is begun where this folder is taken by another job.
@@ -78,6 +78,8 @@ class AnnotateJob:
     merge: float | None = _MERGE
     tracks: bool = False
     frame_step: int = 1
+    column: str | None = None
+    http: bool = False
     running: Running = field(default_factory=Running)
     formats: tuple[str, ...] = ()
     new: bool = False
@@ -92,7 +94,8 @@ def job_of(flags: Mapping[str, Any]) -> AnnotateJob:
     ray = {key: flags[f"ray_{key}"] for key in ("address", "actors", "cpus", "gpus")}
     same = (
         "source", "out", "find", "classes", "detector", "segmenter", "floor", "tracks",
-        "frame_step", "caption_prompt", "caption_regions", "new", "dry_run", "quiet", "json_log",
+        "frame_step", "column", "caption_prompt", "caption_regions", "new", "dry_run", "quiet",
+        "json_log",
     )  # fmt: skip
     running = (
         "device", "batch", "workers", "limit", "deadline", "max_failures", "retry_failed",
@@ -101,6 +104,7 @@ def job_of(flags: Mapping[str, Any]) -> AnnotateJob:
         **{name: flags[name] for name in same},
         thresholds=tuple(flags["threshold"] or ()),
         captioner=flags["caption"],
+        http=flags["allow_http"],
         merge=_MERGE if flags["merge"] else None,
         options=tuple(flags["option"] or ()),
         caption_options=tuple(flags["caption_option"] or ()),
@@ -122,7 +126,7 @@ def run(job: AnnotateJob) -> int:
     """
     check_formats(job.formats)
     _check_here(job.out)
-    source = open_source(job.source, frame_step=job.frame_step)
+    source = open_source(job.source, frame_step=job.frame_step, column=job.column, http=job.http)
     spec = _spec(job, source)
     out = _untaken(job.out) if job.new else job.out
     if job.dry_run:
@@ -237,6 +241,8 @@ def _spec(job: AnnotateJob, source: Source) -> JobSpec:
         merge=job.merge,
         tracks=job.tracks,
         frame_step=job.frame_step,
+        column=job.column,
+        http=job.http,
     )
     return versions_of(spec)
 

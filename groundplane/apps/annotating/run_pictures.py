@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from groundplane.annotation.run import Run
-from groundplane.annotation.sources import RecordReader, open_source
+from groundplane.annotation.sources import RecordReader, source_of
 from groundplane.annotation.spec import JobSpec
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import GroundplaneError, MediaError
@@ -28,8 +28,8 @@ def open_run(path: Path, *, source: str | None = None) -> Run:
     run = Run.open(path)
     if source is None:
         return run
-    found = open_source(source, frame_step=run.spec.frame_step).name
-    spec = replace(run.spec, source=found)
+    spec = replace(run.spec, source=source)
+    spec = replace(spec, source=source_of(spec).name)
     return replace(run, manifest=replace(run.manifest, spec=spec))
 
 
@@ -55,7 +55,7 @@ class RunPictures:
             raise MediaError(str(self._fault))
         if self._reader is None:
             try:
-                opened = open_source(self._spec.source, frame_step=self._spec.frame_step)
+                opened = source_of(self._spec)
             except GroundplaneError as error:
                 self._fault = error  # not looked for again for each picture
                 raise
