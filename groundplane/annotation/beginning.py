@@ -102,6 +102,8 @@ def begin_job(
         if out is not None and run is None:
             run = Run.create(out, spec)
             writer = parts.enter_context(run.writer(retry_failed=running.retry_failed))
+        if run is not None:
+            _print_beside(run, looker)
         view = View.of(spec, candidates=running.candidates)
         if run is not None:
             view = replace(view, thresholds=run.thresholds())
@@ -178,6 +180,14 @@ def make_looker(
     from groundplane.annotation.in_thread import ThreadLooker
 
     return ThreadLooker(spec, terms=terms, detector=handed.detector, captioner=handed.captioner)
+
+
+def _print_beside(run: Run, looker: Looker) -> None:
+    """What experts print goes into the folder of their run: it would come between other words."""
+    from groundplane.annotation.expert_process import ProcessLooker
+
+    if isinstance(looker, ProcessLooker):
+        looker.print_to(run.experts_log)
 
 
 def how_to_go_on(out: str | Path) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from groundplane.annotation.experts_log import ExpertsLog, open_output
 from groundplane.annotation.items import Picture
 from groundplane.annotation.looking import LookTerms
 from groundplane.annotation.parcels import Parcel, receive, send
@@ -49,7 +50,7 @@ class Start:
         spec: What is looked for.
         terms: On what terms.
         slots: Files that pixels may lie in, by number of slot.
-        log: Where what experts print is added; None for stderr.
+        log: A file that what experts print is added to; None for stderr.
     """
 
     spec: JobSpec
@@ -113,7 +114,8 @@ class Child:
         self._connection, theirs = socket.socketpair()
         fds = [*start.slots, self._pixels.fd]
         try:
-            self._process = _launched(start.log, theirs, fds)
+            self._log = None if start.log is None else ExpertsLog(start.log)
+            self._process = _launched(self._log, theirs, fds)
         except OSError as error:
             self._pixels.close()
             self._connection.close()
@@ -128,7 +130,9 @@ class Child:
             (told, _), _ = self._hear("start", limit=_START)
         except EndedError as end:
             self.end()
-            raise DetectorError(f"experts: their process ended while it started: {end}") from end
+            raise DetectorError(
+                f"experts: their process ended while it started: {end}{self.said()}"
+            ) from end
         except BaseException:
             self.end()
             raise
@@ -153,7 +157,23 @@ class Child:
         self.seconds = {str(name): float(spent) for name, spent in told["seconds"].items()}
         self.served += 1
         self._pixels.trim()
+        if self._log is not None:
+            self._log.bound()
         return Answer(records=tuple(records), stuck=int(told["stuck"]), largest=told["largest"])
+
+    def print_to(self, path: Path) -> None:
+        """Have it print to a file from here on; to be called between looks.
+
+        Raises:
+            OSError: If that cannot be written.
+        """
+        self._log = ExpertsLog(path)
+        self._tell({"print_to": os.path.abspath(path)})
+
+    def said(self) -> str:
+        """Its last words, to be put behind why it ended; empty where they are not kept."""
+        line = "" if self._log is None else self._log.last_line()
+        return f"; it printed last: {line}" if line else ""
 
     def too_large(self) -> bool:
         """Whether it holds more memory than it may."""
@@ -201,6 +221,8 @@ class Child:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         if os.waitid(os.P_PID, self._process.pid, flags) is not None:
             raise self._ended(stage)
+        if self._log is not None:
+            self._log.bound()
         if self.too_large():
             most = (self._terms.memory or 0) / 2**20
             raise EndedError(f"more than {most:.0f} MiB of memory", stage=stage, memory=True)
@@ -266,10 +288,10 @@ class _Pixels:
 
 
 def _launched(
-    log: Path | None, theirs: socket.socket, fds: Sequence[int]
+    log: ExpertsLog | None, theirs: socket.socket, fds: Sequence[int]
 ) -> subprocess.Popen[bytes]:
     """Start the process in a group of its own, which Ctrl-C in a terminal does not reach."""
-    errors_to = 2 if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    errors_to = 2 if log is None else open_output(log.path)
     try:
         return subprocess.Popen(
             [*_COMMAND, str(theirs.fileno())],

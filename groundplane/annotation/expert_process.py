@@ -20,7 +20,8 @@ from groundplane.annotation.items import Picture
 from groundplane.annotation.looking import LookTerms, failed_record
 from groundplane.annotation.spec import JobSpec
 from groundplane.core.annotation import AnnotationRecord
-from groundplane.core.errors import DetectorError, InputError
+from groundplane.core.errors import DetectorError, InputError, OutputError
+from groundplane.core.files import one_line
 
 __all__ = ["ProcessLooker"]
 
@@ -66,7 +67,6 @@ class ProcessLooker:
         spec: What is looked for, and by whom; experts are named.
         terms: On what terms.
         slots: The files of a decode pool's slots; pixels that lie in them are not copied.
-        log: A file that what experts print is added to; None leaves it to stderr.
 
     Raises:
         PluginNotFoundError, PluginBrokenError, InputError: If an expert cannot be made, or nobody
@@ -95,17 +95,17 @@ class ProcessLooker:
         *,
         terms: LookTerms = _TERMS,
         slots: Sequence[int] = (),
-        log: Path | None = None,
     ) -> None:
         if spec.detector is not None and spec.detector.startswith("object:"):
             raise InputError(
                 f"annotation: the detector {spec.detector.removeprefix('object:')} is an object, "
                 "which cannot run in a process of its own"
             )
-        self._start = Start(spec=spec, terms=terms, slots=tuple(slots), log=log)
+        self._start = Start(spec=spec, terms=terms, slots=tuple(slots))
         self._spent: dict[str, float] = {}
         self._largest: int | None = None
         self._in_a_row = 0
+        self._said = ""
         self._closed = False
         self._looking = threading.Lock()
         self.restarts = 0
@@ -134,6 +134,22 @@ class ProcessLooker:
     def largest(self) -> int | None:
         """The most pictures at a time that are worth trying, once memory ran out; else None."""
         return self._largest
+
+    def print_to(self, log: Path) -> None:
+        """Add what experts print to a file from here on, not to stderr.
+
+        The file is kept at a few megabytes. The last line is told when a process ends.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        with self._looking:
+            try:
+                if self._child is not None:
+                    self._child.print_to(log)
+            except OSError as error:
+                raise OutputError(f"{one_line(str(log))}: cannot be written: {error}") from error
+            self._start = replace(self._start, log=log)
 
     def look(self, pictures: Sequence[Picture]) -> list[AnnotationRecord]:
         """One record a picture, in order; the fault of a picture is its record's failure.
@@ -221,17 +237,18 @@ class ProcessLooker:
         if self._child is not None:
             self._spent = dict(self.seconds)
             self._child.end()
+            self._said = self._child.said()
             self._child = None
 
     def _count(self, end: EndedError, pictures: Sequence[Picture]) -> None:
         if self._closed:
             raise DetectorError(f"{self._who}: it was closed") from end
         self._in_a_row += 1
-        _log.warning("%s: its process was replaced: %s", self._who, end)
+        _log.warning("%s: its process was replaced: %s%s", self._who, end, self._said)
         if self._in_a_row >= self._start.terms.deaths:
             raise DetectorError(
                 f"{self._who}: its process ended {self._in_a_row} times in a row without an "
-                f"answer, at last on {pictures[0].path!r}: {end}. What is done is kept"
+                f"answer, at last on {pictures[0].path!r}: {end}{self._said}. What is done is kept"
             ) from end
 
     def _without(self, picture: Picture, end: EndedError) -> AnnotationRecord:

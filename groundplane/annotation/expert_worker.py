@@ -1,14 +1,16 @@
 """The process that experts run in, apart from the one that keeps the records.
 
 It is told over a socket whose number is its argument, in parcels. In: `{"spec", "terms", "fds"}`,
-then `{"look": pictures, "captions"}`; a picture's pixels are in a file that both processes hold.
-Out: `{"ready", "lacking"}` or `{"fault": [class, message]}`; of a look, `{"stage": name}` as each
-begins, then `{"seconds", "stuck", "largest"}` with the records. What an expert prints goes to
-stderr.
+then `{"look": pictures, "captions"}`, where pixels are in files that both processes hold, or
+`{"print_to": path}`, to which there is no answer. Out: `{"ready", "lacking"}` or
+`{"fault": [class, message]}`; of a look, `{"stage": name}` as each begins, then
+`{"seconds", "stuck", "largest"}` with the records. What an expert prints goes to stderr, or where
+it was told.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import mmap
 import os
@@ -21,6 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from groundplane.annotation.codec import encode_record
+from groundplane.annotation.experts_log import open_output
 from groundplane.annotation.in_thread import ThreadLooker
 from groundplane.annotation.items import Picture
 from groundplane.annotation.looking import LookTerms
@@ -39,6 +42,8 @@ _ALONE = 30.0
 def main() -> None:
     """Look at pictures until nobody sends any more."""
     connection = socket.socket(fileno=int(sys.argv[1]))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what is printed last is of interest
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="groundplane: %(message)s")
     try:
         _serve(connection)
@@ -67,6 +72,9 @@ def _serve(connection: socket.socket) -> None:
     send(connection, {"ready": looker.who, "lacking": dict(looker.lacking)})
     while True:
         asked, _ = receive(connection)
+        if "print_to" in asked:
+            _print_to(asked["print_to"])
+            continue
         pictures = [picture_of(one) for one in asked["look"]]
         try:
             records = looker.look(pictures, captions=asked["captions"])
@@ -78,6 +86,19 @@ def _serve(connection: socket.socket) -> None:
         }  # fmt: skip
         send(connection, head, [encode_record(record) for record in records])
         del pictures, records
+
+
+def _print_to(path: str) -> None:
+    """Print to a file; where that cannot be opened any more, as before."""
+    try:
+        fd = open_output(path)
+    except OSError as error:
+        logging.getLogger(__name__).warning("%s: cannot be printed to: %s", path, error)
+        return
+    for stream, own in ((sys.stdout, 1), (sys.stderr, 2)):
+        stream.flush()
+        os.dup2(fd, own)
+    os.close(fd)
 
 
 def _made(connection: socket.socket, spec: JobSpec, terms: LookTerms, begin: Any) -> ThreadLooker:

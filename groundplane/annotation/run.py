@@ -4,6 +4,7 @@
     records.log     the truth; `shards/NUMBER.log` beside it where several machines write
     lock            held by the process that writes
     exports/        derived, and derived again at any time
+    experts.log     what experts printed; nothing is read from it
 
 Reading needs no lock and works while another process writes.
 """
@@ -35,8 +36,9 @@ from groundplane.core.files import one_line
 __all__ = ["Run"]
 
 _MANIFEST, _LOG, _LOCK, _SHARDS = "manifest.json", "records.log", "lock", "shards"
+_EXPERTS = "experts.log"
 # What a process that died while it made a run leaves behind.
-_LEFT_BEHIND = {_LOG, _LOCK, f".{_MANIFEST}.part", f".{_LOG}.part"}
+_LEFT_BEHIND = {_LOG, _LOCK, _EXPERTS, f".{_MANIFEST}.part", f".{_LOG}.part"}
 _MOST = 2**28
 
 
@@ -153,6 +155,11 @@ class Run:
     def exports(self) -> Path:
         """Where its exports go, each in a folder of its own."""
         return self.path / "exports"
+
+    @property
+    def experts_log(self) -> Path:
+        """Where what its experts print goes; no truth."""
+        return self.path / _EXPERTS
 
     def writer(
         self, *, shard: int | None = None, retry_failed: bool = False, pace: Pace | None = None

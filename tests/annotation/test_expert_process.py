@@ -289,6 +289,9 @@ class FakeChild:
         ]
         return Answer(records=tuple(map(encode_record, records)), stuck=len(hung))
 
+    def said(self):
+        return ""
+
     def too_large(self):
         return False
 
