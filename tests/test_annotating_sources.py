@@ -3,11 +3,14 @@
 import csv
 import functools
 import http.server
+import os
 import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from clips import noise, write_clip
+from exported import exported
 from stub_expert import StubExpert
 from tiny_photos import make_photos, tiny_jpeg
 
@@ -123,3 +126,54 @@ def test_a_table_in_a_store_is_annotated_as_one_on_disk_is(two_columns, tmp_path
         (r.path, r.content_hash) for r in near.run.records()
     ]
     assert finished(f"file://{two_columns}", tmp_path / "far", column="left").summary.skipped == 2
+
+
+# Files with another date -----------------------------------------------------------------------
+
+
+def test_what_was_only_touched_is_read_once_more_and_then_known(tmp_path):
+    photos, looked = make_photos(tmp_path / "photos", 4), []
+
+    class Watching(StubExpert):
+        def detect(self, images, *arguments, **options):
+            looked.extend(images)
+            return super().detect(images, *arguments, **options)
+
+    write_clip(photos / "walk.mkv", noise(6))
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8 and no more")
+
+    def go():
+        return finished(photos, tmp_path / "run", detector=Watching())
+
+    assert (go().summary.done, len(looked)) == (10, 10)
+    before, size = exported(Run.open(tmp_path / "run"), ("csv", "coco")), _log_size(tmp_path)
+    for file in photos.rglob("*.*"):
+        os.utime(file, ns=(10**18, 10**18))
+
+    once = go()
+    assert once.summary.stages["decode"] > 0
+    assert (once.summary.skipped, once.summary.done, once.summary.failed) == (6, 0, 0)
+    assert size < _log_size(tmp_path) < size + 6 * 250
+    size = _log_size(tmp_path)
+    again = go()
+    assert again.summary.stages.get("decode", 0) == 0
+    assert (again.summary.skipped, len(looked)) == (6, 10)
+    assert _log_size(tmp_path) == size
+    assert exported(again.run, ("csv", "coco")) == before
+
+
+def test_a_video_that_was_begun_and_touched_goes_on_where_it_ended(tmp_path):
+    write_clip(tmp_path / "walk.mkv", noise(40))
+    same = {"detector": StubExpert(), "out": tmp_path / "run", "workers": 1, "batch": 1}
+    with annotate(tmp_path / "walk.mkv", "dog", **same) as job:
+        done = [record.path for record, _ in zip(job, range(3), strict=False)]
+    os.utime(tmp_path / "walk.mkv", ns=(10**18, 10**18))
+    with annotate(tmp_path / "walk.mkv", "dog", **same) as job:
+        rest = [record.path for record in job]
+
+    assert not set(done) & set(rest)
+    assert len(job.run.records()) == 40
+
+
+def _log_size(folder):
+    return (folder / "run/records.log").stat().st_size

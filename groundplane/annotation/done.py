@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt64
 
 from groundplane.annotation.codec import RecordHead, Stamp
+from groundplane.annotation.entries import Touched
 from groundplane.annotation.items import ItemEnd
 
 __all__ = ["DoneIndex"]
@@ -85,6 +86,26 @@ class DoneIndex:
         """Take into account that nothing more comes of a video."""
         key = _path_key(end.path)
         self._put(key, _stamp_key(end.stamp), _hash64(end.content_hash), False)
+
+    def touch(self, touched: Touched) -> bool:
+        """Know a version that is done by another mark from here on.
+
+        Returns:
+            Whether that is new: it is done, and was not known by this mark.
+        """
+        key, content = _path_key(touched.path), _hash64(touched.content_hash)
+        stamp, entry = _stamp_key(touched.stamp), self._find(key)
+        if not stamp or not content:
+            return False
+        new = False
+        if entry is not None and entry[1] == content and entry[0] != stamp:
+            self._put(key, stamp, content, entry[2])
+            new = True
+        video = self._videos.get(key)
+        if video is not None and video.content == content and video.stamp != stamp:
+            video.stamp = stamp
+            new = True
+        return new
 
     def is_done(
         self, path: str, stamp: Stamp, content_hash: str | None = None, *, retry: bool = False

@@ -1,4 +1,4 @@
-"""What a log holds beside records: who opened it, ends of videos, thresholds, tracks."""
+"""What a log holds beside records: who opened it, ends of videos, new dates, thresholds, tracks."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from groundplane.core.errors import InputError
 __all__ = [
     "Opened",
     "Thresholds",
+    "Touched",
     "Tracks",
     "TracksOf",
     "decode_head",
@@ -85,7 +86,25 @@ class TracksOf:
     video: str
 
 
-def encode_entry(entry: Opened | Thresholds | Tracks | ItemEnd) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A file that is done was seen with the same bytes under another mark.
+
+    Attributes:
+        path: Of the picture or the video.
+        content_hash: Of its bytes.
+        stamp: Its mark from here on.
+    """
+
+    path: str
+    content_hash: str
+    stamp: Stamp
+
+
+Head = RecordHead | Opened | Thresholds | TracksOf | ItemEnd | Touched
+
+
+def encode_entry(entry: Opened | Thresholds | Tracks | ItemEnd | Touched) -> bytes:
     """An entry as the bytes of a log.
 
     Raises:
@@ -105,12 +124,14 @@ def encode_entry(entry: Opened | Thresholds | Tracks | ItemEnd) -> bytes:
         if isinstance(entry, Tracks):
             table = {path: dict(tracks) for path, tracks in entry.table.items()}
             return to_json(["t", entry.video]) + b"\n" + deflated(to_json(table))
+        if isinstance(entry, Touched):
+            return to_json(["m", entry.path, entry.content_hash, entry.stamp])
         return to_json(["e", entry.path, entry.content_hash, entry.frames, entry.stamp])
     except (TypeError, ValueError) as error:
         raise InputError(f"log: cannot hold a {type(entry).__name__}: {error}") from error
 
 
-def decode_head(data: bytes) -> RecordHead | Opened | Thresholds | TracksOf | ItemEnd:
+def decode_head(data: bytes) -> Head:
     """What a run must know of an entry: of records and tracks not what they hold.
 
     Raises:
@@ -172,24 +193,33 @@ def _tracks_of(fields: list[Any]) -> TracksOf:
 
 
 def _end(fields: list[Any]) -> ItemEnd:
-    path, content_hash, frames, given = fields
-    stamp: Stamp = None
-    if given is not None:
-        size, changed = given
-        stamp = (need_whole(size), need_whole(changed))
+    path, content_hash, frames, stamp = fields
     return ItemEnd(
         path=need_text(path),
         content_hash=need_text(content_hash),
         frames=need_count(frames),
-        stamp=stamp,
+        stamp=_stamp(stamp),
     )
 
 
-_READERS: dict[str, Callable[[list[Any]], Opened | Thresholds | TracksOf | ItemEnd]] = {
+def _touched(fields: list[Any]) -> Touched:
+    path, content_hash, stamp = fields
+    return Touched(need_text(path), need_text(content_hash), _stamp(stamp))
+
+
+def _stamp(given: Any) -> Stamp:
+    if given is None:
+        return None
+    size, changed = given
+    return need_whole(size), need_whole(changed)
+
+
+_READERS: dict[str, Callable[[list[Any]], Head]] = {
     "o": _opened,
     "s": _thresholds,
     "t": _tracks_of,
     "e": _end,
+    "m": _touched,
 }
 
 

@@ -122,6 +122,8 @@ class Reading:
         self._settings = settings
         self._open: dict[str, str] = {}  # the kinds of the items that are being decoded
         self._frames: dict[str, int] = {}
+        # Of videos that are being decoded: the frames that are done under another date, a bit each.
+        self._known_frames: dict[str, bytes] = {}
         self._broken: set[str] = set()
         self._taken = self._released = 0
         self._freed = threading.Event()
@@ -225,15 +227,32 @@ class Reading:
 
     def _end(self, end: ItemEnd) -> None:
         frames = self._frames.pop(end.path, 0)
+        known = self._known_frames.pop(end.path, b"")
         if end.path in self._broken:
             self._broken.remove(end.path)  # not done as a whole: it may be tried again
         else:
+            self.skipped += bool(known and not frames)
             self._out.put(VideoEnd(end=end, frames=frames))
 
     def _known(self, got: Picture | Unread) -> bool:
         """Whether the same bytes are done, under another date of the file."""
         if self._keeper is None or not got.content_hash:
             return False
+        if isinstance(got, Picture) and got.frame is not None:
+            video, index = got.frame.video, got.frame.index
+            if video not in self._known_frames:
+                self._known_frames[video] = self._frames_known(video, got, self._keeper)
+            bits = self._known_frames[video]
+            return index >> 3 < len(bits) and bool(bits[index >> 3] >> (index & 7) & 1)
         done = self._keeper.is_done(got.path, got.stamp, got.content_hash)
+        if done:
+            self._keeper.touch(got.path, got.content_hash, got.stamp)
         self.skipped += done
         return done
+
+    @staticmethod
+    def _frames_known(video: str, got: Picture, keeper: Keeping) -> bytes:
+        """The frames that are done of a video that has another date; none where it has not."""
+        if not keeper.touch(video, got.content_hash, got.stamp):
+            return b""
+        return keeper.frames_done(video, got.stamp)

@@ -9,7 +9,14 @@ from typing import Self
 
 from groundplane.annotation.codec import RecordHead, Stamp, encode_record
 from groundplane.annotation.done import DoneIndex
-from groundplane.annotation.entries import Opened, Thresholds, Tracks, decode_head, encode_entry
+from groundplane.annotation.entries import (
+    Opened,
+    Thresholds,
+    Touched,
+    Tracks,
+    decode_head,
+    encode_entry,
+)
 from groundplane.annotation.framing import scan_log
 from groundplane.annotation.items import ItemEnd
 from groundplane.annotation.locks import Lock
@@ -50,6 +57,8 @@ class RunWriter:
     ) -> None:
         self._retry = retry_failed
         self._index, self._epoch = DoneIndex(), 0
+        # Of files whose record is in a log that is read later.
+        self._early: list[Touched] = []
         self._mutex = threading.Lock()
         self._begun = False
         self._lock = Lock(lock, disk=files.disk)
@@ -70,6 +79,9 @@ class RunWriter:
         except BaseException:
             self._lock.close()
             raise
+        for touched in self._early:
+            self._index.touch(touched)
+        self._early = []
         self.recovery: Recovery = self._log.recovery
 
     def __len__(self) -> int:
@@ -107,9 +119,29 @@ class RunWriter:
         payload = encode_record(record, stamp)
         head = RecordHead.of(record, stamp)
         with self._mutex:
-            if not self._index.holds(head):
+            if self._index.holds(head):
+                path = head.path if head.frame is None else head.frame[0]
+                self._touch(Touched(path, head.content_hash, stamp))
+            else:
                 self._append(payload)
                 self._index.add(head)
+
+    def touch(self, path: str, content_hash: str, stamp: Stamp) -> bool:
+        """Keep that a file is still the same under another mark, so that it is not read again.
+
+        Args:
+            path: The picture's or the video's.
+            content_hash: Of its bytes, as they were read just now.
+            stamp: Its mark.
+
+        Returns:
+            Whether that was new; where the file is not done, or had that mark, nothing is kept.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        with self._mutex:
+            return self._touch(Touched(path, content_hash, stamp))
 
     def write_end(self, end: ItemEnd) -> None:
         """Keep that nothing more comes of a video, so that it need not be read again.
@@ -178,6 +210,12 @@ class RunWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _touch(self, touched: Touched) -> bool:
+        new = self._index.touch(touched)
+        if new:
+            self._append(encode_entry(touched))
+        return new
+
     def _append(self, payload: bytes) -> None:
         self._begin()
         self._log.append(payload)
@@ -197,5 +235,8 @@ class RunWriter:
             self._index.add(entry)
         elif isinstance(entry, ItemEnd):
             self._index.add_end(entry)
+        elif isinstance(entry, Touched):
+            if not self._index.touch(entry):
+                self._early.append(entry)
         elif isinstance(entry, Opened):
             self._epoch = max(self._epoch, entry.epoch)

@@ -82,6 +82,10 @@ class Keeping(Protocol):
         """The frames of this version of a video that have a record: a bit each, lowest first."""
         ...
 
+    def touch(self, path: str, content_hash: str, stamp: Stamp) -> bool:
+        """Keep that a picture or a video that is done has another mark; whether that is new."""
+        ...
+
     def write(self, record: AnnotationRecord, stamp: Stamp) -> None:
         """Keep a record."""
         ...

@@ -1,6 +1,7 @@
 """What is done is known exactly, and takes little room."""
 
 import tracemalloc
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from groundplane.annotation import done
 from groundplane.annotation.codec import RecordHead
 from groundplane.annotation.done import DoneIndex
+from groundplane.annotation.entries import Touched
 from groundplane.annotation.items import ItemEnd
 
 
@@ -27,6 +29,17 @@ class Plain:
 
     def add(self, entry):
         self.entries[entry.path] = entry
+
+    def touch(self, touched):
+        entry = self.entries.get(touched.path)
+        new = (
+            entry is not None
+            and touched.stamp not in (None, entry.stamp)
+            and entry.content_hash == touched.content_hash != ""
+        )
+        if new:
+            self.entries[touched.path] = replace(entry, stamp=touched.stamp)
+        return new
 
     def is_done(self, path, stamp, content_hash, *, retry):
         entry = self.entries.get(path)
@@ -49,17 +62,21 @@ PATHS = st.sampled_from([f"{i}.jpg" for i in range(9)])
 STAMPS = st.sampled_from([None, (1, 1), (1, 2), (2, 1)])
 HASHES = st.sampled_from(["", "a", "b"])
 HEADS = st.builds(RecordHead, PATHS, HASHES, st.booleans(), STAMPS, st.none())
+TOUCHED = st.builds(Touched, PATHS, HASHES, STAMPS)
 
 
 @settings(max_examples=60)
-@given(heads=st.lists(HEADS, max_size=30), recent=st.integers(1, 5), data=st.data())
-def test_it_is_what_a_dictionary_of_all_would_be(heads, recent, data):
+@given(entries=st.lists(HEADS | TOUCHED, max_size=30), recent=st.integers(1, 5), data=st.data())
+def test_it_is_what_a_dictionary_of_all_would_be(entries, recent, data):
     index, plain = DoneIndex(), Plain()
     before, done._RECENT = done._RECENT, recent
     try:
-        for entry in heads:
-            index.add(entry)
-            plain.add(entry)
+        for entry in entries:
+            if isinstance(entry, Touched):
+                assert index.touch(entry) == plain.touch(entry)
+            else:
+                index.add(entry)
+                plain.add(entry)
     finally:
         done._RECENT = before
     assert len(index) == len(plain.entries)
@@ -78,6 +95,18 @@ def test_the_same_file_under_a_new_mark_is_known_by_its_content():
     assert index.is_done("a", (1, 1))
     assert not index.is_done("a", (9, 9))
     assert index.is_done("a", (9, 9), "hash1")
+
+
+def test_a_video_of_the_same_bytes_is_known_under_its_new_mark_with_its_frames():
+    index = DoneIndex()
+    for number in (0, 3):
+        index.add(frame("v", number))
+    assert not index.touch(Touched("v", "hash2", (9, 9)))
+    assert index.frames_done("v", (9, 9)) == b""
+    assert index.touch(Touched("v", "hash1", (9, 9)))
+    assert index.frames_done("v", (9, 9)) == b"\x09"
+    assert index.frames_done("v", (1, 1)) == b""
+    assert not index.touch(Touched("v", "hash1", (9, 9)))
     assert not index.is_done("a", (9, 9), "hash2")
     assert not index.is_done("a", None)
 

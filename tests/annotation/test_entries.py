@@ -11,6 +11,7 @@ from groundplane.annotation.codec import RecordHead, encode_record
 from groundplane.annotation.entries import (
     Opened,
     Thresholds,
+    Touched,
     Tracks,
     TracksOf,
     decode_head,
@@ -29,7 +30,8 @@ TABLES = st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers(0, 2**40), max_
 @given(epoch=st.integers(0, 2**50), values=LEAST, path=TEXT, content=TEXT, stamp=STAMPS)
 def test_entries_return(epoch, values, path, content, stamp):
     end = ItemEnd(path=path, content_hash=content, frames=epoch, stamp=stamp)
-    for entry in (Opened(epoch), Thresholds(values), end):
+    touched = Touched(path, content, stamp)
+    for entry in (Opened(epoch), Thresholds(values), end, touched):
         assert decode_head(encode_entry(entry)) == entry
 
 
@@ -60,7 +62,9 @@ def test_a_threshold_that_is_not_finite_is_refused():
     "data",
     [b"", b"[]", b"{}", b"null", b'["x",1]', b'["o"]', b'["o",-1]', b'["o",true]', b'["o",1.5]',
      b'["s",[2]]', b'["s",[true]]', b'["s",0.5]', b'["s",["1"]]', b'["t",1]', b'["e","a","",1]',
-     b'["e","a","",1,[1]]', b'["e","a","",1,["1",2]]', b'[["o"],1]', b"[" * 5000, b"\xff\xfe"],
+     b'["e","a","",1,[1]]',
+     b'["m"]', b'["m","a","",[1]]', b'["m",1,"",null]',
+     b'["e","a","",1,["1",2]]', b'[["o"],1]', b"[" * 5000, b"\xff\xfe"],
 )  # fmt: skip
 def test_malformed_entries_are_refused(data):
     with pytest.raises(InputError, match="malformed"):
@@ -74,7 +78,8 @@ def test_hostile_bytes_are_refused_and_nothing_else_is_raised():
     seeds = [
         encode_entry(entry)
         for entry in (Opened(3), Thresholds((0.5, None)), Tracks("v", {"v#0": {"r0": 1}}),
-                      ItemEnd(path="v", content_hash="x", frames=3, stamp=(1, 2)))
+                      ItemEnd(path="v", content_hash="x", frames=3, stamp=(1, 2)),
+                      Touched("v", "x", (1, 2)))
     ]  # fmt: skip
     for _ in range(2000):
         held = bytearray(chance.choice(seeds))

@@ -117,6 +117,9 @@ def test_a_touched_file_is_decoded_but_not_looked_at_again():
 
     assert words[-1].summary.skipped == 1
     assert pool.held == 0
+    assert keeper.stamps["a.jpg"] == (1, 1)
+    words = list(make_pipeline(["a.jpg"], keeper=keeper).run())
+    assert "decode" not in words[-1].summary.stages
 
 
 def test_frames_of_videos_are_pictures_too():

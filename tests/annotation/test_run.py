@@ -109,6 +109,47 @@ class TestGoingOn:
             assert writer.is_done("b", stamp_of("b"))
             assert len(writer) == 2
 
+    def test_a_new_mark_of_the_same_bytes_is_kept_once_and_changes_nothing_else(self, run):
+        write_all(run, [done("a"), failed("b"), frame_of("v", 0), frame_of("v", 2)])
+        before, log = held(run), run.path / "records.log"
+        same = [("a", done("a")), ("b", failed("b")), ("v", frame_of("v", 0))]
+        with run.writer() as writer:
+            assert all(writer.touch(path, record.content_hash, (7, 7)) for path, record in same)
+            size = log.stat().st_size
+            assert not any(writer.touch(path, record.content_hash, (7, 7)) for path, record in same)
+            assert not writer.touch("a", "other", (8, 8))
+            assert not writer.touch("new", "other", (8, 8))
+        assert log.stat().st_size == size
+        with run.writer() as writer:
+            assert writer.is_done("a", (7, 7))
+            assert not writer.is_done("a", stamp_of("a"))
+            assert writer.frames_done("v", (7, 7)) == b"\x05"
+            assert writer.is_done("b", (7, 7))
+            assert len(writer) == 4
+        with run.writer(retry_failed=True) as writer:
+            assert not writer.is_done("b", (7, 7))
+        assert held(run) == before
+        assert (run.summary().damaged, run.summary().failed) == (0, 1)
+
+    def test_a_new_mark_in_a_shards_log_is_known_to_the_whole_run(self, run):
+        write_all(run, [done("a"), done("b")])
+        with run.writer(shard=1) as writer:
+            assert writer.touch("a", done("a").content_hash, (7, 7))
+            writer.write(done("b"), (8, 8))
+        with run.writer() as writer:
+            assert writer.is_done("a", (7, 7))
+            assert writer.is_done("b", (8, 8))
+        assert paths(run) == ["a", "b"]
+
+    def test_a_new_mark_dies_with_the_version_that_had_it(self, run):
+        write_all(run, [done("a")])
+        with run.writer() as writer:
+            writer.touch("a", done("a").content_hash, (7, 7))
+            writer.write(done("a", version=2), (8, 8))
+        with run.writer() as writer:
+            assert not writer.is_done("a", (7, 7))
+            assert writer.is_done("a", (8, 8))
+
     def test_what_failed_is_done_again_where_that_is_wanted(self, run):
         write_all(run, [done("a"), failed("b")])
         with run.writer(retry_failed=True) as writer:

@@ -180,6 +180,13 @@ class ListKeeper:
         self.records[record.path] = record
         self.stamps[record.path] = stamp
 
+    def touch(self, path: str, content_hash: str, stamp: tuple[int, int] | None) -> bool:
+        known = self.records.get(path)
+        if known is None or known.content_hash != content_hash or self.stamps[path] == stamp:
+            return False
+        self.stamps[path] = stamp
+        return True
+
     def frames_done(self, video: str, stamp: tuple[int, int] | None) -> bytes:
         return b""
 
