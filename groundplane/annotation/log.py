@@ -141,11 +141,17 @@ class RecordLog:
             raise OutputError(f"{name}: cannot be made: {reason(error)}") from error
 
     def _recover(self, visit: Callable[[int, bytes], None] | None) -> Recovery:
-        there = read_header(self._disk.read(self._file, HEADER_SIZE, 0), name=self._name)
+        start = self._disk.read(self._file, HEADER_SIZE, 0)
+        there = read_header(start, name=self._name)
         if there is not None and there != self._key:
             raise InputError(
                 f"{self._name}: belongs to another run; put the log of this run in its place"
             )
+        if len(start) < HEADER_SIZE:
+            # Cut within its header it holds no record. Records have their place in the file as a
+            # part of their sum, so they must not begin before a whole one.
+            self._disk.cut(self._file, 0)
+            write_fully(self._file, make_header(self._key), disk=self._disk)
         scan = LogScan(self._file, key=self._key, disk=self._disk)
         for offset, payload in scan:
             if visit is not None:

@@ -20,7 +20,7 @@ from groundplane.annotation.framing import (
     read_frame,
     scan_log,
 )
-from groundplane.annotation.log import Pace, RecordLog
+from groundplane.annotation.log import Pace, RecordLog, Recovery
 from groundplane.core.errors import InputError, OutputError
 from groundplane.testing.disks import FaultyDisk
 
@@ -196,6 +196,19 @@ def test_a_damaged_header_loses_nothing_where_the_key_is_known(tmp_path):
     assert payloads_of(path, key=KEY) == [b"a", b"b"]
     with RecordLog(path, key=KEY, pace=NEVER) as log:
         assert log.recovery.num_records == 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 20, 35])
+def test_a_log_that_was_cut_within_its_header_takes_records_again(tmp_path, size):
+    path = new_log(tmp_path, [b"a"])
+    os.truncate(path, size)
+    with RecordLog(path, key=KEY, pace=NEVER) as log:
+        assert log.recovery.num_records == 0
+        log.append(b"b")
+        log.append(b"c")
+    assert payloads_of(path) == payloads_of(path, key=KEY) == [b"b", b"c"]
+    with RecordLog(path, key=KEY, pace=NEVER) as log:
+        assert log.recovery == Recovery(num_records=2, torn=0)
 
 
 def test_making_a_log_keeps_one_that_is_there_and_refuses_anothers(tmp_path):

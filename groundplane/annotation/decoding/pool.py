@@ -14,7 +14,7 @@ from groundplane.annotation.decoding.foreman import Foreman, Terms
 from groundplane.annotation.decoding.slots import Slots
 from groundplane.annotation.items import Item, ItemEnd, Picture, Unread
 from groundplane.core.annotation import Failure
-from groundplane.core.errors import InputError
+from groundplane.core.errors import InputError, WorkerError
 from groundplane.core.media import MediaLimits
 
 __all__ = ["DecodePool"]
@@ -40,8 +40,8 @@ class DecodePool:
 
     Raises:
         InputError: If a number is below 1.
-        WorkerError: If the processes cannot be started.
-        OSError: If there is no memory to share, or there are no descriptors for it.
+        WorkerError: If the processes cannot be started, or there is no memory to share, or there
+            are no descriptors for it.
 
     Examples:
         >>> with DecodePool(1, slots=4) as pool:
@@ -63,7 +63,13 @@ class DecodePool:
         for name, value in (("workers", workers), ("seconds", seconds), ("slots", slots)):
             if not value >= (0.01 if name == "seconds" else 1):
                 raise InputError(f"decoding: expected {name} of 1 or more, got {value}")
-        self._slots = Slots(slots, most=max(3 * limits.max_pixels, limits.max_bytes))
+        try:
+            self._slots = Slots(slots, most=max(3 * limits.max_pixels, limits.max_bytes))
+        except OSError as error:
+            raise WorkerError(
+                f"decoding: there cannot be memory for {slots} pictures at a time: "
+                f"{error.strerror or error}; smaller batches need less"
+            ) from error
         self._results: queue.SimpleQueue[Picture | Unread | ItemEnd | BaseException] = (
             queue.SimpleQueue()
         )

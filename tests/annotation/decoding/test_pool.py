@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import signal
 import struct
 import subprocess
@@ -426,6 +427,18 @@ def test_no_descriptor_left_is_an_error_that_leaves_nothing_behind(monkeypatch):
     with pytest.raises(WorkerError, match="Too many open files"):
         DecodePool(2, slots=4)
     assert not _lives(started[0].pid)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_more_pictures_at_a_time_than_descriptors_is_an_error_that_leaves_nothing_behind():
+    before = len(os.listdir("/proc/self/fd"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 20, hard))
+    try:
+        with pytest.raises(WorkerError, match=r"memory for 100 pictures.*Too many open files"):
+            DecodePool(1, slots=100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(os.listdir("/proc/self/fd")) == before
 
 
