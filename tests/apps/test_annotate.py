@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import resource
 import shlex
 import signal
 import subprocess
@@ -76,6 +77,18 @@ def test_failed_pictures_are_counted_on_the_last_line_and_tried_again_on_demand(
     code, told, err = run(*call, "--retry-failed")
     assert code == 0, err
     assert "1 picture annotated" in told
+
+
+def test_a_limit_of_the_size_of_files_is_one_line(run, photos, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+        code, told, err = run("annotate", photos, *FIND, "--out", tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (code, told) == (2, "")
+    assert "ulimit -f" in one_line_of(err)
+    assert not (tmp_path / "run").exists()
 
 
 def test_too_many_failures_end_the_job(run, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import threading
@@ -66,19 +67,16 @@ class DecodePool:
         try:
             self._slots = Slots(slots, most=max(3 * limits.max_pixels, limits.max_bytes))
         except OSError as error:
-            raise WorkerError(
-                f"decoding: there cannot be memory for {slots} pictures at a time: "
-                f"{error.strerror or error}; smaller batches need less"
-            ) from error
+            raise _no_room(slots, error) from error
         self._results: queue.SimpleQueue[Picture | Unread | ItemEnd | BaseException] = (
             queue.SimpleQueue()
         )
         terms = Terms(workers=workers, limits=limits, seconds=seconds, memory=memory)
         try:
             self._foreman = Foreman(self._slots, self._results.put, terms)
-        except OSError:
+        except OSError as error:
             self._slots.close()
-            raise
+            raise _no_room(slots, error) from error
         self._hired: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, name="decode pool", daemon=True)
         self._thread.start()
@@ -157,3 +155,15 @@ class DecodePool:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _no_room(slots: int, error: OSError) -> WorkerError:
+    """Why so many pictures cannot be shared with other processes, and what to do about it."""
+    cures = {
+        errno.EFBIG: "raise the limit of the size of files (ulimit -f), which holds for memory too",
+        errno.EMFILE: "raise the limit of open files (ulimit -n), or take smaller batches",
+    }
+    return WorkerError(
+        f"decoding: there cannot be memory for {slots} pictures at a time: "
+        f"{error.strerror or error}; {cures.get(error.errno or 0, 'smaller batches need less')}"
+    )

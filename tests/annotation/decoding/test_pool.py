@@ -442,6 +442,22 @@ def test_more_pictures_at_a_time_than_descriptors_is_an_error_that_leaves_nothin
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.parametrize(
+    ("limit", "most", "cure"),
+    [(resource.RLIMIT_FSIZE, 2**20, "ulimit -f"), (resource.RLIMIT_NOFILE, None, "ulimit -n")],
+)
+def test_limits_of_the_system_are_an_error_that_says_which(limit, most, cure):
+    before = len(os.listdir("/proc/self/fd"))
+    soft, hard = resource.getrlimit(limit)
+    try:
+        resource.setrlimit(limit, (before + 5 if most is None else most, hard))
+        with pytest.raises(WorkerError, match=f"cannot be memory for 64 .*{cure}"):
+            DecodePool(1)
+    finally:
+        resource.setrlimit(limit, (soft, hard))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_processes_outlive_the_thread_that_made_their_pool():
     made = []
     thread = threading.Thread(target=lambda: made.append(DecodePool(2, slots=2)))
