@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from exported import exported
 from job_stubs import InlinePool, ListedItems, StubLooker
+from pictures import make_chunk, make_png
 from stub_expert import StubExpert
 from tiny_photos import make_photos, tiny_jpeg
 
@@ -36,7 +38,7 @@ WAYS = [
     for resumed in (False, True)
 ]
 # In the short form each worker count, each batch and both courses occur.
-SHORT = [WAYS[i] for i in (0, 5, 9, 10)]
+SHORT = [WAYS[i] for i in (0, 5, 9)]
 
 
 def finished(photos, out, **details):
@@ -57,7 +59,7 @@ def finished(photos, out, **details):
 
 
 def test_exports_do_not_depend_on_workers_batch_or_interruptions(tmp_path):
-    photos = make_photos(tmp_path / "photos", 40)
+    photos = make_photos(tmp_path / "photos", 40 if LONG else 24)
     found = [
         exported(
             finished(
@@ -70,9 +72,10 @@ def test_exports_do_not_depend_on_workers_batch_or_interruptions(tmp_path):
     ]  # fmt: skip
 
     assert all(files == found[0] for files in found)
-    assert len(found[0]["coco/annotations/instances_default.json"]) > 10_000
+    assert len(found[0]["coco/annotations/instances_default.json"]) > 5_000
 
 
+@pytest.mark.skipif(not LONG, reason="set GROUNDPLANE_CASES: in_thread's tests have batches too")
 def test_a_network_gives_the_same_bytes_whatever_the_batch(tmp_path):
     pytest.importorskip("transformers")
     from groundplane.testing.checkpoints import save_grounding_dino
@@ -189,8 +192,10 @@ def test_an_expert_that_hangs_fails_its_picture_within_the_deadline(tmp_path):
 # R4: a disk that is full or ends -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("at", [1, 2, 9, 40])
+FULL = [(at, code) for at in (1, 2, 9, 40) for code in (errno.ENOSPC, errno.EIO)]
+
+
+@pytest.mark.parametrize(("at", "code"), FULL if LONG else FULL[::3])
 def test_a_disk_that_takes_no_more_ends_the_job_and_loses_nothing(tmp_path, code, at):
     names = [f"{i:03}.jpg" for i in range(60)]
     spec = JobSpec(source="photos", classes=read_prompts("dog"), detector="object:StubLooker")
@@ -230,7 +235,8 @@ def hostile_names():
 
 def test_any_name_has_one_outcome_and_comes_back_from_the_run(tmp_path):
     photos = tmp_path / "photos"
-    deep = photos / "/".join(["d" * 200] * 10)
+    # Together with what stands before it almost as long as a path can be, which is 4,095 bytes.
+    deep = photos / "/".join(["d" * 200] * ((3900 - len(str(photos))) // 201))
     deep.mkdir(parents=True)
     for index, name in enumerate(hostile_names()):
         (photos / name).write_bytes(tiny_jpeg(index, (20, 20)))
@@ -243,8 +249,21 @@ def test_any_name_has_one_outcome_and_comes_back_from_the_run(tmp_path):
     assert exported(run, ("coco", "yolo"))
 
 
+def bombs():
+    """Small files that would fill the memory, or say that they would."""
+    swelling = b"x\0\0" + zlib.compress(bytes(2**24), 9)
+    return {
+        "large bomb.png": make_png((60000, 60000)),
+        "thin bomb.png": make_png((1, 100_000)),
+        "cut bomb.png": make_png((6000, 6000), raw=bytes(1000)),
+        "icc bomb.png": make_png((2, 2), raw=bytes(14), extra=make_chunk(b"iCCP", swelling)),
+    }
+
+
 def test_what_is_no_picture_fails_alone(tmp_path):
     photos = make_photos(tmp_path / "photos", 3)
+    for name, data in bombs().items():
+        (photos / name).write_bytes(data)
     (photos / "zero.jpg").write_bytes(b"")
     (photos / "text.png").write_text("not a picture")
     (photos / "cut.jpg").write_bytes(tiny_jpeg(1, (50, 50))[:200])
@@ -256,5 +275,7 @@ def test_what_is_no_picture_fails_alone(tmp_path):
     run = finished(photos, tmp_path / "run", detector=StubExpert(), workers=1)
 
     failed = {path for path, _ in run.failures()}
-    assert failed == {"zero.jpg", "text.png", "cut.jpg", "nowhere.jpg", "pipe.jpg", "folder.jpg"}
+    assert failed == {
+        "zero.jpg", "text.png", "cut.jpg", "nowhere.jpg", "pipe.jpg", "folder.jpg", *bombs(),
+    }  # fmt: skip
     assert len(run.records()) == 3 + 1 + len(failed)
