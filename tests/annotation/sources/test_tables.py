@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -139,3 +140,34 @@ def test_no_row_group_is_held_whole(tmp_path):
         rows.read(str(path), row=number, column="image", changed=None)
         most = max(most, pa.total_allocated_bytes() - before)
     assert most < 15_000_000  # of 30 million
+
+
+def test_a_table_in_a_store_is_read_row_by_row_and_a_change_is_noticed(tmp_path):
+    pictures = _pictures(30)
+    path = _write(tmp_path / "a.parquet", {"image": pictures})
+    source = open_source(f"file://{path}")
+    items = list(source.items())
+    assert [source.read(items[n]) for n in (29, 0, 1, 8, 7)] == [
+        pictures[n] for n in (29, 0, 1, 8, 7)
+    ]
+    with DecodePool(1, slots=4) as pool:
+        got = outcomes(pool, items)
+    assert [got[item.path][0][1][0, 0, 0] for item in items] == list(range(30))
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(MediaError, match="has changed"):
+        open_source(f"file://{path}").read(items[20])
+    path.unlink()
+    with pytest.raises(MediaError, match="cannot read picture 'row-000000020'"):
+        open_source(f"file://{tmp_path}").read(items[20])
+
+
+def test_a_table_in_a_store_without_dates_is_read_too():
+    store = fsspec.filesystem("memory")
+    pictures, held = _pictures(20), io.BytesIO()
+    pq.write_table(pa.table({"image": pictures}), held, row_group_size=7)
+    store.pipe_file("/tables/a.parquet", held.getvalue())
+    source = open_source("memory://tables/a.parquet")
+    items = list(source.items())
+    assert {item.stamp for item in items} == {None}
+    assert [source.read(item) for item in items] == pictures
+    store.rm("/tables", recursive=True)
