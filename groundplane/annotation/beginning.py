@@ -100,7 +100,8 @@ def begin_job(
         looker = make_looker(spec, running, pool, handed=handed)
         parts.callback(looker.close)
         if out is not None and run is None:
-            run = Run.create(out, spec)
+            # Another process may have begun it meanwhile; it is told by name then.
+            run = Run.resume(out, spec) if Run.exists(out) else Run.create(out, spec)
             writer = parts.enter_context(run.writer(retry_failed=running.retry_failed))
         if run is not None:
             _print_beside(run, looker)

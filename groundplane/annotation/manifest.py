@@ -69,7 +69,10 @@ class Manifest:
             document = from_json(data)
             version = document[_MARK]
         except _MALFORMED as error:
-            raise InputError(f"{name}: is no manifest of a run: {error!r}") from error
+            raise InputError(
+                f"{name}: is no manifest of a run, or was damaged; put the file back as it was, or "
+                "name another folder"
+            ) from error
         if version != FORMAT:
             raise InputError(
                 f"{name}: a run of format {ascii(version)[:_SHOWN]}; this groundplane reads "

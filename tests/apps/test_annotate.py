@@ -100,6 +100,16 @@ def test_too_many_failures_end_the_job(run, tmp_path):
     assert "more than --max-failures allows" in err.splitlines()[-1]
 
 
+def test_many_prompts_that_nobody_can_look_for_are_told_shortly(run, tmp_path):
+    photos = make_photos(tmp_path / "photos", 1)
+    prompts = "face, " + ", ".join(f"unicorn {number}" for number in range(30))
+    call = ("annotate", photos, *FIND, "--find", prompts, "--out", tmp_path / "run")
+    code, _, err = run(*call)
+    assert code == 0
+    assert err.count("nobody can look for") == 20
+    assert "nor for 10 other prompts" in err
+
+
 def test_with_events_on_stderr_all_of_it_is_json(run, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     call = ("annotate", tmp_path, *FIND, "--find", "face, unicorn", "--out", tmp_path / "run")

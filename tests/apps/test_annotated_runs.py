@@ -152,6 +152,11 @@ def test_a_page_shows_pictures_that_were_moved(run, tmp_path):
     code, _, err = run("show", out, "--out", tmp_path / "page", "--source", tmp_path / "after")
     assert (code, err) == (0, "")
     assert len(list((tmp_path / "page" / "thumbs").rglob("*.jpg"))) == 3
+    code, _, err = run("export", out, "--format", "yolo")
+    assert code == 2
+    assert "--source FOLDER" in one_line_of(err)
+    to_there = ("--source", tmp_path / "after")
+    assert run("export", out, "--format", "yolo", *to_there)[0] == 0
     code, _, err = run("show", out, "--limit", 0)
     assert code == 2
     assert "--limit" in one_line_of(err)

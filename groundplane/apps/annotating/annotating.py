@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from groundplane.apps.annotating.page_rows import readable
 from groundplane.apps.annotating.planning import plan_told
 from groundplane.apps.annotating.telling import ending, tellers
 from groundplane.apps.given import expert_options
-from groundplane.apps.told import one_line, quiet
+from groundplane.apps.told import counted, one_line, quiet
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import InputError
 
@@ -36,6 +37,8 @@ __all__ = ["AnnotateJob", "job_of", "run"]
 _MERGE = 0.7
 # As a shell has it after SIGINT.
 _INTERRUPTED = 130
+# So many prompts that nobody can look for are told one by one.
+_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +180,10 @@ def _begun_here(
     with begin_job(spec, source, out=out, running=job.running) as begun, drained_by_signals(begun):
         if begun.run is None:
             raise AssertionError("a job with a folder has a run")
-        for prompt, why in begun.lacking.items():
+        for prompt, why in islice(begun.lacking.items(), _TOLD):
             _say(job, f"nobody can look for {readable(prompt)!r}: {one_line(why, 300)}")
+        if (more := len(begun.lacking) - _TOLD) > 0:
+            _say(job, f"nor for {counted(more, 'other prompt')}")
         yield (w for w in begun.words() if not isinstance(w, AnnotationRecord)), begun.run
 
 

@@ -16,7 +16,13 @@ from groundplane.apps.given import expert_options
 from groundplane.apps.plugins import table
 from groundplane.apps.told import counted
 from groundplane.core import host
-from groundplane.core.errors import InputError, PluginNotFoundError, did_you_mean, listing
+from groundplane.core.errors import (
+    InputError,
+    MediaError,
+    PluginNotFoundError,
+    did_you_mean,
+    listing,
+)
 from groundplane.core.exporting import LossReport
 
 __all__ = ["ExportJob", "check_formats", "export_all", "run"]
@@ -58,7 +64,14 @@ def run(job: ExportJob) -> int:
         check_address(job.to)
     check_formats(job.formats, options=job.options)
     opened = open_run(job.run, source=job.source)
-    reports = export_all(opened, job.formats, out=job.out, options=job.options)
+    try:
+        reports = export_all(opened, job.formats, out=job.out, options=job.options)
+    except MediaError as error:
+        if job.source is not None:
+            raise
+        raise MediaError(
+            f"{error}; if the pictures lie elsewhere by now: --source FOLDER"
+        ) from error
     sys.stdout.write(losses_told(reports))
     for folder, report in reports if job.to is not None else ():
         address = f"{str(job.to).rstrip('/')}/{report.format}"
