@@ -20,6 +20,7 @@ def finish(command: Callable[[], int]) -> int:
     Raises:
         OutputError: If there is no room left for what it wrote.
     """
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A file name that is no text, or a terminal without the letter, is no error.
@@ -37,3 +38,14 @@ def finish(command: Callable[[], int]) -> int:
         # The reader has gone (`| head`): nothing is left to say, and to nobody.
         return 128 + signal.SIGPIPE
     return code
+
+
+def _open_closed() -> None:
+    """Let what was closed before the start (`>&-`) take words and drop them.
+
+    Python has None in its place, and the descriptor would go to the next file that is opened.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8"))

@@ -352,6 +352,12 @@ class TestOutputs:
         os.close(write)
         assert (done.returncode, done.stderr) == (141, b"")
 
+    def test_streams_that_were_closed_before_the_start(self):
+        words = f"{sys.executable} -m groundplane ask {APARTMENT} '{QUESTION}' >&-"
+        done = subprocess.run(words, shell=True, stderr=subprocess.PIPE, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert subprocess.run(f"{words} 2>&-", shell=True, check=False).returncode == 0
+
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
     def test_a_full_disk(self):
         command = [sys.executable, "-m", "groundplane", "ask", APARTMENT, QUESTION, "--json"]
