@@ -20,6 +20,9 @@ import pytest
 from beartype import BeartypeConf, FrozenDict, beartype
 from beartype.roar import BeartypeDecorHintException
 
+# These run in environments of their own, beside the tool that they try.
+collect_ignore_glob = ["support/check_*.py", "support/read_with_*.py"]
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has a core: threads of torch beyond it would only take turns.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
