@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from groundplane.core.detection import Detector
     from groundplane.core.session import LanguageModel
 
-__all__ = ["Handed", "begin_job", "how_to_go_on", "make_looker", "versions_of"]
+__all__ = ["Handed", "begin_job", "how_to_go_on", "make_looker", "make_pool", "versions_of"]
 
 _RUNNING = Running()
 
@@ -90,12 +90,7 @@ def begin_job(
             limit=running.limit,
             hint="" if out is None else how_to_go_on(out),
         )
-        pool = DecodePool(
-            running.num_workers,
-            replace(MediaLimits(), max_pixels=spec.max_pixels),
-            seconds=running.decode_seconds,
-            slots=settings.under_way,
-        )
+        pool = make_pool(spec, running, slots=settings.under_way)
         parts.callback(pool.close)
         looker = make_looker(spec, running, pool, handed=handed)
         parts.callback(looker.close)
@@ -103,10 +98,9 @@ def begin_job(
             # Another process may have begun it meanwhile; it is told by name then.
             run = Run.resume(out, spec) if Run.exists(out) else Run.create(out, spec)
             writer = parts.enter_context(run.writer(retry_failed=running.retry_failed))
-        if run is not None:
-            _print_beside(run, looker)
         view = View.of(spec, candidates=running.candidates)
         if run is not None:
+            _print_beside(run, looker)
             view = replace(view, thresholds=run.thresholds())
         pipeline = Pipeline(begun, pool, looker, keeper=writer, settings=settings)
         after = None if run is None or writer is None else partial(run.follow, writer)
@@ -118,6 +112,25 @@ def begin_job(
             after=after,
             lacking=looker.lacking,
         )
+
+
+def make_pool(spec: JobSpec, running: Running, *, slots: int) -> DecodePool:
+    """Who decodes for a job; to be closed.
+
+    Args:
+        spec: What the job is to do.
+        running: How it runs.
+        slots: Pictures that are decoded and not looked at yet, at most.
+
+    Raises:
+        WorkerError: If a limit of the system does not let the processes begin.
+    """
+    return DecodePool(
+        running.num_workers,
+        replace(MediaLimits(), max_pixels=spec.max_pixels),
+        seconds=running.decode_seconds,
+        slots=slots,
+    )
 
 
 class _Begun:

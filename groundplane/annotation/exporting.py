@@ -20,10 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from groundplane.annotation.run import Run
-from groundplane.annotation.sources.opening import source_of
-from groundplane.annotation.sources.records import RecordReader
-from groundplane.annotation.sources.source import Source
-from groundplane.annotation.spec import JobSpec
+from groundplane.annotation.run_pictures import RunPictures
 from groundplane.annotation.view import View
 from groundplane.core import host
 from groundplane.core.annotation import AnnotationRecord, ClassTable
@@ -90,7 +87,7 @@ def export_run(
         OutputError: If the folder is another's or cannot be written.
         MediaError: If a picture is needed and is gone or has changed.
     """
-    pictures = _Pictures(run.spec)
+    pictures = RunPictures(run.spec)
     request = ExportRequest(
         format=format,
         folder=run.exports / format if folder is None else Path(folder),
@@ -101,43 +98,6 @@ def export_run(
         title=run.spec.source.rstrip("/").rpartition("/")[2] or run.spec.source,
     )
     return export_records(run.records(view), request)
-
-
-class _Pictures:
-    """The pictures of a run, in its source, which is opened when the first is asked for."""
-
-    def __init__(self, spec: JobSpec) -> None:
-        self._spec = spec
-        self._source: Source | None = None
-        self._reader: RecordReader | None = None
-
-    def read(self, record: AnnotationRecord) -> bytes:
-        """The encoded bytes of a record's picture.
-
-        Raises:
-            MediaError: If it, or the whole source, is gone, or it has changed.
-        """
-        if self._reader is None:
-            self._reader = RecordReader(self._opened())
-        return self._reader(record)
-
-    def locate(self, record: AnnotationRecord) -> Path | None:
-        """The file of a record's picture on this machine, if it has one that is there.
-
-        Raises:
-            MediaError: If the source is gone.
-        """
-        if record.frame is not None:
-            return None
-        item = self._opened().find(record.path)
-        file = item.where.get("file")
-        alone = isinstance(file, str) and len(item.where) == 1 and item.stamp is not None
-        return Path(str(file)) if alone and os.path.isabs(str(file)) else None
-
-    def _opened(self) -> Source:
-        if self._source is None:
-            self._source = source_of(self._spec)
-        return self._source
 
 
 def export_records(records: Records, request: ExportRequest) -> LossReport:

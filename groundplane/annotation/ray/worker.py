@@ -6,11 +6,11 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundplane.annotation.beginning import make_looker
+from groundplane.annotation.beginning import make_looker, make_pool
 from groundplane.annotation.decoding import DecodePool
 from groundplane.annotation.events import Summary
 from groundplane.annotation.items import Item, ItemEnd, Picture, Unread
@@ -25,7 +25,6 @@ from groundplane.annotation.running import Running
 from groundplane.core.annotation import AnnotationRecord
 from groundplane.core.errors import DetectorError, InputError
 from groundplane.core.files import one_line
-from groundplane.core.media import MediaLimits
 
 __all__ = ["ShardJob", "ShardWorker"]
 
@@ -134,11 +133,8 @@ class ShardWorker:
         if self._parts is None or self._pool is None or self._looker is None:
             running = self._job.running
             with ExitStack() as parts:
-                limits = replace(MediaLimits(), max_pixels=run.spec.max_pixels)
-                pool = DecodePool(
-                    running.num_workers, limits, seconds=running.decode_seconds,
-                    slots=Settings(batch=running.batch).under_way,
-                )  # fmt: skip
+                slots = Settings(batch=running.batch).under_way
+                pool = make_pool(run.spec, running, slots=slots)
                 parts.callback(pool.close)
                 looker = make_looker(run.spec, running, pool)
                 parts.callback(looker.close)

@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,6 @@ from groundplane.core.errors import InputError
 
 __all__ = ["AnnotateJob", "job_of", "run"]
 
-# The overlap from which regions of one class are one, unless --no-merge is given.
-_MERGE = 0.7
 # As a shell has it after SIGINT.
 _INTERRUPTED = 130
 # So many prompts that nobody can look for are told one by one.
@@ -55,7 +53,8 @@ class AnnotateJob:
         options: The experts' options, `key=value`.
         caption_options: The language model's.
         caption_prompt, caption_regions: As a `JobSpec` has them.
-        floor, merge, tracks, frame_step, column, http: As a `JobSpec` has them.
+        floor, tracks, frame_step, column, http: As a `JobSpec` has them.
+        merge: Whether what several prompts of a class found at one place is made one.
         running: How it runs.
         formats: Exports that follow.
         new: Whether another run is begun where this folder is taken by another job.
@@ -78,7 +77,7 @@ class AnnotateJob:
     caption_prompt: str = "Describe the picture in one sentence."
     caption_regions: bool = False
     floor: float = 0.1
-    merge: float | None = _MERGE
+    merge: bool = True
     tracks: bool = False
     frame_step: int = 1
     column: str | None = None
@@ -96,7 +95,7 @@ def job_of(flags: Mapping[str, Any]) -> AnnotateJob:
     """What the flags of the command ask for, by their names."""
     ray = {key: flags[f"ray_{key}"] for key in ("address", "actors", "cpus", "gpus")}
     same = (
-        "source", "out", "find", "classes", "detector", "segmenter", "floor", "tracks",
+        "source", "out", "find", "classes", "detector", "segmenter", "floor", "merge", "tracks",
         "frame_step", "column", "caption_prompt", "caption_regions", "new", "dry_run", "quiet",
         "json_log",
     )  # fmt: skip
@@ -108,7 +107,6 @@ def job_of(flags: Mapping[str, Any]) -> AnnotateJob:
         thresholds=tuple(flags["threshold"] or ()),
         captioner=flags["caption"],
         http=flags["allow_http"],
-        merge=_MERGE if flags["merge"] else None,
         options=tuple(flags["option"] or ()),
         caption_options=tuple(flags["caption_option"] or ()),
         running=Running(**{name: flags[name] for name in running}, apart=not flags["in_process"]),
@@ -243,13 +241,12 @@ def _spec(job: AnnotateJob, source: Source) -> JobSpec:
         caption_prompt=job.caption_prompt,
         caption_regions=job.caption_regions,
         floor=job.floor,
-        merge=job.merge,
         tracks=job.tracks,
         frame_step=job.frame_step,
         column=job.column,
         http=job.http,
     )
-    return versions_of(spec)
+    return versions_of(spec if job.merge else replace(spec, merge=None))
 
 
 def _check_here(out: Path) -> None:

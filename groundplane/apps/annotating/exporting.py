@@ -11,7 +11,7 @@ from groundplane.annotation.exporting import export_run
 from groundplane.annotation.run import Run
 from groundplane.annotation.sending import send_export
 from groundplane.annotation.sources.addresses import check_address
-from groundplane.apps.annotating.run_pictures import open_run
+from groundplane.apps.annotating.opening import open_run
 from groundplane.apps.given import expert_options
 from groundplane.apps.plugins import table
 from groundplane.apps.told import counted

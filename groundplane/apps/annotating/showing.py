@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundplane.annotation.run_pictures import RunPictures
+from groundplane.apps.annotating.opening import open_run
 from groundplane.apps.annotating.page import Page, write_page
 from groundplane.apps.annotating.page_pictures import PageTerms
-from groundplane.apps.annotating.run_pictures import RunPictures, open_run
 from groundplane.apps.told import counted
 from groundplane.core.errors import InputError
 
