@@ -72,7 +72,7 @@ def make_token(name: str | None) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound to an address; port 0 takes a free one.
+    """A socket on which clients may connect from now on; port 0 takes a free one.
 
     Raises:
         InputError: If it cannot be listened on.
@@ -82,6 +82,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        # Before its address is told: who connects early waits, and is not refused.
+        listener.listen(_MOST_CONNECTIONS)
     except OSError as error:
         listener.close()
         raise InputError(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64
+from jaxtyping import Bool, Float64, Int, Int32, Int64
 
 from groundplane.core.errors import InputError
 
@@ -42,7 +42,7 @@ class Spans:
 # Bytes -----------------------------------------------------------------------------------------
 
 
-def write_runs(runs: Int64[np.ndarray, " k"], counts: Int64[np.ndarray, " n"]) -> list[bytes]:
+def write_runs(runs: Int[np.ndarray, " k"], counts: Int64[np.ndarray, " n"]) -> list[bytes]:
     """Write the runs of masks as bytes.
 
     Args:
@@ -60,14 +60,22 @@ def write_runs(runs: Int64[np.ndarray, " k"], counts: Int64[np.ndarray, " n"]) -
     # A group holds five bits, and the last one the sign as well.
     magnitude = np.where(values < 0, ~values, values)
     lengths = np.ones(values.size, dtype=np.int64)
-    for num_groups in range(1, MAX_GROUPS):
-        lengths += magnitude >= 1 << (5 * num_groups - 1)
-    place = _within(lengths)
-    groups = (np.repeat(values, lengths) >> (5 * place)) & 31
-    groups += np.where(place < np.repeat(lengths - 1, lengths), 32, 0) + 48
-    text = groups.astype(np.uint8).tobytes()
-    cuts = np.concatenate([[0], np.cumsum(lengths)])[_bounds(counts)].tolist()
-    return [text[start:end] for start, end in itertools.pairwise(cuts)]
+    most = 1
+    while most < MAX_GROUPS and (longer := magnitude >= 1 << (5 * most - 1)).any():
+        lengths += longer
+        most += 1
+    starts = _bounds(lengths)
+    text = np.empty(starts[-1], dtype=np.uint8)
+    # Most numbers have one group: the further ones of the few others follow.
+    rows = np.arange(values.size)
+    for group in range(most):
+        rows = rows[lengths[rows] > group]
+        more = lengths[rows] - 1 > group
+        bits = (values[rows] >> (5 * group)) & 31
+        text[starts[rows] + group] = bits + np.where(more, 80, 48)
+    cuts = starts[_bounds(counts)].tolist()
+    every = text.tobytes()
+    return [every[start:end] for start, end in itertools.pairwise(cuts)]
 
 
 def read_runs(texts: Sequence[bytes]) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " n"]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Bool, Float, Int, Int32, Int64
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -30,6 +30,8 @@ _CHUNK_BYTES = 2**25
 _CHUNK_BYTES_CUDA = 2**28
 # Changes that a CPU looks for at once, bytes: two masks of 1080p.
 _CACHE_BYTES = 2**22
+# Changes that are written as bytes at once.
+_CACHE_TURNS = 2**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -176,50 +178,71 @@ def _from_turns(
     turns: Int[np.ndarray, " k"], num: int, size: tuple[int, int], *, device: torch.device
 ) -> EncodedMasks:
     """Masks from the sorted places at which they change."""
-    height, width = size
-    pixels = height * width
-    owner = turns // max(pixels, 1)
-    counts = np.bincount(owner, minlength=num)[:num]
-    firsts = np.cumsum(counts + 1) - (counts + 1)
-    # Each mask's places, then its end; a run is what lies between two of them.
-    edges = np.full(len(turns) + num, pixels, dtype=np.int64)
-    edges[np.arange(len(turns)) + owner] = turns - owner * pixels
-    runs = np.diff(edges, prepend=0)
-    runs[firsts] = edges[firsts]
-    index = np.arange(edges.size) - np.repeat(firsts, counts + 1)
-    boxes, areas = _measured(edges, runs, index, firsts, size=size)
+    pixels = size[0] * size[1]
+    bounds = np.searchsorted(turns, np.arange(num + 1) * pixels)
+    masks: list[RleMask] = []
+    boxes = np.zeros((num, 4), dtype=np.float32)
+    areas = np.zeros(num, dtype=np.float32)
+    start = 0
+    while start < num:
+        # Few enough changes for the processor's cache, or one mask.
+        end = int(np.searchsorted(bounds, bounds[start] + _CACHE_TURNS, side="right")) - 1
+        end = min(max(end, start + 1), num)
+        owner = np.repeat(np.arange(end - start), np.diff(bounds[start : end + 1]))
+        places = turns[bounds[start] : bounds[end]] - (owner + start) * pixels
+        part = slice(start, end)
+        counts = np.diff(bounds[start : end + 1])
+        texts, boxes[part], areas[part] = _runs_of(places.astype(np.int32), owner, counts, size)
+        masks.extend(RleMask(size=size, counts=text) for text in texts)
+        start = end
     return EncodedMasks(
-        masks=tuple(RleMask(size=size, counts=text) for text in write_runs(runs, counts + 1)),
+        masks=tuple(masks),
         boxes=torch.from_numpy(boxes).to(device),
         areas=torch.from_numpy(areas).to(device),
     )
 
 
-def _measured(
-    edges: Int64[np.ndarray, " k"],
-    runs: Int64[np.ndarray, " k"],
-    index: Int64[np.ndarray, " k"],
-    firsts: Int64[np.ndarray, " n"],
-    *,
+def _runs_of(
+    places: Int32[np.ndarray, " k"],
+    owner: Int64[np.ndarray, " k"],
+    counts: Int64[np.ndarray, " n"],
     size: tuple[int, int],
-) -> tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, " n"]]:
-    """The box and the area of each mask from its runs: those with an odd index are its pixels."""
-    height, width = size
-    if not firsts.size:
-        return np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32)
-    inside = (index % 2 == 1) & (runs > 0)
-    start, last = edges - runs, edges - 1
-    rows = max(height, 1)
-    # A run that goes on in the next column touches the last row and the first.
-    wraps = start // rows != last // rows
-    columns = {
-        "left": np.where(inside, start // rows, width),
-        "top": np.where(inside, np.where(wraps, 0, start % rows), height),
-        "right": np.where(inside, last // rows + 1, 0),
-        "bottom": np.where(inside, np.where(wraps, height, last % rows + 1), 0),
-    }
-    low = [np.minimum.reduceat(columns[name], firsts) for name in ("left", "top")]
-    high = [np.maximum.reduceat(columns[name], firsts) for name in ("right", "bottom")]
-    areas = np.add.reduceat(np.where(inside, runs, 0), firsts)
-    boxes = np.where(areas[:, None] > 0, np.stack([*low, *high], axis=1), 0)
-    return boxes.astype(np.float32), areas.astype(np.float32)
+) -> tuple[list[bytes], Float[np.ndarray, "n 4"], Int64[np.ndarray, " n"]]:
+    """The bytes, box and area of masks, from the places at which each changes."""
+    # Each mask's places, then its end; a run is what lies between two of them.
+    firsts = np.cumsum(counts + 1) - (counts + 1)
+    edges = np.full(places.size + counts.size, size[0] * size[1], dtype=np.int32)
+    edges[np.arange(places.size) + owner] = places
+    runs = np.diff(edges, prepend=np.int32(0))
+    runs[firsts] = edges[firsts]
+    odd = (np.arange(places.size) - np.repeat(np.cumsum(counts) - counts, counts)) % 2 == 0
+    begins = np.flatnonzero(odd) + owner[odd]
+    boxes, areas = _measured(edges[begins], edges[begins + 1], (counts + 1) // 2, size)
+    return write_runs(runs, counts + 1), boxes, areas
+
+
+def _measured(
+    starts: Int32[np.ndarray, " k"],
+    ends: Int32[np.ndarray, " k"],
+    counts: Int64[np.ndarray, " n"],
+    size: tuple[int, int],
+) -> tuple[Float[np.ndarray, "n 4"], Int64[np.ndarray, " n"]]:
+    """The box and the area of each mask from its runs of ones, which are in order."""
+    boxes = np.zeros((counts.size, 4), dtype=np.float32)
+    areas = np.zeros(counts.size, dtype=np.int64)
+    held = np.flatnonzero(counts)
+    if not held.size:
+        return boxes, areas
+    height = np.int32(size[0])
+    first = (np.cumsum(counts) - counts)[held]
+    final = np.cumsum(counts)[held] - 1
+    columns = starts // height
+    tops = starts - columns * height
+    # Past the last row where a run goes on in the next column: it touches that row and the first.
+    bottoms = ends - columns * height
+    boxes[held, 0] = columns[first]
+    boxes[held, 2] = (ends[final] - 1) // height + 1
+    boxes[held, 1] = np.minimum.reduceat(np.where(bottoms > height, 0, tops), first)
+    boxes[held, 3] = np.minimum(np.maximum.reduceat(bottoms, first), height)
+    areas[held] = np.add.reduceat(ends - starts, first, dtype=np.int64)
+    return boxes, areas
