@@ -61,6 +61,7 @@ _PROTOCOLS = {
     "detectors": ("groundplane.core.detection", "Detector"),
     "segmenters": ("groundplane.core.segmentation", "Segmenter"),
     "encoders": ("groundplane.core.features", "Encoder"),
+    "geometry": ("groundplane.core.geometry", "GeometryExpert"),
     "language_models": ("groundplane.core.session", "LanguageModel"),
     "exporters": ("groundplane.core.exporting", "Exporter"),
 }

@@ -1,0 +1,1 @@
+"""Captures: videos, folders of frames and posed RGB-D in the layouts of public datasets."""

@@ -1,0 +1,1 @@
+"""Build a cognitive map from a video or from posed RGB-D."""

@@ -1,0 +1,1 @@
+"""Furnished rooms whose truth is known: meshes, a camera walk, pictures, questions."""
