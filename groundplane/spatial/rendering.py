@@ -40,7 +40,7 @@ from groundplane.spatial.labels import (
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.routes.way_drawing import draw_way
 
-__all__ = ["draw_map", "draw_photo"]
+__all__ = ["draw_map", "draw_photo", "label_colors"]
 
 Point = tuple[float, float, float]
 Look = dict[str, Any]  # keyword arguments of matplotlib
@@ -344,7 +344,7 @@ def _draw_objects(
     if not len(scene):
         return
     order = scene.objects.hull()[1][:, 2].argsort(stable=True).tolist()
-    hues = _hues(scene.labels)
+    hues = label_colors(scene.labels)
     chosen = [shapes[i] for i in order if scene.ids[i] in evidence]
     fill = ["#e9ecef" if chosen else hues[scene.labels[i]] for i in order]
     edge = "#aab3bb" if chosen else "#5f6b76"
@@ -451,7 +451,7 @@ def _draw_labels(
         sheet.legend.append(Line2D([], [], linestyle="", label=note))
 
 
-def _hues(labels: Sequence[str]) -> dict[str, str]:
+def label_colors(labels: Sequence[str]) -> dict[str, str]:
     """A colour a label, the same for the same labels."""
     return {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(sorted(set(labels)))}
 
@@ -475,7 +475,7 @@ def _draw_regions(sheet: _Sheet, regions: Regions, evidence: Sequence[str]) -> N
     left, top, right, bottom = regions.boxes.detach().cpu().numpy().astype(np.float64).T
     low, high = np.stack([left, -bottom], axis=1), np.stack([right, -top], axis=1)
     labels = regions.labels(unmapped="region")
-    hues = _hues(labels)
+    hues = label_colors(labels)
     picked = np.array([key in evidence for key in regions.ids], dtype=bool)
     colors = [EVIDENCE if p else hues[label] for p, label in zip(picked, labels, strict=True)]
     for i in np.lexsort((scores, picked)).tolist():
