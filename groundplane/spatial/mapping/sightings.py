@@ -30,6 +30,7 @@ class Sightings:
         truncated: Whether the region meets the border of the picture, so that the thing may go on.
         occluded: Whether something nearer borders on it, so that a part of it may be hidden.
         features: Appearance of each region, rows of length 1, or None.
+        dropped: Regions that could not be lifted: the id of each, and why, in words.
 
     Raises:
         ShapeError: If columns differ in length.
@@ -47,6 +48,7 @@ class Sightings:
     truncated: Bool[Tensor, " n"]
     occluded: Bool[Tensor, " n"]
     features: Float[Tensor, "n d"] | None = None
+    dropped: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.region_ids)
