@@ -46,6 +46,8 @@ class CognitiveMap:
         provenance: Object id to the ids of the regions that it was made from.
         view: Unit vector along which the scene's own camera looks, not straight up or down; None
             where it has none. It fixes left and right where a question names nobody who looks.
+        notes: What a reader of an answer must know of how the map came about, in words: that its
+            scale is taken from a known height, or why nothing is in it. Answers carry them.
 
     Raises:
         ShapeError: If the columns differ in length.
@@ -67,6 +69,7 @@ class CognitiveMap:
     scale: Literal["metric", "relative"] = "metric"
     provenance: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     view: Float[Tensor, " 3"] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_lengths()
@@ -144,6 +147,7 @@ class CognitiveMap:
             "view": None if self.view is None else self.view.tolist(),
             "room": room or None,
             "counts": {k: n for k, n in self.counts.items() if n != boxes.get(k)} or None,
+            "notes": list(self.notes) or None,
         }
         stated = {key: value for key, value in head.items() if value is not None}
         lines = [f"{_dump(key)}: {_dump(value)}" for key, value in stated.items()]

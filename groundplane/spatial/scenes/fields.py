@@ -138,12 +138,12 @@ def check_size(items: Sequence[object], at: Field) -> None:
         raise at.error(f"at most {OBJECT_LIMIT} objects in a scene", items)
 
 
-def text(value: object, at: Field) -> str:
+def text(value: object, at: Field, *, most: int = TEXT_LIMIT) -> str:
     """The value, which must be text that can be shown: short, not blank, on one line."""
     if not isinstance(value, str):
         raise at.error("a text", value)
-    if not value.strip() or len(value) > TEXT_LIMIT:
-        raise at.error(f"a text of 1 to {TEXT_LIMIT} characters", value)
+    if not value.strip() or len(value) > most:
+        raise at.error(f"a text of 1 to {most} characters", value)
     # Control characters, surrogates, line and paragraph separators.
     if not value.isprintable() and {"Cc", "Cs", "Zl", "Zp"} & set(map(unicodedata.category, value)):
         raise at.error("a text without control characters or lone surrogates", value)

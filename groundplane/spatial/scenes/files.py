@@ -51,8 +51,9 @@ FILE_LIMIT = 256 * 2**20
 # What a file may hold in all: it is refused before the memory for it is spent.
 RECORD_LIMIT, VALUE_LIMIT = 400_000, 10_000_000
 POLYGON_LIMIT = 10_000
+NOTE_LIMIT, NOTE_LENGTH = 100, 2000
 HEADER_KEYS = frozenset({"format", "version"})
-SCENE_KEYS = frozenset({"name", "scale", "floor", "view", "room", "objects", "counts"})
+SCENE_KEYS = frozenset({"name", "scale", "floor", "view", "room", "objects", "counts", "notes"})
 OBJECT_KEYS = frozenset(
     ("id", "label", "center", "size", "axes", "yaw", "front", "score", "attributes", "first_seen")
 ) | {"regions", *NOISE_KEYS}
@@ -292,9 +293,10 @@ def _own(record: object, at: Field, name: str) -> CognitiveMap:
     check_keys(record, at, allowed=SCENE_KEYS, required=("objects",))
     row = at["objects"].__getitem__
     stated = array(record["objects"], at["objects"], None)
-    check_size(stated, at["objects"])
+    notes = _notes(record.get("notes", []), at["notes"])
+    if not notes:  # a map that says why may be empty
+        check_size(stated, at["objects"])
     items = [mapping(item, row(i), "an object") for i, item in enumerate(stated)]
-
     for i, item in enumerate(items):
         check_keys(item, row(i), allowed=OBJECT_KEYS, required=("label", "center", "size"))
     labels = tuple(text(item["label"], row(i)["label"]) for i, item in enumerate(items))
@@ -329,6 +331,7 @@ def _own(record: object, at: Field, name: str) -> CognitiveMap:
         scale=_scale(record.get("scale", "metric"), at["scale"]),
         view=direction(record["view"], at["view"]) if "view" in record else None,
         provenance={key: names for key, names in regions.items() if names},
+        notes=notes,
     )
 
 
@@ -377,6 +380,13 @@ def _fronts(items: Sequence[Mapping[str, object]], row: Rows) -> Float[torch.Ten
 
 def _texts(value: object, at: Field) -> list[str]:
     return [text(item, at[i]) for i, item in enumerate(array(value, at, None))]
+
+
+def _notes(value: object, at: Field) -> tuple[str, ...]:
+    notes = array(value, at, None)
+    if len(notes) > NOTE_LIMIT:
+        raise at.error(f"at most {NOTE_LIMIT} notes", value)
+    return tuple(text(note, at[i], most=NOTE_LENGTH) for i, note in enumerate(notes))
 
 
 def _attributes(item: Mapping[str, object], at: Field) -> dict[str, str]:

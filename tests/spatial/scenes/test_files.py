@@ -110,6 +110,11 @@ BAD_OBJECTS = {
 }
 BAD_SCENES = {
     "objects: expected at least one object": own(objects=[]),
+    "objects: expected at least one object, got a list of 0": own(objects=[], notes=[]),
+    "notes: expected a list, got 'dark'": own(notes="dark"),
+    "notes[1]: expected a text, got 3": own(notes=["dark", 3]),
+    "notes[0]: expected a text of 1 to 2000 characters": own(notes=["x" * 2001]),
+    "notes: expected at most 100 notes": own(notes=["dark"] * 101),
     "objects: expected a list, got an object": own(objects={"a": 1}),
     "objects[1].id: expected an id that objects[0] has not, got 'a'": own(box(id="a"), box(id="a")),
     "objects: expected a value, but it is missing": {"format": "groundplane-map", "version": 1},
@@ -303,7 +308,7 @@ def test_vsi_times_by_box_win_over_those_by_label():
 def same(a, b):
     """Whether two maps say the same within 1e-12."""
     columns = ("name", "ids", "labels", "counts", "floor", "scale", "provenance", "attributes")
-    for name in columns:
+    for name in (*columns, "notes"):
         if getattr(a, name) != getattr(b, name):
             return False
     if (a.room is None) != (b.room is None) or (a.room_area is None) != (b.room_area is None):
@@ -344,6 +349,7 @@ SCENES = st.fixed_dictionaries(
         "room": st.sampled_from(
             [{"area": 3.25}, {"polygon": CORNER}, {"polygon": CORNER, "area": 9}]
         ),
+        "notes": st.lists(NAMES, max_size=2),
     },
 )
 
@@ -367,6 +373,7 @@ def test_a_saved_map_is_loaded_the_same_and_fits_the_schema(record, tmp_path_fac
         {"floor": 1e-11},
         {"name": "other"},
         {"counts": {"cup": 2}},
+        {"notes": ["The unit is not known."]},
         {"objects": [box(center=[0, 0, 1e-11])]},
         {"objects": [box(first_seen=0)]},
         {"objects": [box(front=[1, 0, 0])]},
@@ -376,6 +383,17 @@ def test_the_comparison_sees_a_difference(change):
     plain = CognitiveMap.from_record(own(), source="test")
 
     assert not same(plain, CognitiveMap.from_record({**own(), **change}, source="test"))
+
+
+def test_a_map_that_says_why_may_be_empty(tmp_path):
+    record = {**own(), "objects": [], "counts": {"sofa": 0}, "notes": ["No sofa was found."]}
+    scene = CognitiveMap.from_record(record, source="test")
+
+    scene.save(tmp_path / "scene.json")
+
+    jsonschema.validate(json.loads((tmp_path / "scene.json").read_text()), SCHEMA)
+    loaded = CognitiveMap.load(tmp_path / "scene.json")
+    assert (len(loaded), loaded.counts, loaded.notes) == (0, {"sofa": 0}, scene.notes)
 
 
 @needs_vsi
@@ -401,6 +419,7 @@ def test_the_examples_fit_the_schema():
         own(version=2),
         own(colour="red"),
         own(objects=[]),
+        own(objects=[], notes=[]),
         own(box(size=[0, 1, 1])),
         own(box(label="a\tb")),
         own(box(yaw=1, axes=EYE)),
