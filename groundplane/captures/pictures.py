@@ -1,0 +1,58 @@
+"""Folders of pictures of which nothing else is known, and single pictures in a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundplane.captures.capture import Capture
+from groundplane.captures.options import CaptureOptions
+from groundplane.captures.shots import Shot, ShotSource
+from groundplane.captures.texts import pictures_in
+from groundplane.core.errors import InputError
+from groundplane.core.files import one_line
+
+__all__ = ["open_pictures"]
+
+_FPS = 30.0
+
+
+def open_pictures(folder: Path, options: CaptureOptions) -> Capture:
+    """Open a folder of pictures, in natural order of their names.
+
+    Raises:
+        InputError: If it holds none.
+    """
+    pictures = pictures_in(folder)
+    if not pictures:
+        raise InputError(
+            f"folder {one_line(folder.name)!r} holds no picture; expected files ending in .jpg, "
+            ".png, .webp, .bmp, .tif or .gif, not in folders below it"
+        )
+    fps = options.fps or _FPS
+    guessed = f"the pictures state no times: {fps:g} a second are assumed"
+    return Capture(
+        name=folder.name,
+        layout="frames",
+        up=options.up_or(None),
+        length=len(pictures),
+        gives=frozenset({"intrinsics"} if options.intrinsics else ()),
+        notes=() if options.fps else (guessed,),
+        source=ShotSource(
+            shots=_Shots(pictures=pictures, fps=fps),
+            options=options,
+            scale=options.scale or "metric",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Shots:
+    pictures: list[Path]
+    fps: float
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def shot(self, index: int) -> Shot:
+        return Shot(picture=self.pictures[index], time=index / self.fps)
