@@ -42,7 +42,8 @@ _MOST = 3
 _STEM = (
     "You are a robot beginning at the {start} and facing the {face}. You want to navigate to the "
     "{goal}. You will perform the following actions (Note: for each [please fill in], choose "
-    "either 'turn back,' 'turn left,' or 'turn right.'): {steps}. You have reached the final destination."
+    "either 'turn back,' 'turn left,' or 'turn right.'): {steps}. You have reached the final "
+    "destination."
 )
 
 
