@@ -10,11 +10,11 @@ from block_rooms import block
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import groundplane.testing.rooms as rooms
 from groundplane.core.errors import InputError
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.geometry.gap import box_gaps
 from groundplane.spatial.geometry.sampling import sampled_gap
+from groundplane.testing import rooms
 from groundplane.testing.rooms.truth import area_of, gaps, grid_gap, holds, outline_gap, solid_of
 
 
