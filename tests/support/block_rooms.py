@@ -37,5 +37,6 @@ def shot(ids, time):
     ids = np.asarray(ids, dtype=np.int32)
     return RenderedFrame(
         colour=np.zeros((*ids.shape, 3), dtype=np.uint8),
-        depth=np.ones(ids.shape, dtype=np.float32), ids=ids, K=np.eye(3), T_world_cam=np.eye(4), time=time,
+        depth=np.ones(ids.shape, dtype=np.float32), ids=ids, K=np.eye(3),
+        T_world_cam=np.eye(4), time=time,
     )  # fmt: skip
