@@ -137,6 +137,7 @@ def washer(draw: Draw) -> Piece:
         block((-x, x), (-y + 0.03, y), (0.0, height), colour=paint),
         glass,
         block((-x + 0.03, x - 0.03), (-y + 0.02, -y + 0.03), (0.7, 0.8), colour=_STEEL),
+        block((x - 0.16, x - 0.08), (-y, -y + 0.02), (0.72, 0.78), colour=_DARK),
     )
     return Piece(parts=parts, tops=(Top(low=(-x, -y + 0.03), high=(x, y), z=height),))
 
@@ -148,6 +149,7 @@ def floor_lamp(draw: Draw) -> Piece:
         disc((0.0, 0.0), (0.0, 0.04), width=shade * 0.8, colour=_DARK),
         disc((0.0, 0.0), (0.04, height - 0.28), width=0.035, colour=_STEEL),
         disc((0.0, 0.0), (height - 0.3, height), width=shade, colour=draw.near((236, 216, 168))),
+        disc((0.0, 0.0), (height, height + 0.02), width=0.06, colour=_STEEL),
     )
     return Piece(parts=parts)
 
@@ -179,12 +181,14 @@ def plant(draw: Draw) -> Piece:
 
 
 def trash_bin(draw: Draw) -> Piece:
-    """An open cylinder with a bag within."""
+    """A cylinder with a lid and a grip."""
     width, height = draw.between(0.26, 0.36), draw.between(0.32, 0.6)
     paint = draw.near((84, 86, 92), by=30)
     parts = (
-        disc((0.0, 0.0), (0.0, height - 0.03), width=width * 0.94, colour=paint),
+        disc((0.0, 0.0), (0.0, 0.03), width=width, colour=_DARK),
+        disc((0.0, 0.0), (0.03, height - 0.03), width=width * 0.94, colour=paint),
         disc((0.0, 0.0), (height - 0.03, height), width=width, colour=draw.near(paint, by=30)),
+        block((-0.05, 0.05), (-0.01, 0.01), (height, height + 0.03), colour=_STEEL),
     )
     return Piece(parts=parts)
 
@@ -266,12 +270,14 @@ def fireplace(draw: Draw) -> Piece:
 
 
 def rug(draw: Draw) -> Piece:
-    """A flat cloth with a border."""
+    """A flat cloth with a border and two stripes."""
     width, depth, cloth = draw.between(1.1, 2.0), draw.between(0.8, 1.3), draw.cloth()
-    x, y, rim = width / 2, depth / 2, 0.1
-    parts = (
+    x, y, rim, inner = width / 2, depth / 2, 0.1, draw.near(cloth, by=60)
+    parts = [
         block((-x, x), (-y, y), (0.0, 0.012), colour=cloth),
-        block((-x + rim, x - rim), (-y + rim, y - rim), (0.012, 0.014),
-              colour=draw.near(cloth, by=60)),
-    )  # fmt: skip
-    return Piece(parts=parts)
+        block((-x + rim, x - rim), (-y + rim, y - rim), (0.012, 0.014), colour=inner),
+    ]
+    for at in (-y / 3, y / 3):
+        stripe = (at - 0.05, at + 0.05)
+        parts.append(block((-x + rim, x - rim), stripe, (0.014, 0.016), colour=cloth))
+    return Piece(parts=tuple(parts))
