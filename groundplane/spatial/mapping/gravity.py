@@ -28,6 +28,8 @@ __all__ = ["UpEstimate", "aligned", "estimate_up", "turn_to_up"]
 
 # Surfaces that are used, over all frames; more tell no more.
 _MOST = 12_000
+# Steps across a picture; wider ones, where these show too little, are less noisy.
+_GRIDS = (48, 20)
 # Frames that are looked at for surfaces.
 _FRAMES = 200
 # Up is looked for within this angle of the cameras' up, radians.
@@ -85,11 +87,12 @@ def estimate_up(frames: Iterable[Frame], *, stated: Sequence[float] | None = Non
         return UpEstimate(up=_unit(stated), sigma=0.0, how="stated")
     posed = _posed(frames)
     held, level = _held(posed)
-    normals, areas = _surfaces(posed)
-    found = _search(normals, areas, held=held, level=level)
-    if found is not None:
-        up, sigma = found
-        return UpEstimate(up=_unit(up.tolist()), sigma=sigma, how="floor and walls")
+    for across in _GRIDS:
+        normals, areas = _surfaces(posed, across=across)
+        found = _search(normals, areas, held=held, level=level)
+        if found is not None:
+            up, sigma = found
+            return UpEstimate(up=_unit(up.tolist()), sigma=sigma, how="floor and walls")
     note = (
         "which way is up is guessed from how the camera was held, as too little floor and wall "
         f"was seen: it may be off by {math.degrees(_HELD_SIGMA):.0f} degrees"
@@ -170,14 +173,14 @@ def _held(
 
 
 def _surfaces(
-    posed: Sequence[tuple[Frame, Float[np.ndarray, "3 3"]]],
+    posed: Sequence[tuple[Frame, Float[np.ndarray, "3 3"]]], *, across: int
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"]]:
     """Normals in the world and areas of what the frames show."""
     normals, areas = [torch.zeros(0, 3, dtype=torch.float64)], [torch.zeros(0, dtype=torch.float64)]
     for frame, turn in posed[:: math.ceil(len(posed) / _FRAMES)]:
         if frame.depth is None or frame.camera is None:
             continue
-        seen = patches(frame)
+        seen = patches(frame, across=across)
         normals.append(seen.normals.double().cpu() @ torch.from_numpy(turn).T)
         areas.append(seen.areas.double().cpu())
     normal, area = torch.cat(normals), torch.cat(areas)

@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 import torch
 from jaxtyping import Float, Int64
+from torch import Tensor
 
 from groundplane.core.camera import Frame
 from groundplane.core.errors import InputError
@@ -17,6 +18,11 @@ from groundplane.spatial.mapping.voxels import Voxels, coordinates
 
 __all__ = ["Room", "RoomBuilder", "RoomOptions"]
 
+# Between a camera and what it sees is air, which belongs to the room: the rays of a frame that are
+# followed, the steps of each, and the side of the cells that are kept of them, metres.
+_RAYS = 256
+_STEPS = 32
+_AIR_CELL = 0.1
 # Points are pooled in a small set first: joining costs as much as both sets are large.
 _RECENT = 60_000
 # A floor or ceiling is a layer of this thickness, metres, and of this share of the columns seen.
@@ -85,9 +91,10 @@ class Room:
 
     Attributes:
         outline: Of the largest space, without holes; None where too little was seen.
-        area: Of all spaces seen, holes that furniture leaves filled, square metres, as VSI-Bench
-            counts several rooms; None where too little was seen.
-        seen_area: Of the alpha shape alone, nothing filled.
+        area: Of all spaces seen together, square metres, as VSI-Bench counts several rooms: their
+            surfaces, the air that was seen through, and the floor that furniture hides. None
+            where too little was seen.
+        seen_area: Of the alpha shape of the surfaces alone, square metres.
         floor: z of the floor; None where none was seen.
         ceiling: z of the ceiling; None where none was seen.
         closed: Share of the outline that stands at a wall; what is missing may go on.
@@ -115,6 +122,7 @@ class RoomBuilder:
         self._cell = self._options.cell
         self._whole: Voxels | None = None
         self._recent: Voxels | None = None
+        self._air: Voxels | None = None
         self._frames = 0
 
     def __len__(self) -> int:
@@ -142,6 +150,8 @@ class RoomBuilder:
         owner = torch.zeros(len(points), dtype=torch.int64, device=points.device)
         new = Voxels.of(points, owners=owner, size=self._cell)
         self._recent = new if self._recent is None else self._recent.joined(new)
+        air = _air(pose[:3, 3], points)
+        self._air = air if self._air is None else self._air.joined(air)
         self._frames += 1
         if len(self._recent) > _RECENT:
             self._pool()
@@ -178,7 +188,8 @@ class RoomBuilder:
             )
             points = points[np.sort(drawn)]
         shape = alpha_shape(points, alpha=options.alpha)
-        spaces = _spaces(shape, gap=options.gap)
+        seen = np.concatenate([points, self._seen_through()])
+        spaces = _spaces(alpha_shape(seen, alpha=options.alpha), gap=options.gap)
         notes = [] if floor is not None else ["no floor was seen"]
         if not spaces:
             notes.append("too little was seen to tell the room's outline")
@@ -202,6 +213,12 @@ class RoomBuilder:
             notes=tuple(notes),
         )
 
+    def _seen_through(self) -> Float[np.ndarray, "n 2"]:
+        """Where air was seen, as places in the ground plan."""
+        if self._air is None:
+            return np.zeros((0, 2))
+        return self._air.means[:, :2].double().cpu().numpy()
+
     def _pool(self) -> None:
         """Join the cells of the last frames to the others, and keep within bounds."""
         if self._recent is None:
@@ -211,6 +228,16 @@ class RoomBuilder:
             whole = whole.moved(whole.owners, levels=torch.ones_like(whole.keys))
             self._cell *= 2
         self._whole, self._recent = whole, None
+
+
+def _air(eye: Float[Tensor, " 3"], points: Float[Tensor, "n 3"]) -> Voxels:
+    """Cells of the ground plan that lie between a camera and some of the points it sees."""
+    ends = points[:: max(1, len(points) // _RAYS)]
+    share = torch.arange(_STEPS, device=points.device) / _STEPS
+    along = (eye + share[:, None, None] * (ends - eye)).reshape(-1, 3)
+    along = along * along.new_tensor([1.0, 1.0, 0.0])
+    owner = torch.zeros(len(along), dtype=torch.int64, device=points.device)
+    return Voxels.of(along, owners=owner, size=_AIR_CELL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -257,12 +284,12 @@ def _layer(heights: Float[np.ndarray, " c"], *, stray: float) -> float | None:
 def _spaces(shape: shapely.Polygon | shapely.MultiPolygon, *, gap: float) -> list[shapely.Polygon]:
     """Pieces of a shape with what furniture hides filled in: holes, and narrow bays.
 
-    Grown by half of the gap and shrunk again: what is narrower closes, corners stay.
+    Grown by half of the gap and shrunk again: what is narrower closes, outer corners stay.
     """
     filled = [shapely.Polygon(part.exterior) for part in _polygons(shape)]
     whole: shapely.Geometry = shapely.union_all(filled)
-    grown = shapely.buffer(whole, gap / 2, join_style="mitre")
-    closed = shapely.buffer(grown, -gap / 2, join_style="mitre")
+    grown = shapely.buffer(whole, gap / 2)
+    closed = shapely.buffer(grown, -gap / 2)
     joined = shapely.union_all([closed, whole])
     pieces = [shapely.Polygon(part.exterior) for part in _polygons(joined)]
     tidy = shapely.simplify([piece for piece in pieces if piece.area >= _LEAST_PIECE], 0.03)

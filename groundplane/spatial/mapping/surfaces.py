@@ -81,7 +81,8 @@ def grid_points(
     """
     depth, camera = _needed(frame)
     step = max(1, round((depth.numel() / most) ** 0.5))
-    grid = _lifted(depth, camera, step=step).reshape(-1, 3)
+    z = depth[step // 2 :: step, step // 2 :: step]
+    grid = _lifted(z, camera, step=step, first=step // 2 + 0.5).reshape(-1, 3)
     z = grid[:, 2]
     return grid[(z > 0) & (z <= limit) & torch.isfinite(z)]
 
@@ -89,8 +90,8 @@ def grid_points(
 def patches(frame: Frame, *, across: int = 48, limit: float = float("inf")) -> Patches:
     """Pieces of surface on an even grid of pixels, in the camera's own axes.
 
-    Each normal comes from the four neighbours on the grid, so wide steps are less noisy; where
-    these do not lie on a plane (an edge, a hole) there is none.
+    Depth is averaged over each step, against noise; each normal comes from the four neighbours on
+    the grid. Where these do not lie on a plane (an edge, a hole) there is none.
 
     Args:
         frame: With depth and intrinsics.
@@ -102,7 +103,7 @@ def patches(frame: Frame, *, across: int = 48, limit: float = float("inf")) -> P
     """
     depth, camera = _needed(frame)
     step = max(1, max(depth.shape) // across)
-    grid = _lifted(depth, camera, step=step)
+    grid = _lifted(_averaged(depth, step=step), camera, step=step, first=step / 2)
     if min(grid.shape[:2]) < 3:
         none = grid.new_zeros(0, 3)
         return Patches(points=none, normals=none, areas=none[:, 0])
@@ -136,14 +137,24 @@ def _needed(frame: Frame) -> tuple[Float[Tensor, "h w"], Camera]:
     return frame.depth, frame.camera
 
 
-def _lifted(depth: Float[Tensor, "h w"], camera: Camera, *, step: int) -> Float[Tensor, "r c 3"]:
-    """Points of each step-th pixel, camera axes; z of 0 where unknown."""
-    rows, columns = depth.shape
-    start = step // 2
-    z = depth[start::step, start::step]
+def _averaged(depth: Float[Tensor, "h w"], *, step: int) -> Float[Tensor, "r c"]:
+    """Depth of each square of pixels; 0 where less than half of it is known.
+
+    Inverse depth is averaged, as it is linear over the picture of a plane.
+    """
+    known = (depth > 0) & torch.isfinite(depth)
+    near = torch.where(known, 1 / depth.clamp_min(1e-6), 0.0)
+    pooled = torch.nn.functional.avg_pool2d(torch.stack([near, known.float()])[None], step)[0]
+    return torch.where(pooled[1] >= 0.5, pooled[1] / pooled[0].clamp_min(1e-9), 0.0)
+
+
+def _lifted(
+    z: Float[Tensor, "r c"], camera: Camera, *, step: int, first: float
+) -> Float[Tensor, "r c 3"]:
+    """Points of pixels a step apart, in camera axes; the first lies `first` from the border."""
     K = camera.K
-    u = torch.arange(start, columns, step, device=depth.device, dtype=torch.float32) + 0.5
-    v = torch.arange(start, rows, step, device=depth.device, dtype=torch.float32) + 0.5
+    u = torch.arange(z.shape[1], device=z.device, dtype=torch.float32) * step + first
+    v = torch.arange(z.shape[0], device=z.device, dtype=torch.float32) * step + first
     y = (v - float(K[1, 2])) / float(K[1, 1])
     x = (u[None, :] - float(K[0, 2]) - float(K[0, 1]) * y[:, None]) / float(K[0, 0])
     return torch.stack([x * z, y[:, None] * z, z], dim=2)
