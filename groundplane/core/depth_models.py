@@ -116,8 +116,7 @@ class DepthExpert:
 
     def _filled_at_once(self, frames: Sequence[Frame]) -> list[Frame]:
         images = [frame.image for frame in frames]
-        known = [None if f.camera is None else float(f.camera.K[0, 0]) for f in frames]
-        told = self._network.predict(images, known)
+        told = self._network.predict(images, [self._focal(frame) for frame in frames])
         depth = told.depth.float()
         good = depth.isfinite() & (depth >= 0)
         depth = torch.where(good, depth, 0.0)
@@ -132,6 +131,13 @@ class DepthExpert:
             for i, (frame, row) in enumerate(zip(frames, rows, strict=True))
         ]
 
+    def _focal(self, frame: Frame) -> float | None:
+        """What is known of a frame's focal length, or is to be assumed, pixels."""
+        camera = frame.camera
+        if camera is None and self._settings.fov:
+            camera = camera_of_view(frame.image.size, self._settings.fov)
+        return None if camera is None else float(camera.K[0, 0])
+
     def _told(self, frame: Frame, depth: Float[Tensor, "h w"], bad: int, focal: float) -> Frame:
         settings = self._settings
         notes = [settings.note] if settings.note else []
@@ -140,12 +146,12 @@ class DepthExpert:
                 f"{bad} of {depth.numel()} pixels have no depth: the network gave no usable number"
             )
         camera = frame.camera
-        if camera is None and math.isfinite(focal) and focal > 0:
-            camera = Camera(K=_centred(frame.image.size, focal))
-            notes.append("the focal length is estimated from the picture")
-        elif camera is None and settings.fov:
+        if camera is None and settings.fov:
             camera = camera_of_view(frame.image.size, settings.fov)
             notes.append(f"a field of view of {settings.fov:g} degrees is assumed")
+        elif camera is None and math.isfinite(focal) and focal > 0:
+            camera = Camera(K=_centred(frame.image.size, focal))
+            notes.append("the focal length is estimated from the picture")
         return replace(
             frame,
             camera=camera,

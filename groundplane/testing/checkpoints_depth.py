@@ -1,6 +1,6 @@
 """Tiny depth networks with random weights, of the true classes of transformers, for tests.
 
-Each has less than 1 MB and is loaded by the same code as a real one. What they tell of a picture
+Each has about 1 MB and is loaded by the same code as a real one. What they tell of a picture
 means nothing, but it differs from picture to picture and from place to place.
 """
 
@@ -147,8 +147,8 @@ def save_zoedepth(folder: str | Path, *, seed: int = 0, heads: int = 1) -> Path:
         num_attractors=[4, 2, 2, 1],
         bin_embedding_dim=16,
         bin_configurations=bins[:heads],
-        num_patch_transformer_layers=1,
-        patch_transformer_hidden_size=16,
+        num_patch_transformer_layers=4,  # transformers runs four layers of 128, whatever it says
+        patch_transformer_hidden_size=128,
         patch_transformer_intermediate_size=16,
         patch_transformer_num_attention_heads=2,
     )
