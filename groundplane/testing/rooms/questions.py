@@ -71,10 +71,11 @@ def make_questions(
         InputError: If a task is unknown, or `per_task` is negative.
 
     Examples:
-        >>> from groundplane.testing.rooms.layout import make_room
+        >>> from groundplane.testing.rooms.making import make_room
         >>> room = make_room(3)
-        >>> [question.draft.text for question in make_questions(room, tasks=["object_counting"])]
-        ['How many chair(s) are in this room?']
+        >>> (question,) = make_questions(room, tasks=["room_size_estimation"])
+        >>> question.draft.answer == f"{room.area:.1f}"
+        True
         >>> make_questions(room, per_task=0)
         ()
     """

@@ -19,7 +19,13 @@ from itertools import product
 import numpy as np
 
 from groundplane.testing.rooms.question import Draft, Facts, lettered
-from groundplane.testing.rooms.truth import Solid, bearing, holds, outline_gap
+from groundplane.testing.rooms.truth import (
+    Solid,
+    bearing,
+    holds,
+    outline_distances,
+    outline_gap,
+)
 
 __all__ = ["ask_route", "walkable"]
 
@@ -50,29 +56,45 @@ _STEM = (
 def ask_route(facts: Facts, chance: np.random.Generator, task: str) -> Iterator[Draft]:
     """Which turns a walk takes from one thing to another."""
     rows = facts.unique
-    open_ways = np.array([[walkable(facts, a, b) for b in rows] for a in rows], dtype=bool)
+    ways = _Ways(facts)
     asked = set()
     for _ in range(_TRIES if len(rows) >= 3 else 0):
-        way, turn_first = _draw(open_ways, chance), bool(chance.integers(2))
+        way, turn_first = _draw(ways, chance), bool(chance.integers(2))
         if len(way) < 3 or (way, turn_first) in asked:
             continue
         asked.add((way, turn_first))
-        route = [facts.solids[rows[place]] for place in way]
+        route = [facts.solids[row] for row in way]
         face = route[1]
         if turn_first:  # one faces the second thing, and goes to the third
             route = [route[0], *route[2:]]
-            if not open_ways[way[0], way[2]]:
+            if way[2] not in ways.onward(way[0]):
                 continue
         turns = _turns(route, face)
         if all(turns) and turns:
             yield _draft(route, face, [str(turn) for turn in turns], chance)
 
 
-def _draw(open_ways: np.ndarray, chance: np.random.Generator) -> tuple[int, ...]:
+class _Ways:
+    """Which things can be reached from which, looked at when it is asked for."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.rows = facts.unique
+        self._facts = facts
+        self._onward: dict[int, tuple[int, ...]] = {}
+
+    def onward(self, row: int) -> tuple[int, ...]:
+        """Rows of the things that one can walk to straight from a thing."""
+        if row not in self._onward:
+            found = (other for other in self.rows if walkable(self._facts, row, other))
+            self._onward[row] = tuple(found)
+        return self._onward[row]
+
+
+def _draw(ways: _Ways, chance: np.random.Generator) -> tuple[int, ...]:
     """A way by chance along stretches that can be walked, no thing twice."""
-    way = [int(chance.integers(len(open_ways)))]
+    way = [int(chance.choice(ways.rows))]
     for _ in range(int(chance.integers(2, _MOST + 2))):
-        onward = [place for place in np.flatnonzero(open_ways[way[-1]]) if place not in way]
+        onward = [row for row in ways.onward(way[-1]) if row not in way]
         if not onward:
             break
         way.append(int(chance.choice(onward)))
@@ -136,6 +158,10 @@ def walkable(facts: Facts, start: int, goal: int) -> bool:
     for solid in facts.solids:
         if solid.id in own or own & facts.supports.get(solid.id, frozenset()) & {a.id, b.id}:
             continue
+        # A circle round it tells of most things that they are nowhere near.
+        round_it = float(np.hypot(*solid.sizes[:2])) / 2
+        if outline_distances(solid.center[None, :2], line)[0] - round_it >= _SIDE:
+            continue
         if _blocks(solid, facts.room.floor) and outline_gap(solid.footprint, line) < _SIDE:
             return False
     return _within(facts, a, b)
@@ -152,8 +178,5 @@ def _within(facts: Facts, a: Solid, b: Solid) -> bool:
     start, end = a.center[:2], b.center[:2]
     shares = np.arange(0, 1, _EVERY / max(float(np.linalg.norm(end - start)), _EVERY))
     points = start + shares[:, None] * (end - start)
-    far = [
-        outline_gap(a.footprint, point[None]) > _AT and outline_gap(b.footprint, point[None]) > _AT
-        for point in points
-    ]
-    return bool(holds(facts.room.outline, points[np.array(far, dtype=bool)]).all())
+    near = [outline_distances(points, solid.footprint) <= _AT for solid in (a, b)]
+    return bool(holds(facts.room.outline, points[~(near[0] | near[1])]).all())

@@ -15,7 +15,17 @@ from jaxtyping import Bool, Float
 
 from groundplane.core.errors import InputError
 
-__all__ = ["Solid", "area_of", "bearing", "gaps", "grid_gap", "holds", "outline_gap", "solid_of"]
+__all__ = [
+    "Solid",
+    "area_of",
+    "bearing",
+    "gaps",
+    "grid_gap",
+    "holds",
+    "outline_distances",
+    "outline_gap",
+    "solid_of",
+]
 
 # Step of the grid that VSI-Bench puts on a box to measure from, metres.
 _STEP = 0.05
@@ -172,6 +182,17 @@ def _meet(a: Points, b: Points) -> bool:
     first, second = a @ normals.T, b @ normals.T
     apart = (first.min(axis=0) > second.max(axis=0)) | (second.min(axis=0) > first.max(axis=0))
     return bool(len(normals)) and not bool(apart.any())
+
+
+def outline_distances(points: Points, outline: Points) -> Float[np.ndarray, " _"]:
+    """How far each point is from an outline, metres; 0 within it.
+
+    Examples:
+        >>> square = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+        >>> outline_distances(np.array([[0.5, 0.5], [0.5, 3.0]]), square).tolist()
+        [0.0, 2.0]
+    """
+    return np.where(holds(outline, points), 0.0, _edge_distances(points, outline).min(axis=1))
 
 
 def _to_edges(points: Points, outline: Points) -> float:
