@@ -99,8 +99,9 @@ class Draw:
         return self.near(_CLOTHS[self.count(0, len(_CLOTHS) - 1)])
 
     def near(self, colour: Colour, *, by: int = 14) -> Colour:
-        """A colour near another."""
-        r, g, b = (int(np.clip(c + self.count(-by, by), 8, 247)) for c in colour)
+        """A colour near another: lighter or darker, and a little of another hue."""
+        shade = self.count(-by, by)
+        r, g, b = (int(np.clip(c + shade + self.count(-by // 4, by // 4), 8, 247)) for c in colour)
         return r, g, b
 
 
