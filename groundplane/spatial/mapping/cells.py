@@ -58,23 +58,25 @@ class Cells:
         return cls(keys=torch.zeros(0, dtype=torch.int64, device=device))
 
     @classmethod
-    def of(cls, voxels: Voxels, *, moved: bool = False) -> Cells:
-        """The cells that voxels of the finest size lie in.
+    def of(cls, voxels: Voxels, *, voxel: float, moved: bool = False) -> Cells:
+        """The cells that voxels lie in, by the middles of their points.
 
         Args:
-            voxels: Of their owners.
-            moved: In the grid moved by half a cell down each axis.
+            voxels: Of any side.
+            voxel: Side of the finest ones, metres.
+            moved: In the grid moved by half a cell.
 
         Examples:
             >>> points = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [0.5, 0, 0]])
             >>> voxels = Voxels.of(points, owners=torch.zeros(3, dtype=torch.long), size=0.1)
-            >>> len(Cells.of(voxels)), len(Cells.of(voxels, moved=True))
+            >>> len(Cells.of(voxels, voxel=0.1)), len(Cells.of(voxels, voxel=0.1, moved=True))
             (2, 2)
-            >>> len(Cells.of(Voxels.none()))
+            >>> len(Cells.of(Voxels.none(), voxel=0.1))
             0
         """
-        places = coordinates(voxels.keys)
-        cells = (places - VOXELS_A_CELL // 2 if moved else places) // VOXELS_A_CELL
+        shift = VOXELS_A_CELL // 2 if moved else 0
+        finest = torch.floor(voxels.means / voxel).long() - shift
+        cells = torch.div(finest, VOXELS_A_CELL, rounding_mode="floor")
         return cls(keys=torch.unique((packed(cells) << _OWNER_BITS) | voxels.owners))
 
     def amounts(self, num_owners: int) -> Float[Tensor, " o"]:
@@ -121,8 +123,9 @@ def meet(seen: Cells, known: Cells, *, num_seen: int, num_known: int) -> Meeting
     Examples:
         >>> points = torch.tensor([[0.0, 0, 0], [1.0, 0, 0]])
         >>> owners = torch.zeros(2, dtype=torch.long)
-        >>> known = Cells.of(Voxels.of(points, owners=owners, size=0.025))
-        >>> seen = Cells.of(Voxels.of(points[:1] + 0.02, owners=owners[:1], size=0.025), moved=True)
+        >>> known = Cells.of(Voxels.of(points, owners=owners, size=0.1), voxel=0.1)
+        >>> near = Voxels.of(points[:1] + 0.05, owners=owners[:1], size=0.1)
+        >>> seen = Cells.of(near, voxel=0.1, moved=True)
         >>> found = meet(seen, known, num_seen=1, num_known=1)
         >>> found.of_seen.tolist(), found.of_known.tolist()
         ([[1.0]], [[0.5]])

@@ -1,0 +1,222 @@
+"""The growing map: sightings come in frame by frame, and a cognitive map can be had at any time."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+
+from groundplane.core.camera import Frame
+from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.mapping.association import (
+    Evidence,
+    assign,
+    common_shares,
+    duplicates,
+    inside_shares,
+    likeness,
+)
+from groundplane.spatial.mapping.cells import Cells, meet
+from groundplane.spatial.mapping.freezing import frozen
+from groundplane.spatial.mapping.glances import Glances, take_in
+from groundplane.spatial.mapping.room import Room
+from groundplane.spatial.mapping.sightings import Sightings
+from groundplane.spatial.mapping.tallies import BuilderOptions, Tally
+from groundplane.spatial.mapping.things import Things
+from groundplane.spatial.mapping.untangling import Apart, divide, merge
+
+__all__ = ["MapBuilder"]
+
+# A leftover region is a claim on a taken object if so much of it is where that object was seen.
+_CLAIMED = 0.3
+# Objects seen side by side are remembered as two if their boxes' spheres are so near, metres.
+_SIDE_BY_SIDE = 0.5
+
+
+class MapBuilder:
+    """Grows a map from sightings, frame by frame, in bounded memory.
+
+    Args:
+        options: How sightings become objects.
+
+    Examples:
+        >>> builder = MapBuilder()
+        >>> len(builder), builder.freeze(name="empty").ids
+        (0, ())
+    """
+
+    def __init__(self, options: BuilderOptions | None = None) -> None:
+        self._things = Things(options or BuilderOptions())
+        self._apart = Apart()
+        self._born = 0
+        self._frames = 0
+
+    def __len__(self) -> int:
+        """Objects so far, unlikely ones counted too."""
+        return len(self._things.live())
+
+    @property
+    def options(self) -> BuilderOptions:
+        """How sightings become objects."""
+        return self._things.options
+
+    @property
+    def frames(self) -> int:
+        """Frames so far, those that show nothing counted too."""
+        return self._frames
+
+    def add(self, sightings: Sightings, *, frame: Frame | None = None) -> None:
+        """Take in what one frame shows.
+
+        Args:
+            sightings: Of one frame; in which order its regions come does not matter.
+            frame: The frame, with depth and pose: objects that it should show and that no
+                sighting is of become less likely. Without it nothing is ever missed.
+
+        Raises:
+            ShapeError: If columns do not fit together.
+            InputError: If a number is not finite or out of range, or points lie too far out.
+        """
+        self._frames += 1
+        slots: Int64[np.ndarray, " n"] = np.zeros(0, dtype=np.int64)
+        if len(sightings):
+            glances = take_in(sightings, voxel=self.options.voxel)
+            slots = self._told_apart(glances)
+            merge(self._things, sorted(set(slots[slots >= 0].tolist())), self._apart)
+
+    def freeze(
+        self,
+        *,
+        name: str = "",
+        room: Room | None = None,
+        floor: float | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> CognitiveMap:
+        """The map as it is now; more sightings may follow.
+
+        Args:
+            name: Of the map.
+            room: The room round the objects, where it is known.
+            floor: z of the floor, metres, where it is known; else the room's.
+            notes: What a reader must know of how the map came about.
+        """
+        return frozen(self._things, name=name, room=room, floor=floor, notes=notes)
+
+    def _told_apart(self, glances: Glances) -> Int64[np.ndarray, " n"]:
+        """Give each sighting to an object, new ones to new objects; the slot of each."""
+        scores = self._scores(glances)
+        slots = assign(scores)
+        fresh: list[int] = []
+        repeated: list[int] = []
+        if (slots < 0).any():
+            twins = self._twins(glances)
+            for i in np.flatnonzero(slots < 0).tolist():
+                same = np.flatnonzero(twins[i] & (slots >= 0))
+                if len(same):
+                    slots[i] = slots[same[0]]
+                    repeated.append(i)
+                elif not self._claims(glances, i, scores[i], slots):
+                    slots[i] = self._begin()
+                    fresh.append(i)
+        self._write(glances, slots, set(repeated))
+        return slots
+
+    def _scores(self, glances: Glances) -> Float[np.ndarray, "n m"]:
+        """How well each sighting fits each object."""
+        things, size = self._things, self.options.voxel
+        num, slots = len(glances), things.num_slots
+        cells = Cells.of(glances.voxels, voxel=size, moved=True)
+        met = meet(cells, things.cells, num_seen=num, num_known=slots)
+        of_seen, of_known = torch.stack([met.of_seen, met.of_known]).double().cpu().numpy()
+        agreement = self._agreement(glances)
+        boxes = (things.centers, things.sizes, things.axes)
+        inside = inside_shares(
+            glances.samples, boxes, allowed=agreement > 0, margin=self.options.margin
+        )
+        evidence = Evidence(
+            of_seen=of_seen,
+            of_known=of_known,
+            inside=inside,
+            agreement=agreement,
+            looks=self._looks(glances),
+        )
+        return likeness(evidence, self.options)
+
+    def _agreement(self, glances: Glances) -> Float[np.ndarray, "n m"]:
+        """Share of each object's votes for each sighting's label; 0 of free slots."""
+        names = sorted(set(glances.labels))
+        tallies = self._things.tallies
+        table = np.array(
+            [
+                [0.0 if tally is None else tally.agreement(name) for tally in tallies]
+                for name in names
+            ]
+        ).reshape(len(names), len(tallies))
+        return np.asarray(table[[names.index(label) for label in glances.labels]])
+
+    def _looks(self, glances: Glances) -> Float[np.ndarray, "n m"]:
+        """Cosine of the appearances."""
+        sums = {
+            slot: tally.looks
+            for slot, tally in enumerate(self._things.tallies)
+            if tally is not None and tally.looks is not None
+        }
+        cosines = np.full((len(glances), self._things.num_slots), np.nan)
+        looks = [glimpse.looks for glimpse in glances.glimpses if glimpse.looks is not None]
+        if looks and sums:
+            seen, known = np.stack(looks), np.stack(list(sums.values()))
+            lengths = np.linalg.norm(seen, axis=1)[:, None] * np.linalg.norm(known, axis=1)[None]
+            cosines[:, list(sums)] = seen @ known.T / np.maximum(lengths, 1e-12)
+        return cosines
+
+    def _twins(self, glances: Glances) -> Bool[np.ndarray, "n n"]:
+        """Which sightings of the frame show one thing twice."""
+        labels = np.array(glances.labels)
+        shares = common_shares(glances.voxels, len(glances))
+        twins = duplicates(shares, labels[:, None] == labels)
+        np.fill_diagonal(twins, val=False)
+        return twins
+
+    def _claims(
+        self,
+        glances: Glances,
+        i: int,
+        scores: Float[np.ndarray, " m"],
+        slots: Int64[np.ndarray, " n"],
+    ) -> bool:
+        """Whether a leftover sighting is of a part of an object that another one was given."""
+        slot = int(scores.argmax()) if len(scores) else -1
+        if slot < 0 or scores[slot] <= 0 or self._known_share(glances, i, slot) < _CLAIMED:
+            return False
+        taken = np.flatnonzero(slots == slot)
+        places = [glances.centers[taken[0]].tolist(), glances.centers[i].tolist()]
+        new = divide(self._things, slot, born=self._born, places=places)
+        self._born += new is not None
+        return True
+
+    def _known_share(self, glances: Glances, i: int, slot: int) -> float:
+        """Share of a sighting's voxels that are an object's, the very voxels."""
+        mine = glances.voxels[glances.voxels.owners == i]
+        level = self._things.tally(slot).level
+        own = mine.moved(torch.full_like(mine.keys, slot), levels=torch.full_like(mine.keys, level))
+        return float(torch.isin(own.keys, self._things.voxels.keys).float().mean())
+
+    def _begin(self) -> int:
+        slot = self._things.begin(Tally(born=self._born))
+        self._born += 1
+        return slot
+
+    def _write(self, glances: Glances, slots: Int64[np.ndarray, " n"], repeated: set[int]) -> None:
+        """Note what was seen of each object."""
+        things, options = self._things, self.options
+        for i, slot in enumerate(slots.tolist()):
+            if slot >= 0 and i in repeated:
+                things.tally(slot).note(glances.glimpses[i], options)
+            elif slot >= 0:
+                things.tally(slot).see(glances.glimpses[i], options)
+        things.put(glances.voxels, slots)
+        seen = sorted(set(slots[slots >= 0].tolist()))
+        things.refit(seen)
+        places, reach = things.centers[seen], np.linalg.norm(things.sizes[seen], axis=1) / 2
+        off = np.linalg.norm(places[:, None] - places[None], axis=2)
+        self._apart.note(seen, off <= reach[:, None] + reach[None] + _SIDE_BY_SIDE)
