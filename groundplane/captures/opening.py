@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from groundplane.captures import pictures, rgbd, videos
+from groundplane.captures import (
+    arkitscenes,
+    colmap,
+    nerfstudio,
+    pictures,
+    rgbd,
+    scannet,
+    tum,
+    videos,
+)
 from groundplane.captures.capture import Capture
 from groundplane.captures.layouts import LAYOUTS, Layout
 from groundplane.captures.options import CaptureOptions
@@ -23,6 +32,11 @@ _DEFAULT = CaptureOptions()
 _OPENERS: Mapping[Layout, Callable[[Path, CaptureOptions], Capture]] = MappingProxyType(
     {
         "rgbd": rgbd.open_rgbd,
+        "tum": tum.open_tum,
+        "scannet": scannet.open_scannet,
+        "arkitscenes": arkitscenes.open_arkitscenes,
+        "colmap": colmap.open_colmap,
+        "nerfstudio": nerfstudio.open_nerfstudio,
         "frames": pictures.open_pictures,
         "video": videos.open_video,
     }
@@ -31,6 +45,11 @@ _OPENERS: Mapping[Layout, Callable[[Path, CaptureOptions], Capture]] = MappingPr
 _SIGNS: Mapping[Layout, str] = MappingProxyType(
     {
         "rgbd": "poses.json",
+        "tum": "rgb.txt",
+        "scannet": "color/ and pose/",
+        "arkitscenes": "lowres_wide/",
+        "colmap": "cameras.txt and images.txt, also in sparse/0/",
+        "nerfstudio": "transforms.json",
         "frames": "pictures",
     }
 )
@@ -83,7 +102,8 @@ pictures, or a folder of posed RGB-D
 
 def _unwrapped(path: Path) -> Path:
     """The folder of an index file that was named itself."""
-    return path.absolute().parent if path.name == rgbd.INDEX and path.is_file() else path
+    is_index = path.name in (rgbd.INDEX, nerfstudio.INDEX) and path.is_file()
+    return path.absolute().parent if is_index else path
 
 
 def _told(path: Path) -> Layout:
@@ -116,5 +136,10 @@ def _has(*names: str) -> Callable[[Path], bool]:
 _PROOFS: Mapping[Layout, Callable[[Path], bool]] = MappingProxyType(
     {
         "rgbd": _has(rgbd.INDEX),
+        "tum": _has("rgb.txt"),
+        "scannet": _has("color", "pose"),
+        "arkitscenes": lambda folder: arkitscenes.home_of(folder) is not None,
+        "colmap": lambda folder: colmap.model_of(folder) is not None,
+        "nerfstudio": _has(nerfstudio.INDEX),
     }
 )

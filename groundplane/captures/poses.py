@@ -118,31 +118,34 @@ def inverted(poses: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
 
 
 def between(
-    before: Float[np.ndarray, "4 4"], after: Float[np.ndarray, "4 4"], share: float
-) -> Float[np.ndarray, "4 4"]:
-    """The pose on the way from one to another: the turn about one axis, the move straight.
+    before: Float[np.ndarray, "n 4 4"],
+    after: Float[np.ndarray, "n 4 4"],
+    shares: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, "n 4 4"]:
+    """Poses on the way from one to another: the turn about one axis, the move straight.
 
     Args:
-        before: Where `share` is 0.
+        before: Where the share is 0.
         after: Where it is 1.
-        share: In [0, 1].
+        shares: In [0, 1].
 
     Examples:
-        >>> end = np.eye(4)
-        >>> end[:3, :3] = from_axis_angles(np.array([[0.0, 0.0, 1.0]]))[0]
-        >>> float(np.arccos(between(np.eye(4), end, 0.25)[0, 0]).round(9))
+        >>> end = np.eye(4)[None]
+        >>> end[0, :3, :3] = from_axis_angles(np.array([[0.0, 0.0, 1.0]]))[0]
+        >>> float(np.arccos(between(np.eye(4)[None], end, np.array([0.25]))[0, 0, 0]).round(9))
         0.25
     """
-    turn = before[:3, :3].T @ after[:3, :3]
+    turns = before[:, :3, :3].transpose(0, 2, 1) @ after[:, :3, :3]
     # The sine of the angle, along the axis; half a turn within a few hundredths of a second
     # has no one axis, and is left as it was before.
-    axis = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2
-    sine = float(np.sqrt(axis @ axis))
-    angle = np.arctan2(sine, (np.trace(turn) - 1) / 2)
-    part = axis * (angle * share / sine) if sine > 1e-12 else axis
-    out = np.eye(4)
-    out[:3, :3] = before[:3, :3] @ from_axis_angles(part[None])[0]
-    out[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
+    axes = (turns - turns.transpose(0, 2, 1))[:, [2, 0, 1], [1, 2, 0]] / 2
+    sines = np.sqrt((axes**2).sum(axis=1))
+    angles = np.arctan2(sines, (np.trace(turns, axis1=1, axis2=2) - 1) / 2)
+    factors = np.where(sines > 1e-12, angles * shares / np.maximum(sines, 1e-12), 0.0)
+    out = np.tile(np.eye(4), (len(before), 1, 1))
+    out[:, :3, :3] = before[:, :3, :3] @ from_axis_angles(axes * factors[:, None])
+    weight = shares[:, None]
+    out[:, :3, 3] = (1 - weight) * before[:, :3, 3] + weight * after[:, :3, 3]
     return out
 
 

@@ -19,6 +19,7 @@ from groundplane.core.media import is_picture_name
 
 __all__ = [
     "listed",
+    "natural",
     "need_number",
     "need_numbers",
     "need_object",
@@ -205,7 +206,7 @@ def listed(folder: Path) -> list[str]:
         raise InputError(
             f"folder {one_line(folder.name)!r} cannot be listed: {error.strerror or error}"
         ) from error
-    return sorted(names, key=_natural)
+    return sorted(names, key=natural)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -225,7 +226,13 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """A key that sorts names as people count.
+
+    Examples:
+        >>> sorted(["10.png", "2.png", "a2", "a10"], key=natural)
+        ['2.png', '10.png', 'a2', 'a10']
+    """
     parts = _DIGITS.split(name)
     # Words stand at even places, digits at odd ones; the name itself settles 1 against 01.
     key = [(int(part) if at % 2 else 0, "" if at % 2 else part) for at, part in enumerate(parts)]
