@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import permutations
 
 import numpy as np
@@ -16,8 +16,9 @@ __all__ = ["LEAST_SHARE", "ask_order", "first_seen"]
 # A thing is seen in a picture of which it covers so much. The benchmark does not publish its own
 # number.
 LEAST_SHARE = 0.001
-# Four categories appear more than so many seconds apart (VSI-Bench, appendix).
-_APART = 1.0
+# So many categories are asked about, which appear more than so many seconds apart (VSI-Bench,
+# appendix).
+_MANY, _APART = 4, 1.0
 # Sets of categories that are tried.
 _TRIES = 200
 
@@ -50,22 +51,28 @@ def first_seen(shots: Iterable[RenderedFrame], *, least: float = LEAST_SHARE) ->
 def ask_order(facts: Facts, chance: np.random.Generator, task: str) -> Iterator[Draft]:
     """In which order four categories appear; nothing where nobody looked."""
     times = _by_category(facts)
-    labels = sorted(times)
     asked = set()
-    for _ in range(_TRIES if len(labels) >= 4 else 0):
-        four = [str(label) for label in chance.choice(labels, size=4, replace=False)]
-        order = sorted(four, key=times.__getitem__)
-        apart = np.diff([times[label] for label in order]).min()
-        if apart <= _APART or tuple(order) in asked:
+    for _ in range(_TRIES):
+        order = _draw(times, chance)
+        if len(order) < _MANY or tuple(order) in asked:
             continue
         asked.add(tuple(order))
         choices, letter = _options(order, chance)
         yield Draft(
             text="What will be the first-time appearance order of the following categories in the "
-            f"video: {', '.join(four)}?",
+            f"video: {', '.join(str(label) for label in chance.permutation(order))}?",
             answer=letter,
             choices=choices,
         )
+
+
+def _draw(times: Mapping[str, float], chance: np.random.Generator) -> list[str]:
+    """Some categories that appear far enough apart, by chance, in order."""
+    kept: list[str] = []
+    for label in chance.permutation(np.array(sorted(times), dtype=object)):
+        if len(kept) < _MANY and all(abs(times[label] - times[own]) > _APART for own in kept):
+            kept.append(str(label))
+    return sorted(kept, key=times.__getitem__)
 
 
 def _by_category(facts: Facts) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
 It goes from one free spot to the next as far from it, at the height of an eye, and stops on the
 way to look round. What it looks at is chosen so that every thing is seen, from more than one side
-where that can be: at each step that look which shows most of what has been seen least.
+where that can be: at each step that look which shows most of what has been seen least. It begins
+with a look at little and turns slowly, so that things are seen one after another.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -25,7 +27,8 @@ _FPS = 30.0
 _EYE = 1.5
 # Metres between a person's middle and furniture, and between stops.
 _CLEARANCE, _STOP = 0.3, 1.0
-_SPEED, _TURNING = 0.9, math.radians(70)
+# Slow enough that things come into view one after another.
+_SPEED, _TURNING = 0.9, math.radians(35)
 _YAWS, _PITCHES = 12, (math.radians(-8), math.radians(-32))
 # How often a point should be seen, and what a look must add to be worth its second.
 _WANTED, _WORTH = 2.0, 0.25
@@ -56,7 +59,7 @@ def camera_walk(layout: Layout, *, rng: np.random.Generator) -> Tour:
         rng: Where random numbers come from.
 
     Returns:
-        The walk, 10 to 40 seconds at 30 poses a second, and what is seen on it.
+        The walk, 15 to 80 seconds at 30 poses a second, and what is seen on it.
     """
     grid = FloorGrid(layout.outline)
     for placed in layout.placed:
@@ -71,7 +74,7 @@ def camera_walk(layout: Layout, *, rng: np.random.Generator) -> Tour:
     shown, pixels = _shows(eyes, points, HeightMap(layout).visible(eyes, points))
     looks = _choose(shown, points)
     seen = _seen(shown[looks], pixels[looks], points, num=len(layout.placed))
-    keys = _in_order(looks, rng=rng)
+    keys = _in_order([_first(looks, shown, points), *looks.tolist()], rng=rng)
     return Tour(walk=_poses(keys, stops=stops, path=path, reach=reach, rng=rng), seen=seen)
 
 
@@ -232,16 +235,24 @@ def _seen(
     return np.asarray((share >= _SHARE) & (best >= _PIXELS))
 
 
-def _in_order(
-    looks: Int64[np.ndarray, " k"], *, rng: np.random.Generator
-) -> list[tuple[int, float, float]]:
+def _first(
+    looks: Int64[np.ndarray, " k"], shown: Bool[np.ndarray, "q p"], points: SurfacePoints
+) -> int:
+    """The look at the first stop that shows least, so that not all is seen at once."""
+    num = len(_gazes())
+    stop = int(looks.min()) // num
+    each = np.bincount(points.owners)[points.owners]
+    return stop * num + int((shown[stop * num :][:num] / each).sum(axis=1).argmin())
+
+
+def _in_order(looks: Sequence[int], *, rng: np.random.Generator) -> list[tuple[int, float, float]]:
     """Looks as stop, yaw and pitch: stop after stop, turning one way at each."""
     gazes = _gazes()
     keys: list[tuple[int, float, float]] = []
-    yaw = gazes[int(looks[0]) % len(gazes)][0]
+    yaw = gazes[looks[0] % len(gazes)][0]
     turning = 1.0 if rng.random() < 0.5 else -1.0
-    for stop in sorted({int(look) // len(gazes) for look in looks}):
-        here = [gazes[int(look) % len(gazes)] for look in looks if int(look) // len(gazes) == stop]
+    for stop in sorted({look // len(gazes) for look in looks}):
+        here = [gazes[look % len(gazes)] for look in looks if look // len(gazes) == stop]
         ahead = [((turning * (gaze[0] - yaw)) % (2 * math.pi), gaze[1]) for gaze in here]
         behind = [((-turning * (gaze[0] - yaw)) % (2 * math.pi), gaze[1]) for gaze in here]
         if max(behind)[0] < max(ahead)[0]:
