@@ -98,7 +98,7 @@ def test_an_error_of_the_tilt_counts_with_the_square_of_the_depth():
     moved = (depth - other.depth[10:, 20]).abs()
     share = moved / sure.noise.sigma(depth)
     # A step of one degree, to first order: right at the horizon, too large close by.
-    assert 0.9 < float(share[0]) < 1.3
+    assert 0.8 < float(share[0]) < 1.3
     assert 0.5 < float(share[-1]) < 1.0
 
 
