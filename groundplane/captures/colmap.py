@@ -101,6 +101,9 @@ class _Shots:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def place(self, index: int) -> tuple[Path, float]:
+        return self.rows[index].picture, self.rows[index].time
+
     def shot(self, index: int) -> Shot:
         return self.rows[index]
 

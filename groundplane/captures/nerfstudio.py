@@ -108,13 +108,19 @@ class _Shots:
     def __len__(self) -> int:
         return len(self.order)
 
+    def place(self, index: int) -> tuple[Path, float]:
+        row = self.order[index]
+        where = f"{INDEX}: frames[{row}].file_path"
+        return within(self.folder, self.entries[row].get("file_path"), where), index / self.fps
+
     def shot(self, index: int) -> Shot:
         row = self.order[index]
         entry, where = self.entries[row], f"{INDEX}: frames[{row}]"
+        picture, time = self.place(index)
         depth = entry.get("depth_file_path")
         return Shot(
-            picture=within(self.folder, entry.get("file_path"), f"{where}.file_path"),
-            time=index / self.fps,
+            picture=picture,
+            time=time,
             depth=None if depth is None else within(self.folder, depth, f"{where}.depth_file_path"),
             lens=_lens({**self.document, **entry}, where) if self.reads_lens else None,
             pose=self.poses[row] if self.known[row] else None,

@@ -25,7 +25,7 @@ from groundplane.core.errors import InputError, did_you_mean, listing
 from groundplane.core.files import one_line
 from groundplane.core.video import is_video_name
 
-__all__ = ["open_capture"]
+__all__ = ["layout_of", "open_capture"]
 
 _DEFAULT = CaptureOptions()
 
@@ -98,6 +98,22 @@ pictures, or a folder of posed RGB-D
             f"{one_line(where.name)!r} is {'a folder' if where.is_dir() else 'a file'}"
         )
     return _OPENERS[chosen](where, options)
+
+
+def layout_of(path: Path) -> Layout | None:
+    """The layout that the files of a path speak for; None where it is no capture.
+
+    Of several the first; `open_capture` refuses to choose.
+
+    Examples:
+        >>> layout_of(Path("walk.mp4")), layout_of(Path("photo.jpg"))
+        ('video', None)
+    """
+    path = _unwrapped(path)
+    if not path.is_dir():
+        return "video" if is_video_name(path) else None
+    found = next((layout for layout, has in _PROOFS.items() if has(path)), None)
+    return found or ("frames" if pictures_in(path) else None)
 
 
 def _unwrapped(path: Path) -> Path:

@@ -54,5 +54,9 @@ class _Shots:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def place(self, index: int) -> tuple[Path, float]:
+        return self.pictures[index], index / self.fps
+
     def shot(self, index: int) -> Shot:
-        return Shot(picture=self.pictures[index], time=index / self.fps)
+        picture, time = self.place(index)
+        return Shot(picture=picture, time=time)

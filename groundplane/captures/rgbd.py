@@ -111,34 +111,36 @@ class _Shots:
     def __len__(self) -> int:
         return len(self.entries)
 
+    def place(self, index: int) -> tuple[Path, float]:
+        entry, where = self.entries[index], f"{INDEX}: frames[{index}]"
+        number = _number(entry, where, default=index)
+        time = need_number(entry.get("time", number / self.fps), f"{where}.time")
+        if "image" in entry:
+            return within(self.folder, entry["image"], f"{where}.image"), time
+        if (stem := f"{number:05d}") in self.files.pictures:
+            return self.files.pictures[stem], time
+        raise InputError(f"{where}: there is no picture {stem} in the folder image/")
+
     def shot(self, index: int) -> Shot:
         entry, where = self.entries[index], f"{INDEX}: frames[{index}]"
-        picture, depth, number = self._found(entry, where, default=index)
-        time = entry.get("time", number / self.fps)
+        picture, time = self.place(index)
+        depth = self.files.depths.get(f"{_number(entry, where, default=index):05d}")
+        if "depth" in entry:
+            depth = within(self.folder, entry["depth"], f"{where}.depth")
         return Shot(
             picture=picture,
-            time=need_number(time, f"{where}.time"),
+            time=time,
             depth=depth,
             lens=self.lens,
             pose=self.poses[0][index] if self.poses[1][index] else None,
         )
 
-    def _found(
-        self, entry: dict[str, Any], where: str, *, default: int
-    ) -> tuple[Path, Path | None, int]:
-        number = entry.get("index", default)
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 10**9:
-            raise InputError(f"{where}.index: expected a whole number, got {shown(number)}")
-        stem = f"{number:05d}"
-        if "image" in entry:
-            picture = within(self.folder, entry["image"], f"{where}.image")
-        elif stem in self.files.pictures:
-            picture = self.files.pictures[stem]
-        else:
-            raise InputError(f"{where}: there is no picture {stem} in the folder image/")
-        if "depth" in entry:
-            return picture, within(self.folder, entry["depth"], f"{where}.depth"), number
-        return picture, self.files.depths.get(stem), number
+
+def _number(entry: dict[str, Any], where: str, *, default: int) -> int:
+    number = entry.get("index", default)
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 10**9:
+        raise InputError(f"{where}.index: expected a whole number, got {shown(number)}")
+    return number
 
 
 def _poses(rows: list[Any]) -> tuple[Float[np.ndarray, "n 4 4"], Bool[np.ndarray, " n"]]:

@@ -90,15 +90,19 @@ class _Shots:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def shot(self, index: int) -> Shot:
-        picture = self.pictures[index]
-        stem = picture.stem
+    def place(self, index: int) -> tuple[Path, float]:
+        stem = self.pictures[index].stem
         digits = stem.isascii() and stem.isdigit() and len(stem) < 10
+        return self.pictures[index], (int(stem) if digits else index) / self.fps
+
+    def shot(self, index: int) -> Shot:
+        picture, time = self.place(index)
+        stem = picture.stem
         pose = _pose(self.poses[stem]) if stem in self.poses else None
         lost = ("the camera's pose is not known",) if pose is None and self.poses else ()
         return Shot(
             picture=picture,
-            time=(int(stem) if digits else index) / self.fps,
+            time=time,
             depth=self.depths.get(stem),
             lens=self.lens,
             depth_lens=self.depth_lens,

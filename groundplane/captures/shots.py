@@ -61,6 +61,10 @@ class ShotList(Protocol):
 
     def __len__(self) -> int: ...
 
+    def place(self, index: int) -> tuple[Path, float]:
+        """The picture of a frame and its time, without reading a file."""
+        ...
+
     def shot(self, index: int) -> Shot:
         """What the files tell of one frame."""
         ...
@@ -97,30 +101,24 @@ class ShotSource:
         """
         shot = self._shot(index)
         size = frame.image.size
-        lens = shot.lens
+        lens, notes = shot.lens, frame.notes
         K = frame.camera.K if frame.camera is not None else None
-        notes = frame.notes
+        pose = frame.camera.T_world_cam if frame.camera is not None else None
         if lens is not None:
-            stored = lens.size or size
-            if abs(stored[0] * size[1] - stored[1] * size[0]) > max(*stored, *size):
-                raise InputError(
-                    f"picture {one_line(frame.image.source.name)!r} has {size[0]} x {size[1]} "
-                    f"pixels, but the capture's intrinsics are for {stored[0]} x {stored[1]}; "
-                    "give the pictures that were recorded, uncut"
-                )
-            K = lens.scaled(stored, size)
+            K = lens.scaled(_fitting(lens.size or size, frame), size)
             if lens.bends:
                 notes += ("the picture's lens distortion is left as it is",)
                 lens = Lens(K=lens.K, size=lens.size)
         depth = self._depth(shot, lens, K, size)
+        pose = shot.pose if shot.pose is not None else pose
         return Frame(
             image=frame.image,
             index=frame.index,
             time=frame.time,
-            camera=Camera(K=K, T_world_cam=shot.pose) if K is not None else None,
+            camera=Camera(K=K, T_world_cam=pose) if K is not None else None,
             depth=depth[0] if depth is not None else frame.depth,
             noise=self._noise if depth is not None else frame.noise,
-            scale=self._scale,
+            scale=self._scale if depth is not None or frame.depth is None else frame.scale,
             notes=notes + _notes(shot, K) + (depth[1] if depth is not None else ()),
         )
 
@@ -211,3 +209,15 @@ def _notes(shot: Shot, K: Float[np.ndarray, "3 3"] | None) -> tuple[str, ...]:
     if shot.pose is None or K is not None:
         return shot.notes
     return (*shot.notes, "the pose was left out, since the intrinsics are not known")
+
+
+def _fitting(stored: _Size, frame: Frame) -> _Size:
+    """The size that intrinsics speak of, if the frame's picture is that one, resized as a whole."""
+    width, height = frame.image.size
+    if abs(stored[0] * height - stored[1] * width) > max(*stored, width, height):
+        raise InputError(
+            f"picture {one_line(frame.image.source.name)!r} has {width} x {height} pixels, but "
+            f"the capture's intrinsics are for {stored[0]} x {stored[1]}; give the pictures that "
+            "were recorded, uncut"
+        )
+    return stored

@@ -76,6 +76,10 @@ class TimedShots:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    def place(self, index: int) -> tuple[Path, float]:
+        """The picture of a frame and its time."""
+        return self.pictures[index], float(self.times[index])
+
     def shot(self, index: int) -> Shot:
         """What the files tell of one frame."""
         return Shot(

@@ -41,18 +41,18 @@ def test_empty_folder_lists_what_was_looked_for(tmp_path):
 
 def test_another_file_is_no_capture(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(InputError, match="expected one such as walk.mp4"):
+    with pytest.raises(InputError, match=r"expected one such as walk\.mp4"):
         open_capture(tmp_path / "notes.txt")
 
 
 def test_layout_of_a_folder_is_none_of_a_file(data_dir):
-    with pytest.raises(InputError, match="is a folder, but '04_coffee.mp4' is a file"):
+    with pytest.raises(InputError, match=r"is a folder, but '04_coffee\.mp4' is a file"):
         open_capture(data_dir / "video" / "04_coffee.mp4", layout="frames")
     with pytest.raises(InputError, match="is a file, but 'video' is a folder"):
         open_capture(data_dir / "video", layout="video")
 
 
-@pytest.mark.parametrize("start, step", [(-1, 1), (0, 0)])
+@pytest.mark.parametrize(("start", "step"), [(-1, 1), (0, 0)])
 def test_frames_need_a_start_and_a_step(data_dir, start, step):
     with pytest.raises(InputError, match="expected start >= 0 and step >= 1"):
         open_capture(data_dir / "rgbd" / "livingroom1").frames(start, step)

@@ -24,7 +24,7 @@ def walk(count: int = 3, *, size=SIZE, seed: int = 0) -> list[Frame]:
         pose = np.eye(4)
         turn = from_axis_angles(rng.normal(0, 0.3, (1, 3)))[0]
         pose[:3, :3] = _AHEAD @ turn
-        pose[:3, 3] = rng.normal(0, 0.5, 3) + (0, 0, 1.4)
+        pose[:3, 3] = rng.normal((0, 0, 1.4), 0.5)
         depth = rng.integers(300, 6000, (size[1], size[0])) / 1000
         depth[0, :3] = 0
         frames.append(
