@@ -97,10 +97,8 @@ class Layout:
         if furniture.stand == "on":
             return self._add_on(kind, piece)
         for _ in range(_TRIES):
-            if furniture.stand == "floor":
-                placed = self._somewhere(kind, piece)
-            else:
-                placed = self._at_wall(kind, piece)
+            anywhere = furniture.stand == "floor"
+            placed = (self._somewhere if anywhere else self._at_wall)(kind, piece)
             if placed is not None and self._settle(placed):
                 return True
         return False

@@ -150,7 +150,8 @@ def _books(
     draw: Draw, *, x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]
 ) -> list[Part]:
     """A row of books; `z` is where the board is and how far it is to the next."""
-    parts, at = [], x[0] + draw.between(0.0, 0.1)
+    parts: list[Part] = []
+    at = x[0] + draw.between(0.0, 0.1)
     while (thick := draw.between(0.05, 0.14)) and at + thick < x[1] and len(parts) < 5:
         high = z[0] + draw.between(0.55, 0.85) * (z[1] - 0.03)
         parts.append(block((at, at + thick), y, (z[0], high), colour=draw.cloth()))

@@ -42,6 +42,7 @@ def draw_outline(
     """
     if not 7.0 <= area <= 400.0:
         raise InputError(f"room: expected an area of 7 to 400 square metres, got {area:g}")
+    plain: list[tuple[float, float]]
     if form == "rectangle":
         plain = [(0, 0), (1, 0), (1, 1), (0, 1)]
     elif form == "L":
@@ -56,7 +57,9 @@ def draw_outline(
     ratio = rng.uniform(max(narrow**2, 0.5), 1.0)
     width = math.sqrt(whole / ratio)
     scale = np.array([width, whole / width])
-    return corners * (scale if rng.random() < 0.5 or form != "rectangle" else scale[::-1])
+    return np.asarray(
+        corners * (scale if rng.random() < 0.5 or form != "rectangle" else scale[::-1])
+    )
 
 
 class FloorGrid:
@@ -93,7 +96,7 @@ class FloorGrid:
     def middles(self, cells: Bool[np.ndarray, "h w"]) -> Float64[np.ndarray, "n 2"]:
         """The middles of cells, metres."""
         rows, columns = np.nonzero(cells)
-        return self.low + (np.stack([columns, rows], axis=1) + 0.5) * CELL
+        return np.asarray(self.low + (np.stack([columns, rows], axis=1) + 0.5) * CELL)
 
     def clearance(self) -> Float32[np.ndarray, "h w"]:
         """How far each cell is from what is taken and from the walls, metres."""

@@ -87,7 +87,7 @@ class RoomObject:
         """The corners of its box seen from above, counter-clockwise, metres."""
         center, size = self.box
         signs = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-        return center[:2] + (signs * size[:2] / 2) @ self.axes[:2, :2]
+        return np.asarray(center[:2] + (signs * size[:2] / 2) @ self.axes[:2, :2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

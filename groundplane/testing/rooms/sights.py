@@ -101,7 +101,7 @@ class HeightMap:
             whose = self._owners[rows, columns].reshape(faces.shape)
             mine = (whose == points.owners) | (whose == self._supports[points.owners])
             hidden |= under.reshape(faces.shape) & ~(mine & (whose >= 0))
-        return faces & ~hidden
+        return np.asarray(faces & ~hidden)
 
 
 def _footprint(placed: Placed, part: Part) -> Float64[np.ndarray, "4 2"]:

@@ -120,7 +120,7 @@ def _steps_from(
     for step in range(cells.size):
         steps[(wave > 0) & (steps == 10**6)] = step
         # Squares and crosses in turn: the wave grows almost round.
-        grown = cv2.dilate(wave, square if step % 2 else cross) & free
+        grown = np.asarray(cv2.dilate(wave, square if step % 2 else cross), dtype=np.uint8) & free
         if (grown == wave).all():
             if step % 2 == 0:
                 break
