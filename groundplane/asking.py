@@ -1,4 +1,4 @@
-"""Ask spatial questions of a scene, a photo or a folder of photos.
+"""Ask spatial questions of a scene, a photo, a folder of photos, a video or another capture.
 
 Here the parts are put together: a language model, the grounding router with its expert, and the
 spatial solver, all driven by the orchestrator.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from groundplane.core.answer import GroundedText
@@ -30,6 +31,9 @@ from groundplane.core.session import LanguageModel, Prompt, Query
 from groundplane.core.workers import Resolvers
 from groundplane.grounding.router import Terms
 from groundplane.grounding.setup import make_router
+from groundplane.mapping.choosing import CaptureChoice
+from groundplane.mapping.keeping import MapKeeper
+from groundplane.mapping.questions import Asked
 from groundplane.replies import Reply, reply_from_story, reply_of
 from groundplane.spatial.chances.worlds import Caution
 from groundplane.spatial.map import CognitiveMap
@@ -38,7 +42,7 @@ from groundplane.spatial.resolver import QueryResolver
 from groundplane.spatial.scene import DistanceMethod
 from groundplane.spatial.stories import Story
 
-__all__ = ["Asker", "Reply", "ask"]
+__all__ = ["Asker", "CaptureChoice", "Reply", "ask"]
 
 # Questions of one batch: enough that start-up per batch is nothing, few enough to stream.
 _BATCH = 256
@@ -63,10 +67,13 @@ class Asker:
 
     Args:
         source: A map, an image, a story, or the path of a scene file (`file.json#scene-id`), a
-            photo, a folder of photos or a story (`file.txt`).
-        detector: For photos: an expert's name, several with commas between them, or the expert
-            itself; None for all that are installed, of which each word goes to the cheapest that
-            can look for it. A scene takes none.
+            photo, a folder of photos, a story (`file.txt`), or a video or folder that is a capture
+            of a place: then a map of what the questions speak of is built first.
+        detector: For photos and captures: an expert's name, several with commas between them, or
+            the expert itself; None for all that are installed, of which each word goes to the
+            cheapest that can look for it. A scene takes none.
+        capture: How a capture is mapped. Where it names a geometry expert, a photo is mapped too,
+            and answered in metres; else it is answered in the plane of the picture.
         options: Options of the experts, such as `owlv2.weights`, or `weights` alone where it is
             clear whose it is; a scene needs no expert and takes none.
         device: Where the experts run.
@@ -93,6 +100,7 @@ class Asker:
         source: CognitiveMap | Image | Story | str | Path,
         *,
         detector: str | Detector | None = None,
+        capture: CaptureChoice | None = None,
         options: Mapping[str, object] | None = None,
         device: str = "auto",
         model: str | LanguageModel = "planner",
@@ -105,15 +113,17 @@ class Asker:
         caution: Caution | None = None,
         budget: Budget = _BUDGET,
     ) -> None:
-        self._source = source
-        self._photos = _photos_of(source)
-        self._subject = _load(source) if self._photos is None else None
-        if noise:
+        self._source, self._noise = source, noise
+        self._photos, self._subject, mapped = _opened(source, capture or CaptureChoice())
+        self._maps = mapped and mapped(detector=detector, options=options or {}, device=device)
+        if noise and self._maps is None:
             scene = _scene_of(self._subject, "noise").with_noise(noise)
             self._subject = _Subject(name=scene.name, scene=scene)
         self._vocabulary: tuple[str, ...] | None = None
         grounding = None
-        if self._subject is None or self._subject.image is not None:
+        if self._maps is not None:
+            detector, options = None, None
+        elif self._subject is None or self._subject.image is not None:
             terms = Terms(deadline=budget.deadline)
             grounding = make_router(detector, options=options or {}, device=device, terms=terms)
             self._vocabulary = grounding.vocabulary
@@ -137,7 +147,7 @@ class Asker:
 
     @property
     def scene(self) -> CognitiveMap | None:
-        """The map, if the source is a scene."""
+        """The map, if the source is a scene, or a capture that was asked something."""
         return self._subject.scene if self._subject is not None else None
 
     @property
@@ -165,6 +175,7 @@ class Asker:
             raise InputError(
                 f"{self._source} is a folder of {len(self._photos or ())} photos; use ask_all"
             )
+        self._map([(question, choices)])
         return next(self._run([(self._subject, question, tuple(choices))], what_if=what_if))
 
     def ask_many(
@@ -181,6 +192,10 @@ class Asker:
         """
         if self._subject is None:
             raise InputError(f"{self._source} is a folder; use ask_all with one question")
+        if self._maps is not None:
+            # One map of all that is asked: of a capture, questions are not streamed.
+            questions = list(questions)
+            self._map([(q, ()) if isinstance(q, str) else q for q in questions])
         subject = self._subject
         batch: list[tuple[_Subject, str, tuple[str, ...]]] = []
         for question in questions:
@@ -206,6 +221,14 @@ class Asker:
                 continue
             subject = _Subject(name=name, image=image)
             yield next(self._run([(subject, question, ())]))
+
+    def _map(self, asked: Sequence[Asked]) -> None:
+        """Of a capture: build the map of what is asked, and ask it."""
+        if self._maps is None:
+            return
+        scene = self._maps.map_for(asked).with_noise(self._noise)
+        self._subject = _Subject(name=scene.name, scene=scene)
+        self._vocabulary = _labels(scene)
 
     def _run(
         self, asked: Sequence[tuple[_Subject, str, tuple[str, ...]]], *, what_if: bool = False
@@ -244,7 +267,8 @@ class Asker:
                 reply = replace(reply, what_if=flips)
             # A source is one picture or none.
             [found] = results[sequence].regions or (None,)
-            yield replace(reply, regions=found)
+            notes = () if subject.scene is None else subject.scene.notes
+            yield replace(reply, regions=found, notes=notes)
 
 
 def ask(  # noqa: PLR0913 - every choice of a run stands here, each by its name
@@ -253,6 +277,7 @@ def ask(  # noqa: PLR0913 - every choice of a run stands here, each by its name
     *,
     choices: Sequence[str] = (),
     detector: str | Detector | None = None,
+    capture: CaptureChoice | None = None,
     model: str | LanguageModel = "planner",
     model_options: Mapping[str, object] | None = None,
     strategy: str | None = None,
@@ -264,11 +289,12 @@ def ask(  # noqa: PLR0913 - every choice of a run stands here, each by its name
     """Ask one spatial question of a scene or a photo.
 
     Args:
-        source: A map, an image, a story, or the path of a scene file, a photo or a story
-            (`file.txt`).
+        source: A map, an image, a story, or the path of a scene file, a photo, a story
+            (`file.txt`), a video or another capture.
         question: In English; options may stand behind it (`A. left B. right`).
         choices: The options, if they are given apart.
-        detector: For photos: the expert, or several; see `Asker`.
+        detector: For photos and captures: the expert, or several; see `Asker`.
+        capture: How a capture is mapped; see `Asker`.
         model, model_options, strategy: Who answers; see `Asker`.
         device: Where the experts and the model run.
         noise: See `Asker`.
@@ -288,8 +314,8 @@ def ask(  # noqa: PLR0913 - every choice of a run stands here, each by its name
         'The chair is 1.00 m tall.'
     """
     asker = Asker(
-        source, detector=detector, options=options, device=device, noise=noise, model=model,
-        model_options=model_options, strategy=strategy,
+        source, detector=detector, capture=capture, options=options, device=device, noise=noise,
+        model=model, model_options=model_options, strategy=strategy,
     )  # fmt: skip
     return asker.ask(question, choices=choices, what_if=what_if)
 
@@ -336,6 +362,23 @@ def _photos_of(source: object) -> tuple[Path, ...] | None:
     if isinstance(source, str | Path) and os.path.isdir(source):
         return tuple(list_images(Path(source)))
     return None
+
+
+def _opened(
+    source: CognitiveMap | Image | Story | str | Path, choice: CaptureChoice
+) -> tuple[tuple[Path, ...] | None, _Subject | None, Callable[..., MapKeeper] | None]:
+    """The photos of a folder, or else the one thing to ask; and who maps it first, if anybody."""
+    if isinstance(source, str | Path) and choice.applies(source):
+        return None, _Subject(name=Path(source).name), partial(choice.keeper, source)
+    photos = _photos_of(source)
+    subject = _load(source) if photos is None else None
+    if choice.geometry is None:
+        return photos, subject, None
+    if subject is None or subject.image is None:
+        raise InputError(
+            f"{_named(source)} takes no geometry expert: a photo, a video or a capture does"
+        )
+    return None, _Subject(name=subject.name), partial(choice.keeper, subject.image)
 
 
 def _what(options: Mapping[str, object]) -> str:

@@ -36,6 +36,7 @@ class Reply:
         trace: Every step, from the question to the sentence.
         regions: For a photo: the regions that the expert found; None for a scene.
         what_if: What changes of the evidence do to the answer; None where nobody asked.
+        notes: What a reader must know of how the map came about that was asked.
     """
 
     question: str
@@ -47,6 +48,7 @@ class Reply:
     trace: tuple[Step, ...] = ()
     regions: Regions | None = None
     what_if: tuple[Flip, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -97,6 +99,7 @@ class Reply:
             "evidence": list(answer.evidence),
             "path": [list(point) for point in answer.path] or None,
             "regions": self._region_records(),
+            "notes": list(self.notes),
             "what_if": None if self.what_if is None else [flip.record() for flip in self.what_if],
             "trace": [
                 {"name": s.name, "detail": s.detail, "seconds": s.seconds} for s in self.trace

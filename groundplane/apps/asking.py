@@ -214,7 +214,7 @@ def _error_line(name: str, error: GroundplaneError, *, as_json: bool, question: 
         {
             "question": question, "source": name, "status": Status.CANNOT_DETECT.value,
             "text": str(error), **empty, "measure": "", "evidence": [],
-            "regions": None, "trace": [],
+            "regions": None, "notes": [], "trace": [],
         }
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from groundplane import __version__
 from groundplane.apps.cli_annotating import annotating_app
 from groundplane.apps.cli_evaluating import evaluate_app
 from groundplane.apps.cli_labelling import serve_labels
+from groundplane.apps.cli_mapping import build
 from groundplane.apps.cli_training import train_app
 from groundplane.apps.cli_weights import weights_app
 from groundplane.apps.ending import finish
@@ -30,6 +31,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
 app.command("serve-labels")(serve_labels)
+app.command("map")(build)
 
 
 _Noise = Annotated[

@@ -1,1 +1,0 @@
-"""Build a cognitive map from a video or from posed RGB-D."""

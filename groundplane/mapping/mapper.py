@@ -1,0 +1,266 @@
+"""The job that builds a map: frames in, objects and a room out, bounded in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+from jaxtyping import Float
+
+from groundplane.captures.capture import Capture
+from groundplane.core.camera import Frame, Scale
+from groundplane.core.errors import InputError, listing
+from groundplane.mapping.events import Ended, FrameTold, MapEvent, MapSummary
+from groundplane.mapping.geometry import GeometryChain, known_of
+from groundplane.mapping.looking import Looker
+from groundplane.mapping.terms import MapTerms
+from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.mapping.builder import MapBuilder
+from groundplane.spatial.mapping.cloud import Cloud, CloudKeeper
+from groundplane.spatial.mapping.gravity import UpEstimate, aligned, estimate_up
+from groundplane.spatial.mapping.keyframes import KeyframeChooser
+from groundplane.spatial.mapping.lifting import Lifter
+from groundplane.spatial.mapping.pose_checks import check_poses
+from groundplane.spatial.mapping.room import RoomBuilder
+
+__all__ = ["Mapper"]
+
+# Notes that a map keeps, at most; frames that differ in more say the same in other words.
+_NOTES = 20
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """What was done so far."""
+
+    frames: int = 0
+    keyframes: int = 0
+    regions: int = 0
+    lifted: int = 0
+    found: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, None] = field(default_factory=dict)
+    scales: set[Scale] = field(default_factory=set)
+
+
+class Mapper:
+    """Goes through a capture and grows a map; iterate it to its end, or to where it is ended.
+
+    Only a few frames are held at a time: those of a batch, and the first keyframes until it is
+    known which way is up.
+
+    Args:
+        capture: The frames.
+        looker: Who looks for what.
+        geometry: Who fills in what the capture does not tell.
+        terms: See `MapTerms`.
+
+    Raises:
+        InputError: If depth, intrinsics or poses stay unknown; it says who could tell them.
+    """
+
+    def __init__(
+        self, capture: Capture, looker: Looker, *, geometry: GeometryChain, terms: MapTerms
+    ) -> None:
+        geometry.check(capture.gives, source=repr(capture.name))
+        self._capture, self._looker, self._terms = capture, looker, terms
+        self._early, self._late = geometry.split(capture.gives)
+        self._chooser = KeyframeChooser(terms.keyframes)
+        self._lifter = Lifter(terms.lifting)
+        self._builder = MapBuilder(terms.association)
+        self._room = RoomBuilder()
+        self._cloud = CloudKeeper(most=terms.cloud) if terms.cloud else None
+        self._up: UpEstimate | None = None
+        self._tally = _Tally()
+        self._ended = False
+        self._begun = 0.0
+        self._cameras: list[Float[np.ndarray, "4 4"]] = []
+
+    def drain(self, why: str = "") -> None:
+        """End after the frames that are being worked on; safe within a signal's handler."""
+        del why
+        self._ended = True
+
+    def stop(self) -> None:
+        """End at once; what was finished is in the map."""
+        self._ended = True
+        raise KeyboardInterrupt
+
+    def words(self) -> Iterator[MapEvent]:
+        """Build, and tell of each keyframe; the summary comes last.
+
+        Raises:
+            InputError: If the poses cannot be right, or a frame lacks what an expert needs.
+            MediaError: If a file of the capture is missing, broken or cut off.
+            DetectorError: If an expert fails, or no expert can look for any phrase.
+        """
+        self._begun = time.monotonic()
+        self._early.begin()
+        self._late.begin()
+        for frames in self._keyframes():
+            yield from self._take(frames)
+            if self._ended or self._full():
+                break
+        yield self._summary()
+
+    def map(self) -> CognitiveMap:
+        """The map so far; one without objects says why."""
+        known = self._terms.room and self._tally.keyframes
+        room = self._room.room() if known else None
+        grown = self._builder.freeze(name=self._capture.name, room=room)
+        sought = [phrase for phrase in self._looker.phrases if phrase not in self._looker.cannot]
+        return replace(
+            grown,
+            counts={**dict.fromkeys(sought, 0), **grown.counts},
+            scale="relative" if "relative" in self._tally.scales else "metric",
+            notes=tuple(dict.fromkeys([*grown.notes, *self._notes(len(grown))])),
+        )
+
+    def cloud(self) -> Cloud | None:
+        """The coloured points that were kept; None unless the terms ask for some."""
+        return None if self._cloud is None else self._cloud.cloud()
+
+    def cameras(self) -> list[Float[np.ndarray, "4 4"]]:
+        """Where the camera was at each keyframe, camera to world, z up; as many as a cloud needs.
+
+        Kept with the cloud only.
+        """
+        return list(self._cameras)
+
+    def _keyframes(self) -> Iterator[list[Frame]]:
+        """Keyframes with their geometry, a batch at a time, in a world whose z is up."""
+        held: list[Frame] = []
+        for batch in _batched(self._chosen(), self._terms.batch):
+            frames = [frame for frame in self._late.estimate(batch) if self._usable(frame)]
+            if self._up is None:
+                held += frames
+                if len(held) < self._terms.first:
+                    continue
+                frames, held = self._settled(held), []
+            for part in _batched(iter(frames), self._terms.batch):
+                yield [aligned(frame, self._up) for frame in part] if self._up else part
+        for part in _batched(iter(self._settled(held)), self._terms.batch):
+            yield [aligned(frame, self._up) for frame in part] if self._up else part
+
+    def _chosen(self) -> Iterator[Frame]:
+        """Frames that show something new."""
+        frames = self._capture.frames(0, self._terms.every)
+        for batch in _batched(frames, self._terms.batch):
+            if self._ended:
+                return
+            self._tally.frames += len(batch)
+            for frame in self._early.estimate(batch):
+                if "pose" not in known_of(frame):
+                    self._tally.passed_over["its pose is not known"] += 1
+                elif self._chooser.wants(frame):
+                    yield frame
+
+    def _usable(self, frame: Frame) -> bool:
+        lacking = sorted({"depth", "intrinsics", "pose"} - known_of(frame))
+        if lacking:
+            self._tally.passed_over[f"{listing(lacking)} not known"] += 1
+        return not lacking
+
+    def _settled(self, frames: list[Frame]) -> list[Frame]:
+        """The first keyframes, once it is known which way is up and that poses can be right."""
+        if self._up is not None or not frames:
+            return frames
+        if self._terms.poses == "check":
+            report = check_poses(frames)
+            if report.ok is False:
+                raise InputError(
+                    f"{self._capture.name!r}: {report.message}. To go on as it is: --poses trust"
+                )
+            if report.ok is None and len(frames) > 1:
+                self._tally.notes[
+                    f"whether the poses are right could not be told: {report.message}"
+                ] = None
+        self._up = estimate_up(frames, stated=self._capture.up)
+        self._tally.notes |= dict.fromkeys(self._up.notes)
+        return frames
+
+    def _take(self, frames: list[Frame]) -> Iterator[FrameTold]:
+        """Look at frames and put what is seen into the map."""
+        for frame, regions in zip(frames, self._looker.look(frames), strict=True):
+            if self._full():
+                return
+            seen = self._lifter.lift(regions, frame)
+            self._builder.add(seen, frame=frame)
+            if self._terms.room:
+                self._room.add(frame)
+            if self._cloud is not None:
+                self._cloud.add(frame)
+                self._cameras += _poses_of(frame)
+            tally = self._tally
+            tally.keyframes += 1
+            tally.regions += len(regions)
+            tally.lifted += len(seen)
+            tally.found.update(regions.labels())
+            tally.left_out.update(why for _, why in seen.dropped)
+            tally.notes |= dict.fromkeys(frame.notes)
+            tally.scales.add(frame.scale)
+            yield FrameTold(
+                frame=frame.index, time=frame.time, length=self._capture.length,
+                found=len(regions), lifted=len(seen), keyframes=tally.keyframes,
+                seconds=time.monotonic() - self._begun,
+            )  # fmt: skip
+
+    def _full(self) -> bool:
+        most = self._terms.limit
+        return most is not None and self._tally.keyframes >= most
+
+    def _summary(self) -> MapSummary:
+        tally = self._tally
+        ended: Ended = "interrupted" if self._ended else "limit" if self._full() else "complete"
+        return MapSummary(
+            ended=ended, frames=tally.frames, keyframes=tally.keyframes, regions=tally.regions,
+            lifted=tally.lifted, passed_over=dict(tally.passed_over),
+            left_out=dict(tally.left_out), cannot=dict(self._looker.cannot),
+            seconds=time.monotonic() - self._begun,
+        )  # fmt: skip
+
+    def _notes(self, objects: int) -> list[str]:
+        """What a reader of an answer must know: of the capture, the geometry, what is lacking."""
+        tally = self._tally
+        notes = [*self._capture.notes, *islice(tally.notes, _NOTES)]
+        notes += [
+            f"nobody could look for {phrase!r}: {why}"
+            for phrase, why in islice(self._looker.cannot.items(), _NOTES)
+        ]
+        if not objects:
+            notes.append(self._why_empty())
+        return [" ".join(note.split())[:1000] for note in dict.fromkeys(notes)]
+
+    def _why_empty(self) -> str:
+        tally = self._tally
+        if not tally.keyframes:
+            why = "; ".join(f"{n} frames: {why}" for why, n in tally.passed_over.most_common(3))
+            return (
+                f"the map is empty: none of {tally.frames} frames could be placed"
+                f"{f' ({why})' if why else ''}"
+            )
+        if not self._looker.phrases:
+            return "nothing was looked for: only the room is known"
+        sought = listing(map(repr, self._looker.phrases), limit=6)
+        if not tally.regions:
+            return f"the map is empty: no {sought} was found in {tally.keyframes} keyframes"
+        why = "; ".join(f"{n}: {why}" for why, n in tally.left_out.most_common(3))
+        return (
+            f"the map is empty: of {tally.regions} regions that were found in {tally.keyframes} "
+            f"keyframes none became an object{f' ({why})' if why else ''}"
+        )
+
+
+def _poses_of(frame: Frame) -> list[Float[np.ndarray, "4 4"]]:
+    pose = None if frame.camera is None else frame.camera.T_world_cam
+    return [] if pose is None else [pose]
+
+
+def _batched(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
+    while batch := list(islice(frames, size)):
+        yield batch
