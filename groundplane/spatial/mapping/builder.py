@@ -19,6 +19,7 @@ from groundplane.spatial.mapping.association import (
 from groundplane.spatial.mapping.cells import Cells, meet
 from groundplane.spatial.mapping.freezing import frozen
 from groundplane.spatial.mapping.glances import Glances, take_in
+from groundplane.spatial.mapping.missing import missed
 from groundplane.spatial.mapping.room import Room
 from groundplane.spatial.mapping.sightings import Sightings
 from groundplane.spatial.mapping.tallies import BuilderOptions, Tally
@@ -31,6 +32,8 @@ __all__ = ["MapBuilder"]
 _CLAIMED = 0.3
 # Objects seen side by side are remembered as two if their boxes' spheres are so near, metres.
 _SIDE_BY_SIDE = 0.5
+# Log odds of existence at which an object is forgotten: one in fifty.
+_HOPELESS = -4.0
 
 
 class MapBuilder:
@@ -78,11 +81,15 @@ class MapBuilder:
             InputError: If a number is not finite or out of range, or points lie too far out.
         """
         self._frames += 1
-        slots: Int64[np.ndarray, " n"] = np.zeros(0, dtype=np.int64)
+        seen: set[int] = set()
         if len(sightings):
-            glances = take_in(sightings, voxel=self.options.voxel)
-            slots = self._told_apart(glances)
-            merge(self._things, sorted(set(slots[slots >= 0].tolist())), self._apart)
+            self._things.to(sightings.points.device)
+            slots = self._told_apart(take_in(sightings, voxel=self.options.voxel))
+            seen = set(slots[slots >= 0].tolist())
+            merged = merge(self._things, sorted(seen), self._apart)
+            seen = {merged.get(slot, slot) for slot in seen}
+        if frame is not None:
+            self._miss(frame, seen)
 
     def freeze(
         self,
@@ -120,6 +127,18 @@ class MapBuilder:
                     fresh.append(i)
         self._write(glances, slots, set(repeated))
         return slots
+
+    def _miss(self, frame: Frame, seen: set[int]) -> None:
+        """Objects that the frame should show become less likely; hopeless ones are forgotten."""
+        things = self._things
+        gone = []
+        for slot in missed(things, frame, seen):
+            things.tally(slot).miss(self.options)
+            if things.tally(slot).log_odds <= _HOPELESS:
+                gone.append(slot)
+                self._apart.rename(slot, None)
+        if gone:
+            things.drop(gone)
 
     def _scores(self, glances: Glances) -> Float[np.ndarray, "n m"]:
         """How well each sighting fits each object."""

@@ -32,7 +32,8 @@ class BuilderOptions:
             what is seen from behind has no point in common with what was seen from the front.
         looks: How far appearance counts, where features are given: 0 not at all, 1 alone.
         least_pixels: Fewer do not make a thing first seen; VSI-Bench does not state its number.
-        recall: Chance that a detector finds a thing in full view.
+        recall: Chance that a detector finds a thing in full view. Things found less often than
+            about half of that are taken for false alarms in the end.
         false_alarm: Chance that it finds one where there is none.
         least_existence: Objects less likely than that are left out of the frozen map.
         least_frames: Objects seen in fewer frames are left out too.
@@ -50,7 +51,7 @@ class BuilderOptions:
     margin: float = 0.12
     looks: float = 0.3
     least_pixels: int = 100
-    recall: float = 0.8
+    recall: float = 0.6
     false_alarm: float = 0.1
     least_existence: float = 0.5
     least_frames: int = 1

@@ -56,6 +56,12 @@ class Things:
         """Slots, free ones counted too."""
         return len(self.tallies)
 
+    def to(self, device: torch.device) -> None:
+        """Keep the columns on another device."""
+        if self.voxels.keys.device != device:
+            self.voxels = self.voxels.to(device)
+            self.cells = Cells(keys=self.cells.keys.to(device))
+
     def live(self) -> list[int]:
         """The slots in use, in the order in which the objects were found."""
         used = [(tally.born, slot) for slot, tally in enumerate(self.tallies) if tally is not None]

@@ -53,25 +53,31 @@ class Apart:
                 self.seen[kept] = max(self.seen.get(kept, 0), times)
 
 
-def merge(things: Things, slots: Sequence[int], apart: Apart) -> None:
+def merge(things: Things, slots: Sequence[int], apart: Apart) -> dict[int, int]:
     """Merge objects into others of the same label that are where they are.
 
     Args:
         things: All objects.
         slots: Those that have changed.
         apart: Pairs that must stay two.
+
+    Returns:
+        Slots that are free now, and whose things theirs became.
     """
     pairs = _near_pairs(things, slots, apart)
+    merged: dict[int, int] = {}
     while pairs:
         shares = _common(things, pairs)
         best = max(range(len(pairs)), key=lambda k: (shares[k], -pairs[k][0], -pairs[k][1]))
         if shares[best] < _MERGED:
-            return
+            break
         into, gone = sorted(pairs[best], key=lambda slot: things.tally(slot).born)
         things.merge(into, gone)
         apart.rename(gone, into)
+        merged = {slot: into if to == gone else to for slot, to in merged.items()} | {gone: into}
         renamed = {_pair(*(into if slot == gone else slot for slot in pair)) for pair in pairs}
         pairs = sorted(pair for pair in renamed if pair[0] != pair[1] and not apart.holds(*pair))
+    return merged
 
 
 def divide(things: Things, slot: int, *, born: int, places: list[list[float]]) -> int | None:

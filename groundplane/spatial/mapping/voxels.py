@@ -64,6 +64,15 @@ class Voxels:
         """Who owns each voxel."""
         return self.keys >> PLACE_BITS
 
+    def to(self, device: str | torch.device) -> Voxels:
+        """The same voxels on another device."""
+        return Voxels(
+            keys=self.keys.to(device),
+            means=self.means.to(device),
+            counts=self.counts.to(device),
+            seen=self.seen.to(device),
+        )
+
     @classmethod
     def none(cls, device: str | torch.device = "cpu") -> Voxels:
         """No voxels."""
