@@ -59,7 +59,7 @@ class DepthSettings:
     Attributes:
         scale: Whether it is metres.
         noise: How far it may be off.
-        note: What each frame is told beside; empty for nothing.
+        notes: What each frame is told beside.
         batch: Most pictures that are looked at together.
         fov: Horizontal field of view, degrees, for frames whose intrinsics nobody knows; 0: they
             stay unknown.
@@ -67,7 +67,7 @@ class DepthSettings:
 
     scale: Scale
     noise: DepthNoise
-    note: str = ""
+    notes: tuple[str, ...] = ()
     batch: int = 8
     fov: float = 0.0
 
@@ -140,7 +140,7 @@ class DepthExpert:
 
     def _told(self, frame: Frame, depth: Float[Tensor, "h w"], bad: int, focal: float) -> Frame:
         settings = self._settings
-        notes = [settings.note] if settings.note else []
+        notes = [*settings.notes]
         if bad:
             notes.append(
                 f"{bad} of {depth.numel()} pixels have no depth: the network gave no usable number"

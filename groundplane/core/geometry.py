@@ -9,13 +9,15 @@ from typing import Literal, Protocol, runtime_checkable
 from groundplane.core.camera import Frame, Scale
 from groundplane.core.errors import InputError
 
-__all__ = ["FLOOR_ONLY", "GeometryCapabilities", "GeometryExpert", "Known"]
+__all__ = ["FLOOR_ONLY", "UNKNOWN_SHIFT", "GeometryCapabilities", "GeometryExpert", "Known"]
 
 Known = Literal["depth", "intrinsics", "pose"]
 
 # A note of a frame whose depth is that of the bare floor, whatever stands on it: a thing is as far
 # as the floor at its foot.
 FLOOR_ONLY = "depth is known of the floor alone: a thing stands where its lowest point is"
+# A note of a frame whose relative depth is right but for a factor and an offset of its inverse.
+UNKNOWN_SHIFT = "the depth's unit is unknown, and so is an offset of 1 / depth"
 
 _KNOWN = ("depth", "intrinsics", "pose")
 

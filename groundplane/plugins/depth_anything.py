@@ -31,7 +31,7 @@ from groundplane.core.depth_pictures import (
     resized_values,
 )
 from groundplane.core.errors import WeightsError
-from groundplane.core.geometry import GeometryCapabilities
+from groundplane.core.geometry import UNKNOWN_SHIFT, GeometryCapabilities
 from groundplane.core.image import Image
 from groundplane.core.weights import default_dtype, find_weights, load_model, need_library
 
@@ -140,7 +140,7 @@ class DepthAnythingGeometry:
         settings = DepthSettings(
             scale="metric" if metric else "relative",
             noise=DepthNoise(linear=options.noise, common=options.common if metric else 0.0),
-            note=_METRIC if metric else _RELATIVE,
+            notes=_METRIC if metric else _RELATIVE,
             batch=options.batch,
             fov=options.fov,
         )
@@ -155,11 +155,8 @@ class DepthAnythingGeometry:
         return self._expert.estimate(frames)
 
 
-_METRIC = "depth in metres is estimated from the picture by depth-anything"
-_RELATIVE = (
-    "depth is estimated from the picture by depth-anything, in an unknown unit: scale and shift of "
-    "1 / depth are unknown"
-)
+_METRIC = ("depth in metres is estimated from the picture by depth-anything",)
+_RELATIVE = ("depth is estimated from the picture by depth-anything", UNKNOWN_SHIFT)
 
 
 class _Network:

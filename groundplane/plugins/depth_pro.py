@@ -131,7 +131,7 @@ class DepthProGeometry:
         settings = DepthSettings(
             scale="metric",
             noise=DepthNoise(linear=options.noise, common=options.common),
-            note=_NOTE,
+            notes=(_NOTE,),
             batch=options.batch,
             fov=options.fov,
         )

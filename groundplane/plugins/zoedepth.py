@@ -127,7 +127,7 @@ class ZoeDepthGeometry:
         settings = DepthSettings(
             scale="metric",
             noise=DepthNoise(linear=options.noise, common=options.common),
-            note=_NOTE,
+            notes=(_NOTE,),
             batch=options.batch,
             fov=options.fov,
         )

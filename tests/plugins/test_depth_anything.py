@@ -13,7 +13,7 @@ import transformers
 
 import groundplane
 from groundplane.core.errors import InputError, WeightsError
-from groundplane.core.geometry import GeometryExpert
+from groundplane.core.geometry import UNKNOWN_SHIFT, GeometryExpert
 from groundplane.plugins import depth_anything
 from groundplane.plugins.depth_anything import DepthAnythingGeometry, DepthAnythingOptions
 from groundplane.testing.checkpoints_depth import save_depth_anything, save_zoedepth
@@ -84,7 +84,7 @@ def test_relative_depth_is_one_over_the_disparity_of_transformers(experts, folde
     seen = expected > 0.1 * expected.max()
     assert torch.allclose(1 / frame.depth[seen], expected[seen], rtol=CLOSE, atol=CLOSE)
     assert frame.scale == "relative"
-    assert any("unknown unit" in note for note in frame.notes)
+    assert UNKNOWN_SHIFT in frame.notes
 
 
 def test_the_comparison_itself_sees_other_weights(tmp_path, folders):
