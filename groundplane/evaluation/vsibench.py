@@ -25,7 +25,7 @@ from groundplane.spatial.questions.parser import NotUnderstoodError, parse_quest
 from groundplane.spatial.scene import DistanceMethod
 from groundplane.spatial.scenes.files import open_scenes
 
-__all__ = ["TASKS", "Item", "Question", "Result", "evaluate", "read_questions"]
+__all__ = ["TASKS", "Item", "Question", "Result", "evaluate", "read_questions", "score_reply"]
 
 TASKS = (
     "object_counting",
@@ -253,7 +253,9 @@ def evaluate(
     for name, group in by_scene.items():
         scene = known[name]()
         for question, reply in _answers(scene, group, distance):
-            done[question.id] = _score(question, reply, answers[question.id], scene)
+            done[question.id] = score_reply(
+                question, reply, truth=answers[question.id], scene=scene
+            )
     return Result(items=tuple(done[question.id] for question in asked))
 
 
@@ -265,7 +267,18 @@ def _answers(
     return zip(questions, replies, strict=True)
 
 
-def _score(question: Question, reply: Reply, truth: str, scene: CognitiveMap) -> Item:
+def score_reply(question: Question, reply: Reply, *, truth: str, scene: CognitiveMap) -> Item:
+    """Score one reply with the metric of its task.
+
+    Args:
+        question: As it was asked.
+        reply: To it.
+        truth: The official answer.
+        scene: What it was asked of; it tells whether boxes determine the answer.
+
+    Raises:
+        InputError: If a number was asked for and the official answer is none above 0.
+    """
     answer: float | str | None
     if question.task in _NUMERIC:
         value = reply.value

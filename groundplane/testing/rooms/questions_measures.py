@@ -18,6 +18,9 @@ __all__ = ["ask_count", "ask_distance", "ask_nearest", "ask_room_size", "ask_siz
 
 # Nearer things are not measured between, metres (VSI-Bench, appendix).
 _LEAST = 0.2
+# The benchmark writes decimetres. What that puts off by a larger share is not asked: the metric
+# would grade the rounding.
+_ROUNDED = 0.05
 # The nearest option is at least so far, and options differ by more than the other two, metres: the
 # second is for rooms over 40 square metres (VSI-Bench, appendix).
 _NEAREST, _APART, _APART_LARGE, _LARGE = 0.15, 0.15, 0.30, 40.0
@@ -72,7 +75,7 @@ def ask_distance(facts: Facts, chance: np.random.Generator, task: str) -> Iterat
         if facts.gaps[pairs[index]] < _LEAST / 2:
             continue
         gap = grid_gap(a, b)
-        if round(gap, 1) < _LEAST:
+        if round(gap, 1) < _LEAST or abs(round(gap, 1) / gap - 1) > _ROUNDED:
             continue
         yield Draft(
             text="Measuring from the closest point of each object, what is the distance between "
