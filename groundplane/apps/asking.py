@@ -19,6 +19,9 @@ from groundplane.core.answer import Status
 from groundplane.core.errors import GroundplaneError, InputError
 from groundplane.core.record import Recorder
 from groundplane.core.regions import Regions
+from groundplane.mapping.choosing import CaptureChoice
+from groundplane.mapping.looking import phrases_from
+from groundplane.mapping.terms import MapTerms
 from groundplane.replies import Reply
 from groundplane.spatial.chances.worlds import TOO_CLOSE, Caution
 from groundplane.spatial.geometry.gap import closest_points
@@ -50,6 +53,12 @@ class Job:
     model_options: tuple[str, ...] = ()
     strategy: str | None = None
     record: Path | None = None
+    segmenter: str | None = None
+    geometry: str | None = None
+    find: str | None = None
+    layout: str | None = None
+    every: int = 1
+    keep: bool = True
 
 
 def run(job: Job) -> int:
@@ -64,7 +73,9 @@ def run(job: Job) -> int:
     """
     if (job.question is None) == (job.questions is None):
         raise InputError("give one question, or --questions FILE, not both and not neither")
-    folder = os.path.isdir(job.source)
+    choice = _choice(job)
+    mapped = choice.applies(job.source)
+    folder = os.path.isdir(job.source) and not mapped
     if folder and job.questions is not None:
         raise InputError(f"{job.source}: a folder of photos takes one question, not --questions")
     if job.picture is not None:
@@ -78,14 +89,16 @@ def run(job: Job) -> int:
     recorder = None if job.record is None else Recorder(job.model)
     with quiet():
         asker = Asker(
-            job.source, detector=job.detector, options=options, device=job.device, noise=job.noise,
+            job.source, detector=job.detector, capture=choice, options=options,
+            device=job.device, noise=job.noise,
             caution=Caution(too_close=job.too_close), model=job.model, strategy=job.strategy,
             model_options=expert_options(job.model_options, flag="--model-option"),
             recorder=recorder,
         )  # fmt: skip
     if recorder is not None and asker.scene is None:
         recorder.experts = job.detector or "all installed"
-    if job.picture is not None and not folder and asker.scene is None and asker.image is None:
+    drawn = mapped or job.geometry or asker.scene is not None or asker.image is not None
+    if job.picture is not None and not folder and not drawn:
         raise InputError("--map: a story has no coordinates to draw; leave it out")
     try:
         return _answered(asker, job, folder=folder)
@@ -93,6 +106,17 @@ def run(job: Job) -> int:
         # What happened is kept whatever ends it.
         if recorder is not None and job.record is not None:
             recorder.record().save(job.record)
+
+
+def _choice(job: Job) -> CaptureChoice:
+    """How a capture is mapped."""
+    return CaptureChoice(
+        segmenter=job.segmenter,
+        geometry=job.geometry,
+        find=() if job.find is None else phrases_from(job.find),
+        terms=MapTerms(layout=job.layout, every=job.every),
+        keep=job.keep,
+    )
 
 
 def _answered(asker: Asker, job: Job, *, folder: bool) -> int:
@@ -141,6 +165,7 @@ def _told(reply: Reply) -> str:
         lines.append(f"  measure: {reply.answer.measure}")
     if reply.frame is not None:
         lines.append(f"  frame of reference: {reply.frame}")
+    lines += [f"  note: {_harmless(one_line(note, 1000))}" for note in reply.notes]
     if reply.what_if is not None:
         lines += tell_flips(reply.what_if, reply.value)
     return "\n".join(lines) + "\n"

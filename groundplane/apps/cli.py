@@ -66,6 +66,31 @@ _Strategy = Annotated[
 _Record = Annotated[
     Path | None, typer.Option(help="Keep all that happens in a file, for `groundplane explain`.")
 ]
+_AskSegmenter = Annotated[
+    str | None, typer.Option("--segmenter", help="Captures: the expert that makes masks.")
+]
+_AskGeometry = Annotated[
+    str | None,
+    typer.Option(
+        "--geometry",
+        help="Captures and photos: who tells the depth and the poses that are not there, one "
+        "after another: 'depth-pro,odometry'. A photo is then answered in metres.",
+    ),
+]
+_AskFind = Annotated[
+    str | None,
+    typer.Option("--find", help="Captures: what to look for; else what the question speaks of."),
+]
+_AskLayout = Annotated[
+    str | None,
+    typer.Option("--layout", help="The folder is a capture of this layout, such as frames."),
+]
+_AskEvery = Annotated[
+    int, typer.Option("--every", help="Captures: every how manieth frame is looked at.")
+]
+_AskKeep = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Captures: keep the map for the next question.")
+]
 _EncoderOptions = Annotated[
     list[str] | None,
     typer.Option("--option", help="Option of an encoder, NAME.key=value; repeat it."),
@@ -95,8 +120,8 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
     source: Annotated[
         str,
         typer.Argument(
-            help="Scene file (file.json, file.json#scene-id), photo, folder of photos, or story "
-            "(file.txt)."
+            help="Scene file (file.json, file.json#scene-id), photo, folder of photos, story "
+            "(file.txt), video, or folder of posed RGB-D."
         ),
     ],
     question: Annotated[str | None, typer.Argument(help="One question.")] = None,
@@ -126,6 +151,12 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
     noise: _Noise = 0.0,
     too_close: _TooClose = 0.8,
     what_if: _WhatIf = False,
+    segmenter: _AskSegmenter = None,
+    geometry: _AskGeometry = None,
+    find: _AskFind = None,
+    layout: _AskLayout = None,
+    every: _AskEvery = 1,
+    keep: _AskKeep = True,
 ) -> None:
     """Answer a spatial question, with what the answer rests on."""
     from groundplane.apps import asking
@@ -135,6 +166,7 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
         detector=detector, options=tuple(option or ()), device=device, noise=noise,
         too_close=too_close, what_if=what_if, model=model,
         model_options=tuple(model_option or ()), strategy=strategy, record=record,
+        segmenter=segmenter, geometry=geometry, find=find, layout=layout, every=every, keep=keep,
     )  # fmt: skip
     raise typer.Exit(finish(lambda: asking.run(job)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +13,9 @@ from groundplane.core.regions import Regions
 from groundplane.mapping.state import FoundLog
 
 __all__ = ["Looker", "phrases_from"]
+
+# Commas and line ends of the scripts that people list things in.
+_BETWEEN = re.compile(r"[,;\n\uff0c\u3001\uff1b]")
 
 
 def phrases_from(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -28,7 +32,7 @@ def phrases_from(given: str | Sequence[str]) -> tuple[str, ...]:
         ...
         groundplane.core.errors.InputError: map: name what to look for, such as "sofa, chair"
     """
-    parts = given.replace("\n", ",").split(",") if isinstance(given, str) else list(given)
+    parts = _BETWEEN.split(given) if isinstance(given, str) else list(given)
     if strange := [part for part in parts if not isinstance(part, str)]:
         raise InputError(f"map: expected phrases in words, got {type(strange[0]).__name__}")
     phrases = tuple(dict.fromkeys(name for part in parts if (name := " ".join(part.split()))))
