@@ -13,6 +13,7 @@ from jaxtyping import Float32, Float64, Int32, Int64, UInt8
 from groundplane.core.errors import InputError, ShapeError
 
 if TYPE_CHECKING:
+    from groundplane.captures.capture import Capture
     from groundplane.core.camera import Frame
 
 __all__ = ["Mesh", "RenderedFrame", "Room", "RoomObject", "Surface", "Walk", "intrinsics"]
@@ -210,6 +211,12 @@ class Room:
     def frames(self, *, step: int = 10, size: tuple[int, int] = (320, 240)) -> Iterator[Frame]:
         """The same as frames of a capture, with exact depth and poses; see `shots`."""
         return (shot.frame() for shot in self.shots(step=step, size=size))
+
+    def capture(self, *, step: int = 10, size: tuple[int, int] = (320, 240)) -> Capture:
+        """The walk as an open capture; its frames are drawn when they are asked for."""
+        from groundplane.testing.rooms.shooting import open_room
+
+        return open_room(self, step=step, size=size)
 
     def save(
         self,
