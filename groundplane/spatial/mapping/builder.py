@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Self
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -16,6 +19,7 @@ from groundplane.spatial.mapping.association import (
     inside_shares,
     likeness,
 )
+from groundplane.spatial.mapping.builder_files import Saved, read_builder, write_builder
 from groundplane.spatial.mapping.cells import Cells, meet
 from groundplane.spatial.mapping.freezing import frozen
 from groundplane.spatial.mapping.glances import Glances, take_in
@@ -53,6 +57,30 @@ class MapBuilder:
         self._apart = Apart()
         self._born = 0
         self._frames = 0
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Go on with a map that was saved; what follows is as if it had never been put down.
+
+        Raises:
+            InputError: If the file cannot be read, is none, or was cut or altered.
+        """
+        saved = read_builder(path)
+        builder = cls(saved.things.options)
+        builder._things, builder._apart = saved.things, Apart(saved.apart)
+        builder._born, builder._frames = saved.born, saved.frames
+        return builder
+
+    def save(self, path: str | Path) -> None:
+        """Put the map down to go on later; an old file stays whole until then.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        saved = Saved(
+            things=self._things, apart=self._apart.seen, born=self._born, frames=self._frames
+        )
+        write_builder(saved, path)
 
     def __len__(self) -> int:
         """Objects so far, unlikely ones counted too."""

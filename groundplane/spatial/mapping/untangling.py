@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -27,10 +27,14 @@ _KEPT_CLAIMS = 8
 
 
 class Apart:
-    """Pairs of objects that were seen in one frame, each by itself, and how often."""
+    """Pairs of objects that were seen in one frame, each by itself, and how often.
 
-    def __init__(self) -> None:
-        self.seen: dict[tuple[int, int], int] = {}
+    Args:
+        seen: Pairs known before.
+    """
+
+    def __init__(self, seen: Mapping[tuple[int, int], int] | None = None) -> None:
+        self.seen = dict(seen or {})
 
     def note(self, slots: Sequence[int], near: Bool[np.ndarray, "n n"]) -> None:
         """Objects seen in one frame; only pairs that are near could ever be mixed up."""
