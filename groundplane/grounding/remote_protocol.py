@@ -7,16 +7,13 @@ read: every field is checked, and what a message says is shown on one printable 
 from __future__ import annotations
 
 import base64
-import binascii
-import io
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, cast, get_args
+from typing import Literal, cast, get_args
 
 import torch
-from PIL import Image as PILImage
 
 from groundplane.core import masks as rle
 from groundplane.core.capabilities import Capabilities, PromptKind
@@ -24,7 +21,6 @@ from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import GroundplaneError, InputError, ShapeError
 from groundplane.core.image import Image
 from groundplane.core.masks import RleMask
-from groundplane.core.media import read_image
 from groundplane.core.regions import Regions
 from groundplane.grounding.checking import (
     MAX_CANDIDATES,
@@ -32,6 +28,14 @@ from groundplane.grounding.checking import (
     BreachError,
     check_result,
     most_of,
+)
+from groundplane.grounding.remote_parts import (
+    VERSION,
+    Fields,
+    is_number,
+    pack_image,
+    printable,
+    unpack_image,
 )
 
 __all__ = [
@@ -47,11 +51,7 @@ __all__ = [
     "write_results",
 ]
 
-VERSION = 1
-
 _MAX_TEXT = 2000
-_MAX_WORDS = 100_000
-_JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +67,6 @@ class Info:
     name: str
     vocabulary: tuple[str, ...] | None
     capabilities: Capabilities | None = None
-
-
-def printable(text: object, *, limit: int = 200) -> str:
-    """Somebody else's text on one line, without what a terminal would obey.
-
-    Examples:
-        >>> printable("a\\x1b[31m\\nb")
-        'a [31m b'
-        >>> printable("abcdef", limit=3)
-        'abc ...'
-    """
-    shown = "".join(c if c.isprintable() else " " for c in str(text)[: limit + 1])
-    return shown if len(shown) <= limit else f"{shown[:limit]} ..."
 
 
 # Requests ------------------------------------------------------------------------------------
@@ -101,7 +88,7 @@ def write_requests(
         image = request.image
         if id(image) not in places:
             places[id(image)] = len(images)
-            packed = base64.b64encode(_packed(image, picture)).decode("ascii")
+            packed = base64.b64encode(pack_image(image, picture)).decode("ascii")
             images.append({"name": image.source.name, "data": packed})
         asked.append(
             {
@@ -115,16 +102,6 @@ def write_requests(
     return json.dumps(document, allow_nan=False).encode()
 
 
-def _packed(image: Image, picture: Literal["png", "jpeg"]) -> bytes:
-    buffer = io.BytesIO()
-    made = PILImage.fromarray(image.pixels)
-    if picture == "jpeg":
-        made.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    else:
-        made.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
 def read_requests(data: bytes) -> list[DetectRequest]:
     """The requests of a body.
 
@@ -132,25 +109,17 @@ def read_requests(data: bytes) -> list[DetectRequest]:
         InputError: If it is not as the protocol says, or a picture cannot be read.
     """
     try:
-        document = _Fields.of(data, what="the body")
+        document = Fields.of(data, what="the body")
         document.version()
-        images = [_image(_Fields(entry, "an image")) for entry in document.items("images")]
+        images = [unpack_image(Fields(entry, "an image")) for entry in document.items("images")]
         return [
-            _request(_Fields(entry, "a request"), images) for entry in document.items("requests")
+            _request(Fields(entry, "a request"), images) for entry in document.items("requests")
         ]
     except BreachError as breach:
         raise InputError(str(breach)) from breach
 
 
-def _image(fields: _Fields) -> Image:
-    try:
-        data = base64.b64decode(fields.text("data", limit=None), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BreachError("an image: expected data in base64") from error
-    return read_image(data, name=printable(fields.text("name")))
-
-
-def _request(fields: _Fields, images: Sequence[Image]) -> DetectRequest:
+def _request(fields: Fields, images: Sequence[Image]) -> DetectRequest:
     place = fields.values.get("image")
     if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < len(images):
         raise BreachError(f"a request: expected the number of an image, got {printable(place)}")
@@ -216,18 +185,18 @@ def read_results(
         BreachError: If it is not as the protocol says or does not answer the requests, or the
             other side says that it could not answer one.
     """
-    document = _Fields.of(data, what="the reply")
+    document = Fields.of(data, what="the reply")
     document.version()
     given = document.items("results")
     if len(given) != len(requests):
         raise BreachError(f"expected {len(requests)} results, got {len(given)}")
     return [
-        _result(_Fields(entry, "a result"), request, source=source)
+        _result(Fields(entry, "a result"), request, source=source)
         for entry, request in zip(given, requests, strict=True)
     ]
 
 
-def _result(fields: _Fields, request: DetectRequest, *, source: str) -> DetectResult:
+def _result(fields: Fields, request: DetectRequest, *, source: str) -> DetectResult:
     name = request.image.source.name
     if fields.has("error"):
         raise BreachError(f"it failed on {name!r}: {printable(fields.values['error'])}")
@@ -240,11 +209,11 @@ def _result(fields: _Fields, request: DetectRequest, *, source: str) -> DetectRe
         raise BreachError(f"a result: {printable(error)}; expected found, none, cannot") from error
     candidates = None
     if fields.has("candidates"):
-        columns = _Fields(fields.values["candidates"], "candidates")
+        columns = Fields(fields.values["candidates"], "candidates")
         candidates = _regions(
             columns, request, source=source, most=most_of(MAX_CANDIDATES, request)
         )
-    columns = _Fields(fields.values.get("regions"), "regions")
+    columns = Fields(fields.values.get("regions"), "regions")
     try:
         result = DetectResult(
             regions=_regions(columns, request, source=source, most=most_of(MAX_REGIONS, request)),
@@ -259,14 +228,14 @@ def _result(fields: _Fields, request: DetectRequest, *, source: str) -> DetectRe
     return check_result(result, request)
 
 
-def _places(fields: _Fields, count: int) -> tuple[int, ...]:
+def _places(fields: Fields, count: int) -> tuple[int, ...]:
     given = fields.items("uncounted") if fields.has("uncounted") else []
     if not all(type(i) is int and 0 <= i < count for i in given):
         raise BreachError("a result: expected uncounted as numbers of phrases")
     return tuple(given)
 
 
-def _regions(columns: _Fields, request: DetectRequest, *, source: str, most: int) -> Regions:
+def _regions(columns: Fields, request: DetectRequest, *, source: str, most: int) -> Regions:
     rows = columns.items("boxes")
     if len(rows) > most:
         raise BreachError(f"expected at most {most} regions, got {len(rows)}")
@@ -297,7 +266,7 @@ def _regions(columns: _Fields, request: DetectRequest, *, source: str, most: int
 
 
 def _mask(entry: object, request: DetectRequest) -> RleMask:
-    fields = _Fields(entry, "a mask")
+    fields = Fields(entry, "a mask")
     width, height = request.image.size
     if fields.items("size") != [height, width]:
         raise BreachError(f"expected masks of size {[height, width]} (h, w)")
@@ -338,14 +307,14 @@ def read_info(data: bytes) -> Info:
     Raises:
         BreachError: If the body is not as the protocol says.
     """
-    document = _Fields.of(data, what="the reply")
+    document = Fields.of(data, what="the reply")
     document.version()
     words = document.words("vocabulary") if document.has("vocabulary") else None
     if words is not None and not all(word.strip() and word.isprintable() for word in words):
         raise BreachError("the reply: expected a vocabulary of printable words")
     can = None
     if document.has("capabilities"):
-        fields = _Fields(document.values["capabilities"], "capabilities")
+        fields = Fields(document.values["capabilities"], "capabilities")
         cost = fields.numbers("cost", many=False)[0] if fields.has("cost") else math.inf
         masks = fields.values.get("masks", False)
         joint = fields.values.get("joint", False)
@@ -372,79 +341,7 @@ def write_error(text: str) -> bytes:
     return json.dumps({"protocol": VERSION, "error": text}).encode()
 
 
-# Fields --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fields:
-    """A JSON object whose fields are taken out by type."""
-
-    values: Any
-    what: str
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.values, dict):
-            raise BreachError(f"{self.what}: expected an object, got {_kind(self.values)}")
-
-    @classmethod
-    def of(cls, data: bytes, *, what: str) -> _Fields:
-        try:
-            return cls(json.loads(data, parse_constant=_no_constant), what)
-        except (ValueError, RecursionError) as error:
-            if isinstance(error, BreachError):
-                raise
-            raise BreachError(f"{what}: expected JSON, got: {printable(error)}") from error
-
-    def version(self) -> None:
-        if self.values.get("protocol") != VERSION:
-            got = printable(self.values.get("protocol"))
-            raise BreachError(f"{self.what}: expected protocol {VERSION}, got {got}")
-
-    def has(self, name: str) -> bool:
-        return self.values.get(name) is not None
-
-    def items(self, name: str) -> list[Any]:
-        given = self.values.get(name)
-        if not isinstance(given, list):
-            raise BreachError(f"{self.what}: expected {name} as a list, got {_kind(given)}")
-        return given
-
-    def text(self, name: str, *, limit: int | None = 10_000) -> str:
-        given = self.values.get(name)
-        if not isinstance(given, str) or (limit is not None and len(given) > limit):
-            raise BreachError(f"{self.what}: expected {name} as text, got {_kind(given)}")
-        return given
-
-    def words(self, name: str) -> tuple[str, ...]:
-        given = self.items(name)
-        if len(given) > _MAX_WORDS or not all(isinstance(word, str) for word in given):
-            raise BreachError(f"{self.what}: expected {name} as a list of words")
-        return tuple(given)
-
-    def numbers(self, name: str, *, many: bool = True) -> tuple[float, ...]:
-        given = self.items(name) if many else [self.values.get(name)]
-        if not all(_is_number(value) for value in given):
-            raise BreachError(f"{self.what}: expected {name} as finite numbers")
-        return tuple(float(value) for value in given)
-
-
 def _box(given: object, what: str) -> tuple[float, float, float, float]:
-    if not isinstance(given, list) or len(given) != 4 or not all(map(_is_number, given)):
+    if not isinstance(given, list) or len(given) != 4 or not all(map(is_number, given)):
         raise BreachError(f"{what}: expected four finite numbers, got {printable(given)}")
     return (float(given[0]), float(given[1]), float(given[2]), float(given[3]))
-
-
-def _is_number(value: object) -> bool:
-    # An integer may be too large for a float.
-    return (type(value) is float and math.isfinite(value)) or (
-        type(value) is int and abs(value) < 2**53
-    )
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "text", type(None): "nothing"}
-    return names.get(type(value), "a number")
-
-
-def _no_constant(word: str) -> NoReturn:
-    raise BreachError(f"expected finite numbers, got {word}")
