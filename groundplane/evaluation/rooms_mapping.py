@@ -1,57 +1,94 @@
-"""The map of a rendered room, built from what a camera sees, with noise of a kind or without."""
+"""The map of a rendered room, built as users build theirs, with noise of a kind or without."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
-
-from groundplane.core.masks import bounding_box, encode
-from groundplane.core.regions import Regions
-from groundplane.evaluation.rooms_records import Condition
+from groundplane.captures.capture import Capture
+from groundplane.core.camera import DepthNoise, Frame
+from groundplane.evaluation.rooms_records import CLEAN, Condition
+from groundplane.mapping import MapTerms, build_map
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.mapping.builder import MapBuilder
-from groundplane.spatial.mapping.lifting import Lifter
-from groundplane.spatial.mapping.room import RoomBuilder
 from groundplane.spatial.mapping.tallies import BuilderOptions
+from groundplane.testing.rooms.noise import DepthErrors, PoseErrors, worse_depth, worse_pose
+from groundplane.testing.rooms.oracle import OracleDetector, OracleErrors
 from groundplane.testing.rooms.questions_order import LEAST_SHARE
+from groundplane.testing.rooms.replay import Replay
 from groundplane.testing.rooms.room import RenderedFrame, Room
 
 __all__ = ["map_room"]
 
+# What the detector gets wrong, by the name of the noise.
+_ERRORS = {
+    "misses": "miss",
+    "lost": "lost",
+    "false-alarms": "false_alarms",
+    "bleed": "bleed",
+    "confusion": "confusion",
+    "flicker": "flicker",
+}
+# Degrees that a camera is turned for each metre that it is moved: half a degree a centimetre.
+_TURN = 50.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Walk:
+    """The frames of a walk, with the noise of a condition, as often as they are asked for."""
+
+    kept: Sequence[Frame]
+    condition: Condition
+    seed: int
+
+    def frames(self, start: int, step: int) -> Iterator[Frame]:
+        return (_worse(frame, self.condition, self.seed) for frame in self.kept[start::step])
+
 
 def map_room(room: Room, shots: Sequence[RenderedFrame], condition: Condition) -> CognitiveMap:
-    """Look at the pictures of a walk, lift what is seen, and put it together.
+    """Look at the pictures of a walk and build the map of what is in them.
 
     Args:
         room: The room that is walked through.
-        shots: What the camera saw.
+        shots: What the camera saw; at least one.
         condition: What the detector, the depth or the poses get wrong.
+
+    Raises:
+        InputError: If the poses cannot be right; with noise of poses or depth they are trusted.
     """
-    labels = {thing.id: thing.label for thing in room.objects}
-    pixels = shots[0].ids.size if shots else 0
-    options = BuilderOptions(least_pixels=math.ceil(LEAST_SHARE * pixels))
-    lifter, builder, rooms = Lifter(), MapBuilder(options), RoomBuilder()
-    for shot in shots:
-        frame = shot.frame()
-        builder.add(lifter.lift(_look(shot, labels), frame))
-        rooms.add(frame)
-    return builder.freeze(name=room.name, room=rooms.room())
-
-
-def _look(shot: RenderedFrame, labels: Mapping[int, str]) -> Regions:
-    keys = [key for key in np.unique(shot.ids).tolist() if key > 0]
-    masks = tuple(encode(shot.ids == key) for key in keys)
-    phrases = tuple(dict.fromkeys(labels.values()))
-    boxes = [bounding_box(mask) for mask in masks]
-    return Regions(
-        ids=tuple(map(str, keys)),
-        boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-        scores=torch.ones(len(keys)),
-        phrases=phrases,
-        phrase_ids=torch.tensor([phrases.index(labels[key]) for key in keys], dtype=torch.long),
-        image_size=(shot.ids.shape[1], shot.ids.shape[0]),
-        masks=masks,
+    replay = Replay.of(room)
+    frames = list(replay.watch(shots))
+    errors = OracleErrors(seed=room.seed)
+    if name := _ERRORS.get(condition.noise):
+        errors = replace(errors, **{name: condition.level})
+    capture = Capture(
+        name=room.name,
+        layout="rgbd",
+        up=(0.0, 0.0, 1.0),
+        length=len(frames),
+        gives=frozenset({"depth", "intrinsics", "pose"}),
+        source=_Walk(frames, condition, room.seed),
     )
+    width, height = frames[0].image.size
+    terms = MapTerms(
+        poses="check" if condition == CLEAN else "trust",
+        association=BuilderOptions(least_pixels=math.ceil(LEAST_SHARE * width * height)),
+    )
+    phrases = sorted({thing.label for thing in room.objects})
+    return build_map(capture, phrases, detector=OracleDetector(replay, errors), terms=terms)
+
+
+def _worse(frame: Frame, condition: Condition, seed: int) -> Frame:
+    """A frame whose depth or pose is as wrong as the condition says."""
+    level = condition.level
+    if condition.noise == "depth":
+        return worse_depth(frame, DepthErrors(noise=DepthNoise(linear=level), seed=seed))
+    if condition.noise == "scale":
+        return worse_depth(frame, DepthErrors(noise=DepthNoise(common=level), seed=seed))
+    if condition.noise == "holes":
+        return worse_depth(frame, DepthErrors(holes=level, flying=level, seed=seed))
+    if condition.noise == "pose":
+        return worse_pose(frame, PoseErrors(shift=level, turn=_TURN * level, seed=seed))
+    if condition.noise == "drift":
+        return worse_pose(frame, PoseErrors(drift=level, drift_turn=_TURN * level / 2, seed=seed))
+    return frame

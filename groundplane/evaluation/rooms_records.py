@@ -16,14 +16,17 @@ __all__ = ["CLEAN", "NOISES", "TRUE_BOXES", "Answered", "Condition", "RoomRecord
 
 # Each noise: what its level is, and the greatest that means anything.
 NOISES: Final[Mapping[str, tuple[str, float]]] = {
-    "misses": ("share of sightings that the detector misses", 1.0),
-    "false-alarms": ("things a frame that are not there", 20.0),
-    "jitter": ("pixels by which masks and boxes are off", 50.0),
-    "confusion": ("share of sightings with a wrong label", 1.0),
-    "depth": ("standard deviation of a depth, share of it", 1.0),
-    "scale": ("share by which all depths of a frame are off together", 1.0),
-    "pose": ("metres by which a camera is off, and a degree a centimetre", 1.0),
-    "drift": ("metres by which the camera's place wanders in ten seconds", 10.0),
+    "misses": ("share of sights of a thing that the detector misses", 1.0),
+    "lost": ("share of things that the detector never finds", 1.0),
+    "false-alarms": ("number of things a picture that are not there", 20.0),
+    "bleed": ("number of pixels by which masks are too wide or too narrow", 50.0),
+    "confusion": ("share of things that are always called by another word", 1.0),
+    "flicker": ("share of sights of a thing that are called by another word", 1.0),
+    "depth": ("standard deviation of each depth, a share of it", 1.0),
+    "scale": ("standard deviation of the scale of all depths of a walk", 1.0),
+    "holes": ("share of pixels without depth, and of edges that have a wrong one", 1.0),
+    "pose": ("metres by which each camera is off; and half a degree a centimetre", 1.0),
+    "drift": ("metres by which cameras have wandered off after a second", 1.0),
 }
 
 
@@ -56,7 +59,7 @@ class Condition:
         what, most = NOISES[self.noise]
         if not 0 <= self.level <= most:  # NaN is not either
             raise InputError(
-                f"rooms: noise {self.noise!r} is the {what}, from 0 to {most:g}; got {self.level}"
+                f"rooms: noise {self.noise!r}: expected the {what}, 0 to {most:g}, got {self.level}"
             )
 
     def __str__(self) -> str:
