@@ -13,7 +13,7 @@ Problems, 2016, for clouds that leave a direction free, such as a bare wall.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,8 @@ _Points = Float[np.ndarray, "n 3"]
 
 # Corners that differ in more bits of 256 are not the same.
 _FAR_BITS = 64
+# So many of the corners that seem the same must agree on one pose.
+_SHARE = 0.1
 # A corner may lie so many pixels off where its pose puts it.
 _REPROJECTION = 3.0
 # Where depth changes by this share over a corner's neighbours, it lies on an edge: whose depth it
@@ -43,6 +45,8 @@ _EDGE = 0.03
 # Depth of two frames agrees within this share of it; so much of it must, where corners agree too,
 # and where there are none.
 _TOLERANCE = 0.04
+# A pose is sure, and no other way is tried, if so much of it agrees within this smaller share.
+_CLOSE, _SURE = 0.01, 0.85
 _AGREES, _AGREES_ALONE = 0.5, 0.75
 # Points of a frame that are compared so, and those that must lie in both views.
 _COMPARED = 1200
@@ -102,6 +106,7 @@ class _Look:
     """What a frame shows: corners with their places in space, a cloud, depth to compare with."""
 
     K: Float[np.ndarray, "3 3"]
+    grey: UInt8[np.ndarray, "h w"]
     depth: Float[np.ndarray, "h w"]
     descriptors: UInt8[np.ndarray, "n 32"]
     pixels: Float[np.ndarray, "n 2"]
@@ -115,12 +120,19 @@ class _Look:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Placed:
-    """A pose, how many corners agree on it, what share of the depth does, and how much overlaps."""
+    """A pose, how many corners agree on it, what share of the depth does, and how much overlaps.
+
+    `close` is the share that agrees within the stricter tolerance.
+    """
 
     pose: _Pose
     matches: int
     agrees: float
+    close: float
     overlap: float
+
+
+_Way = Callable[[_Look, _Look], tuple[_Pose, int] | None]
 
 
 class OdometryGeometry:
@@ -159,6 +171,7 @@ class OdometryGeometry:
     def begin(self) -> None:
         """Forget the keyframes: the next frame is the first of a new world."""
         self._keys: list[_Look] = []
+        self._before: _Look | None = None
         self._last: _Pose = np.eye(4)
         self._step: _Pose = np.eye(4)
 
@@ -207,15 +220,16 @@ class OdometryGeometry:
         grid = _grid(np.where(depth <= self._options.limit, depth, 0.0), K, most=12_000)
         if len(grid) < _LEAST_COMPARED:
             return None
-        pixels, descriptors = self._corners(frame.image.pixels)
-        at = np.floor(pixels).astype(int)
-        z = _steady(depth)[at[:, 1], at[:, 0]]
+        grey = self._spread.apply(cv2.cvtColor(frame.image.pixels, cv2.COLOR_RGB2GRAY))
+        pixels, descriptors = self._corners(grey)
+        z = _depth_at(_steady(depth), pixels)
         voxel = self._options.grain * float(np.median(grid[:, 2]))
         cloud, tree = self._gicp.preprocess_points(
             grid, downsampling_resolution=voxel, num_neighbors=12
         )
         return _Look(
             K=K,
+            grey=grey,
             depth=depth,
             descriptors=descriptors,
             pixels=pixels,
@@ -228,12 +242,11 @@ class OdometryGeometry:
         )
 
     def _corners(
-        self, pixels: UInt8[np.ndarray, "h w 3"]
+        self, grey: UInt8[np.ndarray, "h w"]
     ) -> tuple[Float[np.ndarray, "n 2"], UInt8[np.ndarray, "n 32"]]:
         none = np.zeros((0, 2)), np.zeros((0, 32), np.uint8)
-        if min(pixels.shape[:2]) < _LEAST_SIDE:
+        if min(grey.shape) < _LEAST_SIDE:
             return none
-        grey = self._spread.apply(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
         found, descriptors = self._orb.detectAndCompute(grey, None)
         if not found or descriptors is None:
             return none
@@ -244,10 +257,28 @@ class OdometryGeometry:
         """Place a frame near where the camera was last."""
         guess = self._last @ self._step
         near = self._nearest(guess)
-        for key in dict.fromkeys((near, len(self._keys) - 1)):
-            if placed := self._place(look, self._keys[key]):
+        best: _Placed | None = None
+        for placed in self._ways(look, near):
+            if placed.close >= _SURE:
                 return placed
-        return self._by_shape(look, self._keys[near], guess)
+            if best is None or placed.close > best.close:
+                best = placed
+        return best or self._by_shape(look, self._keys[near], guess)
+
+    def _ways(self, look: _Look, near: int) -> Iterator[_Placed]:
+        """Ways to place a frame, the one that drifts least first."""
+        for key in dict.fromkeys((near, len(self._keys) - 1)):
+            if placed := self._place(look, self._keys[key], by=self._by_corners):
+                yield placed
+        before = self._before
+        if before is not None and (placed := self._place(look, before, by=self._by_flow)):
+            yield replace(placed, overlap=self._overlap(look, placed.pose))
+
+    def _overlap(self, look: _Look, pose: _Pose) -> float:
+        """Which share of a frame its nearest keyframe shows."""
+        key = self._keys[self._nearest(pose)]
+        checked = _checked(look, key, np.linalg.inv(key.pose) @ pose, matches=0, least=0.0)
+        return 0.0 if checked is None else checked.overlap
 
     def _nearest(self, guess: _Pose) -> int:
         """The oldest keyframe that looks the same way from the same place, or the nearest."""
@@ -258,16 +289,19 @@ class OdometryGeometry:
         close = np.flatnonzero(far < 1)
         return int(close[0]) if len(close) else int(far.argmin())
 
-    def _place(self, look: _Look, key: _Look) -> _Placed | None:
+    def _place(
+        self, look: _Look, key: _Look, *, by: _Way, least: float = _AGREES
+    ) -> _Placed | None:
         """Place a frame by the corners that it shares with a keyframe."""
-        found = self._by_corners(look, key)
+        found = by(look, key)
         if found is None:
             return None
         T_key_cam, matches = found
         refined = self._refined(look, key, T_key_cam)
-        return _checked(look, key, refined, matches=matches, least=_AGREES) or _checked(
-            look, key, T_key_cam, matches=matches, least=_AGREES
+        both = (
+            _checked(look, key, pose, matches=matches, least=least) for pose in (refined, T_key_cam)
         )
+        return max((p for p in both if p), key=lambda placed: placed.close, default=None)
 
     def _by_corners(self, look: _Look, key: _Look) -> tuple[_Pose, int] | None:
         """The pose in the keyframe's camera that most corners agree on, and how many do."""
@@ -276,19 +310,42 @@ class OdometryGeometry:
         pairs = self._matcher.match(key.descriptors, look.descriptors)
         first = np.array([p.queryIdx for p in pairs if p.distance < _FAR_BITS], dtype=int)
         second = np.array([p.trainIdx for p in pairs if p.distance < _FAR_BITS], dtype=int)
-        known = key.points[first, 2] > 0
-        points, pixels = key.points[first[known]], look.pixels[second[known]]
+        return self._agreed(key.points[first], look.pixels[second], look.K)
+
+    def _by_flow(self, look: _Look, last: _Look) -> tuple[_Pose, int] | None:
+        """The same for corners of the frame before, followed: faint ones are not lost so soon."""
+        if look.grey.shape != last.grey.shape or min(look.grey.shape) < _LEAST_SIDE:
+            return None
+        found = cv2.goodFeaturesToTrack(last.grey, self._options.features, 0.005, 6)
+        if found is None:
+            return None
+        moved, known, _ = cv2.calcOpticalFlowPyrLK(last.grey, look.grey, found, found.copy())
+        back, again, _ = cv2.calcOpticalFlowPyrLK(look.grey, last.grey, moved, moved.copy())
+        # What does not come back to where it was has been mixed up.
+        near = np.abs(back - found).max(axis=2)[:, 0] < 1
+        kept = near & (known[:, 0] > 0) & (again[:, 0] > 0)
+        before = found[kept, 0].astype(np.float64) + 0.5
+        after = moved[kept, 0].astype(np.float64) + 0.5
+        points = _lift(before, _depth_at(_steady(last.depth), before), last.K)
+        return self._agreed(points, after, look.K)
+
+    def _agreed(
+        self, points: _Points, pixels: Float[np.ndarray, "n 2"], K: Float[np.ndarray, "3 3"]
+    ) -> tuple[_Pose, int] | None:
+        """The pose from which most of the points are seen where they are, and how many are."""
+        known = points[:, 2] > 0
+        points, pixels = points[known], pixels[known]
         least = self._options.matches
         if len(points) < least:
             return None
         good, turn, move, inliers = cv2.solvePnPRansac(
-            points, pixels, look.K, None, iterationsCount=300, reprojectionError=_REPROJECTION,
+            points, pixels, K, None, iterationsCount=300, reprojectionError=_REPROJECTION,
             confidence=0.999, flags=cv2.SOLVEPNP_SQPNP,
         )  # fmt: skip
-        if not good or inliers is None or len(inliers) < least:
+        if not good or inliers is None or len(inliers) < max(least, _SHARE * len(points)):
             return None
         kept = inliers[:, 0]
-        turn, move = cv2.solvePnPRefineLM(points[kept], pixels[kept], look.K, None, turn, move)
+        turn, move = cv2.solvePnPRefineLM(points[kept], pixels[kept], K, None, turn, move)
         T_cam_key = np.eye(4)
         T_cam_key[:3, :3], T_cam_key[:3, 3] = cv2.Rodrigues(turn)[0], move[:, 0]
         if not np.isfinite(T_cam_key).all():
@@ -333,10 +390,12 @@ class OdometryGeometry:
         step = math.ceil(len(self._keys) / _SEARCHED)
         found: list[tuple[int, _Look]] = []
         for key in self._keys[::-1][::step]:
-            if hit := self._by_corners(look, key):
+            hit = self._by_corners(look, key)
+            # Things that look alike agree by chance; nothing else says where the camera is.
+            if hit is not None and hit[1] >= 2 * self._options.matches:
                 found.append((hit[1], key))
         for _, key in sorted(found, key=lambda hit: -hit[0])[:3]:
-            if placed := self._place(look, key):
+            if placed := self._place(look, key, by=self._by_corners, least=_AGREES_ALONE):
                 return placed
         return None
 
@@ -344,6 +403,7 @@ class OdometryGeometry:
         """Go on from a pose, and keep the frame if it is a keyframe."""
         self._step = np.linalg.inv(self._last) @ pose if self._keys else np.eye(4)
         self._last = look.pose = pose
+        self._before = look
         if not key:
             return
         self._keys.append(look)
@@ -383,11 +443,12 @@ def _checked(
     seen = seen[seen > 0]
     if len(seen) < _LEAST_COMPARED:
         return None
-    agrees = float((np.abs(z - seen) < _TOLERANCE * np.minimum(z, seen)).mean())
+    apart = np.abs(z - seen) / np.minimum(z, seen)
+    agrees = float((apart < _TOLERANCE).mean())
     if agrees < least:
         return None
     overlap = len(seen) / len(points) * agrees
-    return _Placed(key.pose @ T_key_cam, matches, agrees, overlap)
+    return _Placed(key.pose @ T_key_cam, matches, agrees, float((apart < _CLOSE).mean()), overlap)
 
 
 def _free_moves(H: Float[np.ndarray, "6 6"]) -> Float[np.ndarray, "3 k"]:
@@ -405,6 +466,14 @@ def _steady(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
         depth, np.ones((3, 3), np.uint8)
     )
     return np.where(near < _EDGE * depth, depth, 0.0)
+
+
+def _depth_at(
+    depth: Float[np.ndarray, "h w"], pixels: Float[np.ndarray, "n 2"]
+) -> Float[np.ndarray, " n"]:
+    at = np.floor(pixels).astype(int)
+    rows, columns = depth.shape
+    return np.asarray(depth[at[:, 1].clip(0, rows - 1), at[:, 0].clip(0, columns - 1)])
 
 
 def _lift(
