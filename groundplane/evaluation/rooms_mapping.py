@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from groundplane.captures.capture import Capture
 from groundplane.core.camera import DepthNoise, Frame
@@ -58,9 +59,9 @@ def map_room(room: Room, shots: Sequence[RenderedFrame], condition: Condition) -
     """
     replay = Replay.of(room)
     frames = list(replay.watch(shots))
-    errors = OracleErrors(seed=room.seed)
-    if name := _ERRORS.get(condition.noise):
-        errors = replace(errors, **{name: condition.level})
+    name = _ERRORS.get(condition.noise)
+    erring: dict[str, Any] = {name: condition.level} if name else {}
+    errors = OracleErrors(seed=room.seed, **erring)
     capture = Capture(
         name=room.name,
         layout="rgbd",
