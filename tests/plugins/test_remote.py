@@ -16,8 +16,8 @@ from groundplane.core.detection import DetectRequest, DetectResult, Outcome
 from groundplane.core.errors import DetectorError, InputError, PluginBrokenError
 from groundplane.core.host import load
 from groundplane.core.regions import Regions
+from groundplane.grounding import remote_calls
 from groundplane.grounding.remote_protocol import Info, write_info, write_results
-from groundplane.plugins import remote
 from groundplane.plugins.remote import RemoteDetector, RemoteOptions
 from groundplane.testing.detectors import DetectorContract, make_image
 from groundplane.testing.remote_server import RemoteServer
@@ -291,9 +291,9 @@ class TestBadServers:
                 with pytest.raises(DetectorError, match=r"no reply within 0\.1 s|silent"):
                     ask(there)
             end = time.monotonic() + 2
-            while there._pool.threads and time.monotonic() < end:
+            while there._caller._pool.threads and time.monotonic() < end:
                 time.sleep(0.01)
-            assert there._pool.threads == 0
+            assert there._caller._pool.threads == 0
 
     def test_words_that_cannot_be_had_are_an_error(self):
         with serving(http(b"{}")) as (url, _):
@@ -349,10 +349,10 @@ class TestRetries:
 
     @pytest.mark.parametrize("text", ["", "soon", "-5", "9" * 50, "NaN", "١٢", "Mon, 99 Foo"])
     def test_a_strange_wait_is_a_number(self, text):
-        assert 0 <= remote._retry_after(text) <= 1e9
+        assert 0 <= remote_calls._retry_after(text) <= 1e9
 
     def test_waits_grow_and_are_bounded(self):
-        waits = [remote._backoff(tries) for tries in range(1, 60)]
+        waits = [remote_calls._backoff(tries) for tries in range(1, 60)]
         assert all(0.1 <= wait <= 8.0 for wait in waits)
         assert min(waits[10:]) >= 4.0
 
