@@ -77,12 +77,12 @@ def printer(draw: Draw) -> Piece:
 
 def telephone(draw: Draw) -> Piece:
     """A case with its receiver on it."""
-    paint = draw.near((60, 60, 66), by=30)
+    paint, x = draw.near((60, 60, 66), by=30), draw.between(0.09, 0.12)
     parts = (
-        block((-0.1, 0.1), (-0.1, 0.1), (0.0, 0.05), colour=paint),
-        block((-0.09, -0.04), (-0.1, 0.1), (0.05, 0.09), colour=draw.near(paint, by=40)),
-        block((-0.02, 0.08), (-0.06, 0.02), (0.05, 0.055), colour=_WHITE),
-        block((-0.02, 0.08), (0.04, 0.08), (0.05, 0.06), colour=(110, 140, 120)),
+        block((-x, x), (-0.1, 0.1), (0.0, 0.05), colour=paint),
+        block((-x + 0.01, -x + 0.06), (-0.1, 0.1), (0.05, 0.09), colour=draw.near(paint, by=40)),
+        block((-0.01, x - 0.01), (-0.06, 0.02), (0.05, 0.055), colour=_WHITE),
+        block((-0.01, x - 0.01), (0.04, 0.08), (0.05, 0.06), colour=(110, 140, 120)),
     )
     return Piece(parts=parts)
 

@@ -99,7 +99,7 @@ class FloorGrid:
         return np.asarray(self.low + (np.stack([columns, rows], axis=1) + 0.5) * CELL)
 
     def clearance(self) -> Float32[np.ndarray, "h w"]:
-        """How far each cell is from what is taken and from the walls, metres."""
+        """How far each cell is from what is taken and from the walls, metres, to within a cell."""
         free = (self.inside & (self._taken == 0)).astype(np.uint8)
         return np.asarray(cv2.distanceTransform(free, cv2.DIST_L2, 5)) * np.float32(CELL)
 
