@@ -9,13 +9,10 @@ a web server with TLS in front of it.
 from __future__ import annotations
 
 import argparse
-import hmac
-import logging
 import os
 import sys
 import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
 from groundplane.core.capabilities import Capabilities
@@ -24,19 +21,13 @@ from groundplane.core.errors import GroundplaneError, InputError
 from groundplane.core.host import load
 from groundplane.grounding.remote_protocol import (
     Info,
-    printable,
     read_requests,
-    write_error,
     write_info,
     write_results,
 )
+from groundplane.testing.http_serving import HttpServing
 
 __all__ = ["RemoteServer", "main"]
-
-_log = logging.getLogger(__name__)
-
-# Seconds that a client may be silent in the middle of its request.
-_SILENCE = 30.0
 
 
 class RemoteServer:
@@ -71,28 +62,27 @@ class RemoteServer:
     ) -> None:
         stated = getattr(detector, "capabilities", None)
         self._detector = detector
-        self._token = token
-        self._max_body = max_body
         self._turn = threading.Lock()
         self._info = Info(
             name=name,
             vocabulary=detector.vocabulary,
             capabilities=stated if isinstance(stated, Capabilities) else None,
         )
-        self._http = ThreadingHTTPServer(address, self._handler())
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        self._serving = HttpServing(
+            self._reply,
+            token=token,
+            address=address,
+            max_body=max_body,
+            expected="GET /info or POST /detect",
         )
 
     @property
     def url(self) -> str:
         """Where it is."""
-        host, port = self._http.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return self._serving.url
 
     def __enter__(self) -> RemoteServer:
-        self._thread.start()
+        self._serving.__enter__()
         return self
 
     def __exit__(
@@ -101,26 +91,19 @@ class RemoteServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        self._serving.__exit__(kind, error, trace)
 
     def reply(self, method: str, path: str, *, token: str, body: bytes) -> tuple[int, bytes]:
         """The status and body that answer a request."""
-        if self._token and not hmac.compare_digest(token.encode(), self._token.encode()):
-            return 401, write_error("expected a token")
-        try:
-            if (method, path) == ("GET", "/info"):
-                return 200, write_info(self._info)
-            if (method, path) == ("POST", "/detect"):
-                with self._turn:
-                    return 200, write_results(self._answers(read_requests(body)))
-        except GroundplaneError as error:
-            return 400, write_error(str(error))
-        except Exception as error:  # noqa: BLE001 - a server outlives any request
-            _log.exception("a request failed")
-            return 500, write_error(type(error).__name__)
-        return 404, write_error("expected GET /info or POST /detect")
+        return self._serving.reply(method, path, token=token, body=body)
+
+    def _reply(self, method: str, path: str, body: bytes) -> bytes | None:
+        if (method, path) == ("GET", "/info"):
+            return write_info(self._info)
+        if (method, path) == ("POST", "/detect"):
+            with self._turn:
+                return write_results(self._answers(read_requests(body)))
+        return None
 
     def _answers(self, requests: Sequence[DetectRequest]) -> list[DetectResult | GroundplaneError]:
         try:
@@ -129,42 +112,6 @@ class RemoteServer:
             if len(requests) == 1:
                 return [error]
             return [answer for request in requests for answer in self._answers([request])]
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            timeout = _SILENCE
-
-            def do_GET(self) -> None:
-                self._answer("GET", b"")
-
-            def do_POST(self) -> None:
-                stated = self.headers.get("Content-Length", "")
-                if not stated.isdecimal() or int(stated[:20]) > server._max_body:
-                    status = 413 if stated.isdecimal() else 411
-                    self._send(status, write_error(f"expected at most {server._max_body} bytes"))
-                    return
-                body = self.rfile.read(int(stated))
-                if len(body) == int(stated):
-                    self._answer("POST", body)
-
-            def _answer(self, method: str, body: bytes) -> None:
-                token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-                self._send(*server.reply(method, self.path, token=token, body=body))
-
-            def _send(self, status: int, data: bytes) -> None:
-                self.close_connection = True
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *args: object) -> None:
-                _log.info("%s", printable(format % args))
-
-        return Handler
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
