@@ -25,6 +25,7 @@ from groundplane.captures.texts import (
     need_number,
     need_numbers,
     need_object,
+    need_positive,
     read_json,
     shown,
     within,
@@ -72,11 +73,9 @@ def open_nerfstudio(folder: Path, options: CaptureOptions) -> Capture:
     deep = any(entry.get("depth_file_path") is not None for entry in entries)
     gives: set[Known] = {"intrinsics", "depth"} if deep else {"intrinsics"}
     gives |= {"pose"} if known.any() else set()
-    factor = need_number(
+    factor = need_positive(
         document.get("depth_unit_scale_factor", 0.001), f"{INDEX}: depth_unit_scale_factor"
     )
-    if factor <= 0:
-        raise InputError(f"{INDEX}: depth_unit_scale_factor: expected above 0, got {factor}")
     return Capture(
         name=folder.name,
         layout="nerfstudio",

@@ -80,7 +80,8 @@ def from_quaternions(
     """
     with np.errstate(over="ignore"):
         length = np.sqrt((wxyz**2).sum(axis=1))
-    for row in np.flatnonzero(np.isfinite(length) & ~(np.abs(length - 1) <= _NEAR))[:1]:
+    stated = np.isfinite(wxyz).all(axis=1)
+    for row in np.flatnonzero(stated & ~(np.abs(length - 1) <= _NEAR))[:1]:
         raise InputError(
             f"{where(int(row))}: expected a quaternion of length 1, got {wxyz[row].tolist()}"
         )

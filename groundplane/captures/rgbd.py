@@ -24,6 +24,7 @@ from groundplane.captures.texts import (
     need_number,
     need_numbers,
     need_object,
+    need_positive,
     pictures_in,
     read_json,
     shown,
@@ -59,7 +60,7 @@ def open_rgbd(folder: Path, options: CaptureOptions) -> Capture:
         entries=[need_object(row, f"{INDEX}: frames[{at}]") for at, row in enumerate(rows)],
         folder=folder,
         lens=_lens(document),
-        fps=options.fps or need_number(document.get("fps", _FPS), f"{INDEX}: fps"),
+        fps=options.fps or need_positive(document.get("fps", _FPS), f"{INDEX}: fps"),
         files=_Files(folder),
         poses=_poses(rows),
     )
@@ -78,7 +79,7 @@ def open_rgbd(folder: Path, options: CaptureOptions) -> Capture:
         source=ShotSource(
             shots=shots,
             options=options,
-            depth_scale=_depth_scale(document),
+            depth_scale=need_positive(document.get("depth_scale", 1000.0), f"{INDEX}: depth_scale"),
             noise=noise or _NOISE,
             scale=_scale(document),
         ),
@@ -166,13 +167,6 @@ def _lens(document: dict[str, Any]) -> Lens | None:
     )
     K = lens_matrix(fx, fy, cx, cy, where=where, centred=True)
     return Lens(K=K, size=(int(width), int(height)))
-
-
-def _depth_scale(document: dict[str, Any]) -> float:
-    scale = need_number(document.get("depth_scale", 1000.0), f"{INDEX}: depth_scale")
-    if scale <= 0:
-        raise InputError(f"{INDEX}: depth_scale: expected a number above 0, got {scale}")
-    return scale
 
 
 def _up(document: dict[str, Any]) -> tuple[float, float, float] | None:

@@ -23,6 +23,7 @@ __all__ = [
     "need_number",
     "need_numbers",
     "need_object",
+    "need_positive",
     "pictures_in",
     "read_json",
     "read_lines",
@@ -140,6 +141,18 @@ def need_number(value: object, where: str) -> float:
     except (ValueError, OverflowError):
         pass
     raise InputError(f"{where}: expected a finite number, got {shown(value)}")
+
+
+def need_positive(value: object, where: str) -> float:
+    """A finite number above 0.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    number = need_number(value, where)
+    if number > 0:
+        return number
+    raise InputError(f"{where}: expected a number above 0, got {shown(value)}")
 
 
 def need_numbers(value: object, shape: tuple[int, ...], where: str) -> Float[np.ndarray, "..."]:
