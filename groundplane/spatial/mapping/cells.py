@@ -30,8 +30,8 @@ _OWNER_BITS = 15
 _OWNER = OWNER_LIMIT - 1
 # A moved cell overlaps two cells along each axis; those above each other have keys in a row.
 _COLUMNS = ((0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 0))
-# Entries of a table of marks, so that memory stays bounded.
-_MARKS = 1 << 25
+# Moved cells that are looked up at once, so that memory stays bounded.
+_STEP = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,10 +74,21 @@ class Cells:
             >>> len(Cells.of(Voxels.none(), voxel=0.1))
             0
         """
-        shift = VOXELS_A_CELL // 2 if moved else 0
-        finest = torch.floor(voxels.means / voxel).long() - shift
-        cells = torch.div(finest, VOXELS_A_CELL, rounding_mode="floor")
-        return cls(keys=torch.unique((packed(cells) << _OWNER_BITS) | voxels.owners))
+        return cls.grids(voxels, voxel=voxel)[1 if moved else 0]
+
+    @classmethod
+    def grids(cls, voxels: Voxels, *, voxel: float) -> tuple[Cells, Cells]:
+        """The cells that voxels lie in, in the grid and in the one that is moved; see `of`."""
+        # Halves of cells first: both grids are made of them, and they are fewer than voxels.
+        finest = torch.floor(voxels.means / voxel).long()
+        halves = torch.div(finest, VOXELS_A_CELL // 2, rounding_mode="floor")
+        keys = torch.unique((packed(halves) << _OWNER_BITS) | voxels.owners)
+        halves, owners = coordinates(keys >> _OWNER_BITS), keys & _OWNER
+        plain, moved = (
+            torch.unique((packed(places >> 1) << _OWNER_BITS) | owners)
+            for places in (halves, halves - 1)
+        )
+        return cls(keys=plain), cls(keys=moved)
 
     def amounts(self, num_owners: int) -> Float[Tensor, " o"]:
         """Cells of each owner; at least 1, so that one may divide by it."""
@@ -132,22 +143,23 @@ def meet(seen: Cells, known: Cells, *, num_seen: int, num_known: int) -> Meeting
         >>> meet(Cells.none(), known, num_seen=0, num_known=1).of_seen.shape
         torch.Size([0, 1])
     """
-    met = torch.zeros(num_seen, num_known, dtype=torch.int64, device=seen.keys.device)
+    met = torch.zeros(num_seen * num_known, dtype=torch.int64, device=seen.keys.device)
     touched = [known.keys[:0]]
-    step = max(1, _MARKS // max(1, num_known))
-    for start in range(0, len(seen), step):
-        part = seen.keys[start : start + step]
+    for start in range(0, len(seen), _STEP):
+        part = seen.keys[start : start + _STEP]
         rows, entries = _hits(part, known.keys)
-        marks = torch.zeros(len(part), num_known, dtype=torch.bool, device=part.device)
-        marks[rows, known.owners[entries]] = True
-        met.index_add_(0, part & _OWNER, marks.long())
+        # A moved cell that meets several cells of one thing counts once, and so the other way.
+        pairs = torch.unique(rows * OWNER_LIMIT + known.owners[entries])
+        places = (part & _OWNER)[pairs >> _OWNER_BITS] * num_known + (pairs & _OWNER)
+        met += torch.bincount(places, minlength=len(met))
         touched.append(torch.unique(entries * OWNER_LIMIT + (part & _OWNER)[rows]))
     pairs = torch.unique(torch.cat(touched)) if len(touched) > 2 else touched[-1]
     places = (pairs & _OWNER) * num_known + known.owners[pairs >> _OWNER_BITS]
-    found = torch.bincount(places, minlength=num_seen * num_known).view(num_seen, num_known)
+    found = torch.bincount(places, minlength=len(met))
+    shape = (num_seen, num_known)
     return Meeting(
-        of_seen=met / seen.amounts(num_seen)[:, None],
-        of_known=found / known.amounts(num_known)[None, :],
+        of_seen=met.view(shape) / seen.amounts(num_seen)[:, None],
+        of_known=found.view(shape) / known.amounts(num_known)[None, :],
     )
 
 
