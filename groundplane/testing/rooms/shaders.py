@@ -85,7 +85,8 @@ void main() {
         grain = 0.34 * squares(uv + vec2(0.37 * row, 0.0), vec2(1.1, 0.14), seed)
               + 0.10 * squares(uv, vec2(0.16, 0.02), seed + 7u);
     } else if (structure) {
-        grain = 0.05 * squares(uv, vec2(0.31), seed) + 0.07 * squares(uv, vec2(0.06), seed + 7u);
+        grain = 0.06 * squares(uv, vec2(0.31), seed) + 0.09 * squares(uv, vec2(0.06), seed + 7u)
+              + 0.09 * squares(uv, vec2(0.013), seed + 9u);
     } else {
         grain = 0.10 * squares(uv, vec2(0.09), seed) + 0.14 * squares(uv, vec2(0.025), seed + 7u);
     }
