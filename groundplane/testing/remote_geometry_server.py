@@ -1,0 +1,156 @@
+"""Serves any geometry expert over HTTP, for tests and for machines of one's own.
+
+    python -m groundplane.testing.remote_geometry_server depth-pro --option weights=FOLDER
+
+The other side is the geometry expert `remote`. There is no encryption here: to serve other
+machines put a web server with TLS in front of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+
+from groundplane.core.camera import Frame
+from groundplane.core.errors import GroundplaneError, InputError
+from groundplane.core.geometry import GeometryExpert
+from groundplane.core.host import load
+from groundplane.grounding.remote_geometry_protocol import (
+    GeometryInfo,
+    GeometryRequest,
+    read_geometry_request,
+    write_geometry_info,
+    write_geometry_results,
+)
+from groundplane.testing.http_serving import HttpServing
+
+__all__ = ["RemoteGeometryServer", "main"]
+
+
+class RemoteGeometryServer:
+    """A geometry expert behind a port; use it as a context.
+
+    Requests are answered one at a time. Of an expert that carries nothing over from frame to
+    frame, a request that fails is asked frame by frame, and the reply says of each what became
+    of it.
+
+    Args:
+        geometry: What is served.
+        name: What it is called.
+        token: What clients must show; empty for nothing.
+        address: Host and port to listen on; the default is seen by this machine alone, and port 0
+            is any that is free.
+        max_body: A longer request is refused, bytes.
+
+    Examples:
+        >>> floor = load("geometry", "flat-floor", device="cpu", height=1.4, tilt=20, fov=60)
+        >>> with RemoteGeometryServer(floor, name="floor") as server:
+        ...     there = load("geometry", "remote", device="cpu", url=server.url)
+        >>> sorted(there.capabilities.gives)
+        ['depth', 'intrinsics', 'pose']
+    """
+
+    def __init__(
+        self,
+        geometry: GeometryExpert,
+        *,
+        name: str,
+        token: str = "",
+        address: tuple[str, int] = ("127.0.0.1", 0),
+        max_body: int = 1024 * 2**20,
+    ) -> None:
+        self._geometry = geometry
+        self._name = name
+        self._turn = threading.Lock()
+        self._capture = ""
+        self._serving = HttpServing(
+            self._reply,
+            token=token,
+            address=address,
+            max_body=max_body,
+            expected="GET /info or POST /estimate",
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self._serving.url
+
+    def __enter__(self) -> RemoteGeometryServer:
+        self._serving.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._serving.__exit__(kind, error, trace)
+
+    def reply(self, method: str, path: str, *, token: str, body: bytes) -> tuple[int, bytes]:
+        """The status and body that answer a request."""
+        return self._serving.reply(method, path, token=token, body=body)
+
+    def _reply(self, method: str, path: str, body: bytes) -> bytes | None:
+        if (method, path) == ("GET", "/info"):
+            able = self._geometry.capabilities
+            return write_geometry_info(GeometryInfo(name=self._name, capabilities=able))
+        if (method, path) == ("POST", "/estimate"):
+            request = read_geometry_request(body)
+            with self._turn:
+                self._begin(request)
+                return write_geometry_results(self._answers(request.frames), request.frames)
+        return None
+
+    def _begin(self, request: GeometryRequest) -> None:
+        if request.begin:
+            self._geometry.begin()
+            self._capture = request.capture
+        elif request.capture != self._capture and self._geometry.capabilities.sequential:
+            raise InputError(
+                "another capture was begun meanwhile, and this expert keeps one at a time. Try: "
+                "begin again, with a server of your own"
+            )
+
+    def _answers(self, frames: Sequence[Frame]) -> list[Frame | GroundplaneError]:
+        try:
+            return list(self._geometry.estimate(frames))
+        except GroundplaneError as error:
+            if self._geometry.capabilities.sequential:
+                raise
+            if len(frames) == 1:
+                return [error]
+            return [answer for frame in frames for answer in self._answers([frame])]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve an installed geometry expert until interrupted."""
+    parser = argparse.ArgumentParser(description="Serve a geometry expert over HTTP.")
+    parser.add_argument("geometry", help="the plugin's name")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--token-env", default="", help="variable that holds the clients' token")
+    given = parser.parse_args(arguments)
+    pairs = [option.partition("=")[::2] for option in given.option]
+    token = os.environ.get(given.token_env, "") if given.token_env else ""
+    if given.token_env and not token:
+        raise InputError(f"the environment variable {given.token_env!r} is not set")
+    geometry = load("geometry", given.geometry, device=given.device, **dict(pairs))
+    server = RemoteGeometryServer(
+        geometry, name=given.geometry, token=token, address=(given.host, given.port)
+    )
+    with server:
+        sys.stdout.write(f"{given.geometry} at {server.url}\n")
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
