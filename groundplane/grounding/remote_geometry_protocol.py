@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -110,10 +110,8 @@ def read_geometry_info(data: bytes) -> GeometryInfo:
         raise BreachError("geometry: expected sequential as true or false")
     try:
         able = GeometryCapabilities(
-            gives=frozenset(cast("tuple[Known, ...]", fields.words("gives"))),
-            needs=frozenset(
-                cast("tuple[Known, ...]", fields.words("needs") if fields.has("needs") else ())
-            ),
+            gives=_parts(fields, "gives"),
+            needs=_parts(fields, "needs") if fields.has("needs") else frozenset(),
             scale=_scale(fields),
             sequential=sequential,
             cost=fields.numbers("cost", many=False)[0] if fields.has("cost") else math.inf,
@@ -122,6 +120,15 @@ def read_geometry_info(data: bytes) -> GeometryInfo:
     except InputError as error:
         raise BreachError(printable(error)) from error
     return GeometryInfo(name=printable(document.text("name")), capabilities=able)
+
+
+def _parts(fields: Fields, name: str) -> frozenset[Known]:
+    words = fields.words(name)
+    if not set(words) <= set(get_args(Known)):
+        raise BreachError(
+            f"geometry: expected {name} among {get_args(Known)}, got {printable(words)}"
+        )
+    return frozenset(cast("tuple[Known, ...]", words))
 
 
 # Requests ------------------------------------------------------------------------------------
