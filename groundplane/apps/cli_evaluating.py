@@ -55,6 +55,40 @@ def vsibench(
 
 
 @evaluate_app.command()
+def rooms(  # noqa: PLR0913, PLR0917 - one a flag
+    number: Annotated[int, typer.Option("--rooms", help="How many rooms.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the first room; the next has the next.")] = 0,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the page; a run that was ended goes on from it."),
+    ] = None,
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(help="A noise and its levels, depth=0.01,0.02; repeat it."),
+    ] = None,
+    per_task: Annotated[int, typer.Option(help="Questions of each task a room, at most.")] = 1,
+    step: Annotated[int, typer.Option(help="Look at every so many poses; 30 are a second.")] = 10,
+    out: _Out = None,
+    misses: _Misses = 5,
+) -> None:
+    """Rooms whose truth is known: the eight tasks and the map, without noise and with."""
+    from groundplane.apps import evaluating_rooms
+
+    raise typer.Exit(
+        finish(
+            lambda: evaluating_rooms.run(
+                evaluating_rooms.job_of(
+                    number, seed=seed, noise=noise or (), per_task=per_task, step=step
+                ),
+                folder=folder,
+                out=out,
+                misses=misses,
+            )
+        )
+    )
+
+
+@evaluate_app.command()
 def clevr(
     scenes: Annotated[Path, typer.Option(help="CLEVR scenes, JSON.")],
     questions: Annotated[Path, typer.Option(help="CLEVR questions, JSON.")],

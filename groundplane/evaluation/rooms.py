@@ -26,10 +26,10 @@ from groundplane.evaluation.vsibench import Question, score_reply
 from groundplane.spatial.map import CognitiveMap
 from groundplane.testing.rooms.making import make_room
 from groundplane.testing.rooms.question import RoomQuestion, facts_of
-from groundplane.testing.rooms.questions import make_questions
+from groundplane.testing.rooms.questions import TASKS, make_questions
 from groundplane.testing.rooms.questions_order import first_seen
 
-__all__ = ["RoomsJob", "answer_questions", "evaluate_room"]
+__all__ = ["RoomsJob", "answer_questions", "evaluate_room", "plan_of_room"]
 
 # Poses a walk has in a second.
 _RATE = 30
@@ -43,6 +43,7 @@ class RoomsJob:
         rooms: How many rooms.
         seed: Of the first; the next has the next.
         per_task: Questions of each task that are asked of a room, at most.
+        tasks: How many tasks a room is asked questions of; the next room goes on with the next.
         step: Every so many poses of a walk are looked at; there are 30 a second.
         size: Width and height of the pictures, pixels.
         noises: Beside the true boxes and a map without noise.
@@ -54,13 +55,14 @@ class RoomsJob:
     rooms: int = 50
     seed: int = 0
     per_task: int = 1
+    tasks: int = len(TASKS)
     step: int = 10
     size: tuple[int, int] = (320, 240)
     noises: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         limits = {"rooms": (1, 1_000_000), "seed": (0, 2**31), "per_task": (1, 1000)}
-        limits |= {"step": (1, 10 * _RATE)}
+        limits |= {"tasks": (1, len(TASKS)), "step": (1, 10 * _RATE)}
         for name, (least, most) in limits.items():
             if not least <= getattr(self, name) <= most:
                 raise InputError(
@@ -80,6 +82,7 @@ class RoomsJob:
         return {
             "seed": self.seed,
             "per_task": self.per_task,
+            "tasks": self.tasks,
             "step": self.step,
             "size": list(self.size),
             "conditions": list(map(str, self.conditions)),
@@ -101,7 +104,10 @@ def evaluate_room(job: RoomsJob, number: int) -> list[RoomRecord]:
     room = make_room(job.seed + number)
     shots = list(room.shots(step=job.step, size=job.size))
     facts = facts_of(room, first_seen(shots))
-    questions = make_questions(room, seed=job.seed, per_task=job.per_task, appeared=facts.appeared)
+    asked = [TASKS[(number * job.tasks + place) % len(TASKS)] for place in range(job.tasks)]
+    questions = make_questions(
+        room, seed=job.seed, per_task=job.per_task, appeared=facts.appeared, tasks=asked
+    )
     truth = true_map(facts)
     records = []
     for condition in job.conditions:
@@ -118,6 +124,23 @@ def evaluate_room(job: RoomsJob, number: int) -> list[RoomRecord]:
             )
         )
     return records
+
+
+def plan_of_room(job: RoomsJob, number: int, condition: Condition) -> bytes:
+    """A room from above with the map that is built under a condition, SVG.
+
+    Args:
+        job: What is evaluated.
+        number: Of the room, from 0.
+        condition: Under what it is looked at.
+    """
+    from groundplane.evaluation.rooms_mapping import map_room
+    from groundplane.evaluation.rooms_plots import draw_plan
+
+    room = make_room(job.seed + number)
+    shots = list(room.shots(step=job.step, size=job.size))
+    truth = true_map(facts_of(room, first_seen(shots)))
+    return draw_plan(truth, truth if condition == TRUE_BOXES else map_room(room, shots, condition))
 
 
 def answer_questions(scene: CognitiveMap, questions: Sequence[RoomQuestion]) -> Iterator[Answered]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import shapely
@@ -90,14 +91,15 @@ def draw_bins(summaries: Summaries) -> bytes:
     """Share of pairs of categories within a grid unit, by their true distance."""
     figure, axes = _figure(1, width=8.0, height=2.8)
     strongest = {condition.noise: condition for condition in sorted(summaries)}
-    names = [f"{low:g}-{high:g}" for low, high in zip(BIN_EDGES, BIN_EDGES[1:], strict=False)]
+    names = [f"{low:g}-{high:g}" for low, high in pairwise(BIN_EDGES)]
     for place, condition in enumerate(c for c in strongest.values() if c != TRUE_BOXES):
         bins = summaries[condition].bins
-        known = [(at, right) for at, right in enumerate(bins) if right is not None]
+        known = [(bin, share) for bin, share in enumerate(bins) if share is not None]
         if known:
             color = _LINES[place % len(_LINES)]
-            line = {"marker": "o", "linestyle": ("-", "--", ":")[place // len(_LINES) % 3]}
-            axes[0].plot(*zip(*known, strict=True), color=color, label=str(condition), **line)
+            dashes = ("-", "--", ":")[place // len(_LINES) % 3]
+            at, right = zip(*known, strict=True)
+            axes[0].plot(at, right, dashes, marker="o", color=color, label=str(condition))
     axes[0].set_xticks(range(len(names)), names)
     axes[0].set(ylim=(0, 1.03), xlabel="true distance, tenths of the room", ylabel="right")
     if axes[0].get_legend_handles_labels()[0]:
