@@ -146,6 +146,7 @@ def _one(asker: Asker, question: str, job: Job) -> int:
         sys.stdout.write(_told(reply))
     if reply.failed:
         sys.stderr.write(f"groundplane: {' '.join(reply.text.split())}\n")
+        sys.stderr.writelines(f"  note: {_harmless(one_line(n, 1000))}\n" for n in reply.notes)
     return 2 if reply.failed else 0
 
 

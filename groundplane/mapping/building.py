@@ -104,6 +104,8 @@ def make_mapper(  # noqa: PLR0913 - as `build_map`
     capture = capture_of(source, terms)
     own, _ = _parted(options, geometry, detector, segmenter)
     chain = GeometryChain.of(geometry, options=own, device=device)
+    if capture.length == 1:
+        chain = chain.alone(capture.gives)
     chain.check(capture.gives, source=repr(capture.name))
     router = None
     if wanted:

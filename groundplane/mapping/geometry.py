@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from groundplane.core.camera import Frame
 from groundplane.core.errors import GroundplaneError, InputError, ProtocolError, listing
-from groundplane.core.geometry import GeometryExpert, Known
+from groundplane.core.geometry import GeometryCapabilities, GeometryExpert, Known
 from groundplane.core.host import available, load, option_names
 
 __all__ = ["GeometryChain", "known_of", "split_options"]
@@ -66,14 +69,23 @@ class GeometryChain:
                 load("geometry", name, device=device, **options.get(name, {})) for name in names
             ]
             return cls(names=names, experts=tuple(made))
-        experts = (given,) if isinstance(given, GeometryExpert) else tuple(given)
+        experts: list[Any] = list(given) if isinstance(given, Sequence) else [given]
         for expert in experts:
             if not isinstance(expert, GeometryExpert):
                 raise InputError(
                     "geometry: expected names of plugins, or objects with `capabilities`, `begin` "
                     f"and `estimate`, got {type(expert).__name__}"
                 )
-        return cls(names=tuple(type(expert).__name__ for expert in experts), experts=experts)
+        return cls(names=tuple(type(expert).__name__ for expert in experts), experts=tuple(experts))
+
+    def alone(self, known: Iterable[Known]) -> GeometryChain:
+        """For a single picture: where nobody tells its pose, the world begins at the camera."""
+        told = set(known).union(*(expert.capabilities.gives for expert in self.experts))
+        if "pose" in told:
+            return self
+        return GeometryChain(
+            names=(*self.names, "one picture"), experts=(*self.experts, _OnePicture())
+        )
 
     def check(self, known: Iterable[Known], *, source: str) -> None:
         """Before any work: with this known of the frames, the experts can fill in the rest.
@@ -135,6 +147,26 @@ class GeometryChain:
                 )
             frames = list(told)
         return frames
+
+
+class _OnePicture:
+    """The world of a single picture is that of its camera."""
+
+    capabilities = GeometryCapabilities(
+        gives=frozenset({"pose"}), needs=frozenset({"intrinsics"}), cost=0.0
+    )
+
+    def begin(self) -> None:
+        """Nothing is carried over."""
+
+    def estimate(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Put the camera where the world begins."""
+        return [
+            frame
+            if frame.camera is None or frame.camera.T_world_cam is not None
+            else replace(frame, camera=replace(frame.camera, T_world_cam=np.eye(4)))
+            for frame in frames
+        ]
 
 
 def known_of(frame: Frame) -> frozenset[Known]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from groundplane.captures.capture import Capture
-from groundplane.core.camera import Frame, Scale
+from groundplane.core.camera import Frame
 from groundplane.core.errors import InputError, listing
 from groundplane.mapping.events import Ended, FrameTold, MapEvent, MapSummary
 from groundplane.mapping.geometry import GeometryChain, known_of
 from groundplane.mapping.looking import Looker
+from groundplane.mapping.tally import MapTally
 from groundplane.mapping.terms import MapTerms
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.mapping.builder import MapBuilder
@@ -29,23 +31,8 @@ from groundplane.spatial.mapping.room import RoomBuilder
 
 __all__ = ["Mapper"]
 
-# Notes that a map keeps, at most; frames that differ in more say the same in other words.
-_NOTES = 20
-
-
-@dataclass(slots=True, kw_only=True)
-class _Tally:
-    """What was done so far."""
-
-    frames: int = 0
-    keyframes: int = 0
-    regions: int = 0
-    lifted: int = 0
-    found: Counter[str] = field(default_factory=Counter)
-    passed_over: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
-    notes: dict[str, None] = field(default_factory=dict)
-    scales: set[Scale] = field(default_factory=set)
+# What is less of a camera's direction along the ground is nearly straight up or down.
+_LEVEL = 0.05
 
 
 class Mapper:
@@ -75,8 +62,11 @@ class Mapper:
         self._builder = MapBuilder(terms.association)
         self._room = RoomBuilder()
         self._cloud = CloudKeeper(most=terms.cloud) if terms.cloud else None
+        # One picture shows no room, but it has a side that it was taken from.
+        self._roomy = terms.room and capture.length != 1
+        self._view: Float[Tensor, " 3"] | None = None
         self._up: UpEstimate | None = None
-        self._tally = _Tally()
+        self._tally = MapTally()
         self._ended = False
         self._begun = 0.0
         self._cameras: list[Float[np.ndarray, "4 4"]] = []
@@ -110,15 +100,17 @@ class Mapper:
 
     def map(self) -> CognitiveMap:
         """The map so far; one without objects says why."""
-        known = self._terms.room and self._tally.keyframes
+        known = self._roomy and self._tally.keyframes
         room = self._room.room() if known else None
         grown = self._builder.freeze(name=self._capture.name, room=room)
-        sought = [phrase for phrase in self._looker.phrases if phrase not in self._looker.cannot]
+        phrases, cannot = self._looker.phrases, self._looker.cannot
+        told = self._tally.told(there=set(grown.labels), phrases=phrases, cannot=cannot)
         return replace(
             grown,
-            counts={**dict.fromkeys(sought, 0), **grown.counts},
+            counts={**{phrase: 0 for phrase in phrases if phrase not in cannot}, **grown.counts},
+            view=self._view,
             scale="relative" if "relative" in self._tally.scales else "metric",
-            notes=tuple(dict.fromkeys([*grown.notes, *self._notes(len(grown))])),
+            notes=tuple(dict.fromkeys([*grown.notes, *self._capture.notes, *told])),
         )
 
     def cloud(self) -> Cloud | None:
@@ -156,14 +148,14 @@ class Mapper:
             self._tally.frames += len(batch)
             for frame in self._early.estimate(batch):
                 if "pose" not in known_of(frame):
-                    self._tally.passed_over["its pose is not known"] += 1
+                    self._tally.pass_over(frame, "its pose is not known")
                 elif self._chooser.wants(frame):
                     yield frame
 
     def _usable(self, frame: Frame) -> bool:
         lacking = sorted({"depth", "intrinsics", "pose"} - known_of(frame))
         if lacking:
-            self._tally.passed_over[f"{listing(lacking)} not known"] += 1
+            self._tally.pass_over(frame, f"{listing(lacking)} not known")
         return not lacking
 
     def _settled(self, frames: list[Frame]) -> list[Frame]:
@@ -177,11 +169,9 @@ class Mapper:
                     f"{self._capture.name!r}: {report.message}. To go on as it is: --poses trust"
                 )
             if report.ok is None and len(frames) > 1:
-                self._tally.notes[
-                    f"whether the poses are right could not be told: {report.message}"
-                ] = None
+                self._tally.note([f"whether the poses are right is not known: {report.message}"])
         self._up = estimate_up(frames, stated=self._capture.up)
-        self._tally.notes |= dict.fromkeys(self._up.notes)
+        self._tally.note(self._up.notes)
         return frames
 
     def _take(self, frames: list[Frame]) -> Iterator[FrameTold]:
@@ -191,22 +181,17 @@ class Mapper:
                 return
             seen = self._lifter.lift(regions, frame)
             self._builder.add(seen, frame=frame)
-            if self._terms.room:
+            if self._roomy:
                 self._room.add(frame)
             if self._cloud is not None:
                 self._cloud.add(frame)
                 self._cameras += _poses_of(frame)
-            tally = self._tally
-            tally.keyframes += 1
-            tally.regions += len(regions)
-            tally.lifted += len(seen)
-            tally.found.update(regions.labels())
-            tally.left_out.update(why for _, why in seen.dropped)
-            tally.notes |= dict.fromkeys(frame.notes)
-            tally.scales.add(frame.scale)
+            self._tally.took(frame, regions, seen)
+            if self._capture.length == 1:
+                self._view = _view_of(frame)
             yield FrameTold(
                 frame=frame.index, time=frame.time, length=self._capture.length,
-                found=len(regions), lifted=len(seen), keyframes=tally.keyframes,
+                found=len(regions), lifted=len(seen), keyframes=self._tally.keyframes,
                 seconds=time.monotonic() - self._begun,
             )  # fmt: skip
 
@@ -220,40 +205,17 @@ class Mapper:
         return MapSummary(
             ended=ended, frames=tally.frames, keyframes=tally.keyframes, regions=tally.regions,
             lifted=tally.lifted, passed_over=dict(tally.passed_over),
-            left_out=dict(tally.left_out), cannot=dict(self._looker.cannot),
+            left_out=tally.reasons(), cannot=dict(self._looker.cannot),
             seconds=time.monotonic() - self._begun,
         )  # fmt: skip
 
-    def _notes(self, objects: int) -> list[str]:
-        """What a reader of an answer must know: of the capture, the geometry, what is lacking."""
-        tally = self._tally
-        notes = [*self._capture.notes, *islice(tally.notes, _NOTES)]
-        notes += [
-            f"nobody could look for {phrase!r}: {why}"
-            for phrase, why in islice(self._looker.cannot.items(), _NOTES)
-        ]
-        if not objects:
-            notes.append(self._why_empty())
-        return [" ".join(note.split())[:1000] for note in dict.fromkeys(notes)]
 
-    def _why_empty(self) -> str:
-        tally = self._tally
-        if not tally.keyframes:
-            why = "; ".join(f"{n} frames: {why}" for why, n in tally.passed_over.most_common(3))
-            return (
-                f"the map is empty: none of {tally.frames} frames could be placed"
-                f"{f' ({why})' if why else ''}"
-            )
-        if not self._looker.phrases:
-            return "nothing was looked for: only the room is known"
-        sought = listing(map(repr, self._looker.phrases), limit=6)
-        if not tally.regions:
-            return f"the map is empty: no {sought} was found in {tally.keyframes} keyframes"
-        why = "; ".join(f"{n}: {why}" for why, n in tally.left_out.most_common(3))
-        return (
-            f"the map is empty: of {tally.regions} regions that were found in {tally.keyframes} "
-            f"keyframes none became an object{f' ({why})' if why else ''}"
-        )
+def _view_of(frame: Frame) -> Float[Tensor, " 3"] | None:
+    """Where a camera looks along the ground; None if it looks straight up or down."""
+    [pose] = _poses_of(frame) or [np.eye(4)]
+    ahead = torch.tensor([*pose[:2, 2], 0.0], dtype=torch.float64)
+    length = float(ahead.norm())
+    return ahead / length if length > _LEVEL else None
 
 
 def _poses_of(frame: Frame) -> list[Float[np.ndarray, "4 4"]]:

@@ -1,0 +1,129 @@
+"""What was done for a map so far, and what a reader of answers must know of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from groundplane.core.camera import Frame, Scale
+from groundplane.core.errors import listing
+from groundplane.core.regions import Regions
+from groundplane.spatial.mapping.sightings import Sightings
+
+__all__ = ["MapTally"]
+
+# Notes of one kind that are told, at most; what differs in more says the same in other words.
+_NOTES = 20
+_LENGTH = 1000
+# So many reasons are told apart; whatever else frames were passed over for is one more.
+_REASONS = 50
+
+
+@dataclass(slots=True, kw_only=True)
+class MapTally:
+    """What was done so far; it grows with the map.
+
+    Attributes:
+        frames: Frames that were read.
+        keyframes: Frames that were looked at.
+        regions: Regions that were found.
+        lifted: Regions that went into the map.
+        found: Regions by label.
+        passed_over: Frames that were passed over, by reason.
+        left_out: Regions that were left out, by label and reason.
+        notes: Of frames and of the world, each once.
+        scales: Of the frames.
+    """
+
+    frames: int = 0
+    keyframes: int = 0
+    regions: int = 0
+    lifted: int = 0
+    found: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    notes: dict[str, None] = field(default_factory=dict)
+    scales: set[Scale] = field(default_factory=set)
+
+    def pass_over(self, frame: Frame, why: str) -> None:
+        """A frame cannot be used; whoever could not tell of it may have said why."""
+        told = f"{why}: {frame.notes[-1]}" if frame.notes else why
+        known = told in self.passed_over or len(self.passed_over) < _REASONS
+        self.passed_over[told if known else why] += 1
+
+    def took(self, frame: Frame, regions: Regions, seen: Sightings) -> None:
+        """A keyframe went into the map."""
+        labels = regions.labels()
+        by_id = dict(zip(regions.ids, labels, strict=True))
+        self.keyframes += 1
+        self.regions += len(regions)
+        self.lifted += len(seen)
+        self.found.update(labels)
+        self.left_out.update((by_id.get(name, ""), why) for name, why in seen.dropped)
+        self.scales.add(frame.scale)
+        if len(self.notes) < _NOTES:
+            self.note(frame.notes)
+
+    def note(self, notes: Iterable[str]) -> None:
+        """Keep notes, each once."""
+        self.notes |= dict.fromkeys(notes)
+
+    def reasons(self) -> dict[str, int]:
+        """Why regions were left out, and how many."""
+        reasons: Counter[str] = Counter()
+        for (_, why), number in self.left_out.items():
+            reasons[why] += number
+        return dict(reasons)
+
+    def told(
+        self, *, there: set[str], phrases: Sequence[str], cannot: Mapping[str, str]
+    ) -> list[str]:
+        """What a reader must know, in sentences.
+
+        Args:
+            there: Labels of what is on the map.
+            phrases: What was looked for.
+            cannot: What nobody could look for, and why.
+        """
+        told = list(islice(self.notes, _NOTES))
+        told += [
+            f"nobody could look for {phrase!r}: {why}"
+            for phrase, why in islice(cannot.items(), _NOTES)
+        ]
+        told += self._lost(there) if there else [self._why_empty(phrases)]
+        return [" ".join(note.split())[:_LENGTH] for note in told]
+
+    def _lost(self, there: set[str]) -> list[str]:
+        """What was found, but of which nothing is on the map."""
+        notes = []
+        for label, found in self.found.items():
+            if label and label not in there:
+                mine = Counter(
+                    {why: n for (name, why), n in self.left_out.items() if name == label}
+                )
+                often = "once" if found == 1 else f"{found} times"
+                notes.append(
+                    f"{label!r} was found {often}, but none became an object of its own{_why(mine)}"
+                )
+        return notes[:_NOTES]
+
+    def _why_empty(self, phrases: Sequence[str]) -> str:
+        if not self.keyframes:
+            why = _why(self.passed_over)
+            return f"the map is empty: none of {self.frames} frames could be placed{why}"
+        if not phrases:
+            return "nothing was looked for: only the room is known"
+        if not self.regions:
+            sought = listing(map(repr, phrases), limit=6)
+            return f"the map is empty: no {sought} was found in {self.keyframes} keyframes"
+        return (
+            f"the map is empty: of {self.regions} regions that were found in {self.keyframes} "
+            f"keyframes none became an object{_why(Counter(self.reasons()))}"
+        )
+
+
+def _why(reasons: Counter[str]) -> str:
+    often = "; ".join(f"{number}: {why}" for why, number in reasons.most_common(3))
+    return f" ({often})" if often else ""
