@@ -55,7 +55,7 @@ def vsibench(
 
 
 @evaluate_app.command()
-def rooms(  # noqa: PLR0913, PLR0917 - one a flag
+def rooms(
     number: Annotated[int, typer.Option("--rooms", help="How many rooms.")] = 50,
     seed: Annotated[int, typer.Option(help="Of the first room; the next has the next.")] = 0,
     folder: Annotated[
