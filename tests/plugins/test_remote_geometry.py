@@ -6,7 +6,10 @@ import base64
 import io
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -405,3 +408,21 @@ def test_the_command_refuses_a_token_that_is_not_set():
 def test_a_camera_that_was_known_is_replaced_by_that_of_the_whole_estimate():
     known = replace(FRAME, camera=Camera(K=np.diag([9.0, 9.0, 1.0])))
     assert read(reply(), frame=known).camera.K[0, 0] == 4
+
+
+def test_the_example_server_needs_no_groundplane_and_is_understood():
+    script = Path(__file__).resolve().parents[2] / "examples" / "geometry_server.py"
+    assert "import groundplane" not in script.read_text()
+    command = [sys.executable, "-I", str(script), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            expert = remote(running.stdout.readline().strip())
+            assert expert.capabilities.scale == "relative"
+            frames = [make_frame(image, index=i) for i, image in enumerate(unlike_images())]
+            for frame in expert.estimate(frames):
+                assert (frame.depth == 2).all()
+                assert frame.camera.K[0, 0] == frame.image.size[0]
+                assert frame.noise == DepthNoise(linear=0.05, common=0.1)
+        finally:
+            running.terminate()
