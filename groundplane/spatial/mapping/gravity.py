@@ -112,13 +112,15 @@ def turn_to_up(up: Sequence[float]) -> Float[np.ndarray, "4 4"]:
     """
     x, y, z = _unit(up)
     turn = np.eye(4)
-    if z < -1 + 1e-9:
-        # Upside down: half a turn about x.
-        turn[:3, :3] = np.diag([1.0, -1.0, -1.0])
+    across = x * x + y * y
+    if across < 1e-24:
+        # Upright, or upside down: half a turn about x.
+        turn[:3, :3] = np.diag([1.0, math.copysign(1.0, z), math.copysign(1.0, z)])
         return turn
-    # Rodrigues' formula for the turn about up x z, its angle given by their cosine z.
+    # Rodrigues' formula for the turn about up x z, its angle given by their cosine z; written so
+    # that it holds near half a turn: 1 / (1 + z) is (1 - z) / (x x + y y).
     cross = np.array([[0, 0, -x], [0, 0, -y], [x, y, 0]])
-    turn[:3, :3] += cross + cross @ cross / (1 + z)
+    turn[:3, :3] += cross + cross @ cross * ((1 - z) / across)
     return turn
 
 

@@ -103,10 +103,10 @@ def patches(frame: Frame, *, across: int = 48, limit: float = float("inf")) -> P
     """
     depth, camera = _needed(frame)
     step = max(1, max(depth.shape) // across)
-    grid = _lifted(_averaged(depth, step=step), camera, step=step, first=step / 2)
-    if min(grid.shape[:2]) < 3:
-        none = grid.new_zeros(0, 3)
+    if min(depth.shape) < 3 * step:
+        none = depth.new_zeros(0, 3)
         return Patches(points=none, normals=none, areas=none[:, 0])
+    grid = _lifted(_averaged(depth, step=step), camera, step=step, first=step / 2)
     middle, z = grid[1:-1, 1:-1], grid[..., 2]
     known = (z > 0) & torch.isfinite(z)
     near = torch.where(known, 1 / z.clamp_min(1e-6), torch.nan)
