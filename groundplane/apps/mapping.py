@@ -176,6 +176,9 @@ def _write(job: MapJob, scene: CognitiveMap, mapper: Mapper) -> None:
 
 def _interrupted(job: MapJob) -> int:
     sys.stdout.flush()
+    if not job.state.exists():
+        sys.stderr.write("groundplane: interrupted before anything was looked at\n")
+        return _INTERRUPTED
     with FoundLog(job.state, job=_identity(job, phrases_from(job.find))) as log:
         found = counted(len(log), "keyframe")
     sys.stderr.write(

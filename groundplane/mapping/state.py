@@ -28,7 +28,7 @@ class FoundLog:
     """The log of one map; a context that closes it.
 
     Args:
-        path: The file; it is begun where there is none.
+        path: The file; where there is none it is begun with what is kept first.
         job: What is built: its source, phrases, experts and options as JSON values.
 
     Raises:
@@ -40,20 +40,25 @@ class FoundLog:
         self._path = path
         self._known: dict[int, tuple[Regions, dict[str, str]]] = {}
         head = {"format": _FORMAT, "version": _VERSION, "job": dict(job)}
+        self._head = head
+        self._file: IO[str] | None = None
+        if not path.exists():
+            return  # begun with what is found first, so that nothing is left of a call that fails
         try:
-            kept = self._read(head) if path.exists() else 0
-            self._file: IO[str] = path.open("a", encoding="ascii")
+            kept = self._read(head)
+            self._file = path.open("a", encoding="ascii")
             self._file.truncate(kept)
-            if not kept:
-                self._append(head)
         except OSError as error:
-            raise OutputError(f"{one_line(str(path))}: cannot be written: {error}") from error
+            raise OutputError(f"{one_line(str(path))}: {error.strerror}") from error
+        if not kept:
+            self._append(head)
 
     def __enter__(self) -> FoundLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def __len__(self) -> int:
         """Keyframes that it holds."""
@@ -69,14 +74,18 @@ class FoundLog:
         Raises:
             OutputError: If it cannot be written.
         """
-        try:
-            self._append({"frame": frame, "cannot": dict(cannot), **_record(regions)})
-        except OSError as error:
-            raise OutputError(f"{one_line(str(self._path))}: {error.strerror}") from error
+        self._append({"frame": frame, "cannot": dict(cannot), **_record(regions)})
 
     def _append(self, record: Mapping[str, object]) -> None:
-        self._file.write(json.dumps(record, allow_nan=False) + "\n")
-        self._file.flush()
+        line = json.dumps(record, allow_nan=False) + "\n"
+        try:
+            if self._file is None:
+                self._file = self._path.open("x", encoding="ascii")
+                self._file.write(json.dumps(self._head) + "\n")
+            self._file.write(line)
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"{one_line(str(self._path))}: {error.strerror}") from error
 
     def _read(self, head: Mapping[str, object]) -> int:
         """Read what is there; gives how many of its bytes are whole lines."""

@@ -60,7 +60,8 @@ def write_room(folder: Path) -> MappedRoom:
             {"id": index, "file_name": name, "width": SIZE[0], "height": SIZE[1]}
             for index, name in enumerate(names)
         ],
-        "categories": [{"id": index + 1, "name": kind} for index, kind in enumerate(kinds)],
+        # What is known and nowhere to be seen comes last.
+        "categories": [{"id": i + 1, "name": kind} for i, kind in enumerate([*kinds, "dog"])],
         "annotations": [{"id": index + 1, **row} for index, row in enumerate(rows)],
     }
     instances = folder / "instances.json"
