@@ -182,8 +182,9 @@ def _shows(
     pixels = points.areas * facing.clip(0) * K[0, 0] ** 2 / distance**2
     fine = visible & (distance > _NEAR) & (distance < _FAR)
     shown = []
-    for yaw, pitch in _gazes():
-        turned = ways @ _camera_axes(yaw, pitch).T
+    yaws, pitches = np.array(_gazes()).T
+    for axes in _camera_axes(yaws, pitches, np.zeros_like(yaws)):
+        turned = ways @ axes.T
         depth = turned[..., 2]
         inside = depth > 0.2
         for axis in (0, 1):
@@ -200,14 +201,18 @@ def _gazes() -> list[tuple[float, float]]:
     return [(2 * math.pi * i / _YAWS, pitch) for i in range(_YAWS) for pitch in _PITCHES]
 
 
-def _camera_axes(yaw: float, pitch: float, roll: float = 0.0) -> Float64[np.ndarray, "3 3"]:
+def _camera_axes(
+    yaw: Float64[np.ndarray, " n"],
+    pitch: Float64[np.ndarray, " n"],
+    roll: Float64[np.ndarray, " n"],
+) -> Float64[np.ndarray, "n 3 3"]:
     """The camera's x, y and z axes in the world, one a row."""
-    cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
-    z = np.array([cy * cp, sy * cp, sp])
-    x = np.array([sy, -cy, 0.0])
-    y = np.cross(z, x)
-    c, s = math.cos(roll), math.sin(roll)
-    return np.stack([c * x + s * y, c * y - s * x, z])
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    x = np.stack([sy, -cy, 0 * cy], axis=1)
+    y = np.stack([sp * cy, sp * sy, -cp], axis=1)
+    z = np.stack([cy * cp, sy * cp, sp], axis=1)
+    c, s = np.cos(roll)[:, None], np.sin(roll)[:, None]
+    return np.stack([c * x + s * y, c * y - s * x, z], axis=1)
 
 
 def _choose(shown: Bool[np.ndarray, "q p"], points: SurfacePoints) -> Int64[np.ndarray, " k"]:
@@ -296,9 +301,8 @@ def _poses(
     place, yaw, pitch = (_eased(np.interp(times, at, v)) for v in (along, yaws, pitches))
     phase = rng.uniform(0, 2 * math.pi, 3)
     poses = np.tile(np.eye(4), (num, 1, 1))
-    for i, time in enumerate(times):
-        roll = math.radians(1.2) * math.sin(1.7 * time + phase[0])
-        poses[i, :3, :3] = _camera_axes(yaw[i], pitch[i], roll).T
+    roll = math.radians(1.2) * np.sin(1.7 * times + phase[0])
+    poses[:, :3, :3] = _camera_axes(yaw, pitch, roll).transpose(0, 2, 1)
     poses[:, 0, 3] = np.interp(place, reach, path[:, 0])
     poses[:, 1, 3] = np.interp(place, reach, path[:, 1])
     poses[:, 2, 3] = _EYE + 0.02 * np.sin(4.1 * times + phase[1])
