@@ -9,11 +9,15 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-__all__ = ["main_depths"]
+__all__ = ["above_ground", "main_depths"]
 
 # Share of a region's pixels, and of the fullest bin's, below which a bin counts as empty.
 _SPARSE_OF_MASK = 0.005
 _SPARSE_OF_BOX = 0.15
+# The lowest part of a box's points, as a share of their height, and how many of them it holds where
+# it is the ground that the thing stands on, and not the thing.
+_LOWEST = 0.06
+_GROUND_LOW, _GROUND_HIGH = 0.12, 0.7
 
 
 def main_depths(
@@ -69,3 +73,39 @@ def main_depths(
     good: Bool[np.ndarray, " _"] = filled.ravel() & np.append(kept, False)[piece]
     chosen: Bool[np.ndarray, " p"] = good[cell]
     return chosen
+
+
+def above_ground(
+    heights: Float[np.ndarray, " p"],
+    owner: Int64[np.ndarray, " p"],
+    num: int,
+    *,
+    slack: Float[np.ndarray, " p"],
+) -> Bool[np.ndarray, " p"]:
+    """Whether points in a box are the thing and not what it stands on.
+
+    The corners of a box show the floor or the table round the thing's foot: many points that are
+    all as low as the lowest. Where most points are, the thing itself is flat.
+
+    Args:
+        heights: Of points, world z.
+        owner: The box of each, in order.
+        num: Boxes.
+        slack: How far noise may have lifted each above the lowest.
+
+    Examples:
+        >>> heights = np.array([0.0, 0, 0, 0.2, 0.4, 0.6, 0.8, 1])
+        >>> above_ground(heights, np.zeros(8, dtype=np.int64), 1, slack=0 * heights).tolist()
+        [False, False, False, True, True, True, True, True]
+        >>> above_ground(heights[:0], np.zeros(0, dtype=np.int64), 0, slack=heights[:0]).tolist()
+        []
+    """
+    low, high = np.full(num, np.inf), np.full(num, -np.inf)
+    np.minimum.at(low, owner, heights)
+    np.maximum.at(high, owner, heights)
+    lowest = heights <= (low + _LOWEST * (high - low))[owner] + slack
+    share = np.bincount(owner, weights=lowest, minlength=num)
+    share = share / np.maximum(np.bincount(owner, minlength=num), 1)  # whole numbers if empty
+    ground = (share >= _GROUND_LOW) & (share <= _GROUND_HIGH)
+    kept: Bool[np.ndarray, " p"] = ~(lowest & ground[owner])
+    return kept

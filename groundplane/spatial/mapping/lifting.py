@@ -18,7 +18,7 @@ from groundplane.core.camera import Camera, Frame
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.core.regions import Regions
 from groundplane.spatial.boxes import Boxes3D
-from groundplane.spatial.mapping.depth_clusters import main_depths
+from groundplane.spatial.mapping.depth_clusters import above_ground, main_depths
 from groundplane.spatial.mapping.faces import Sampling, faces_of
 from groundplane.spatial.mapping.oriented import LEAST_SIZE, fit_uprights
 from groundplane.spatial.mapping.outlines import SIDES, nearer_shares, outline_of
@@ -37,6 +37,8 @@ __all__ = ["Lifter", "LiftingOptions"]
 _THIN = 0.25
 # Standard deviation of the outline of a mask, pixels, and of a box, as a share of its side.
 _OUTLINE_OF_MASK, _OUTLINE_OF_BOX = 0.5, 0.03
+# Standard deviations of depth by which a point of the ground may lie above the lowest one.
+_SLACK = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class LiftingOptions:
         InputError: If a value is out of range.
     """
 
-    points: int = 2_000
+    points: int = 1_500
     erosion: int = 1
     box_share: float = 0.5
     gap: float = 0.04
@@ -128,22 +130,23 @@ class Lifter:
             InputError: If the frame has no depth, camera or pose, or a mask is malformed.
             ShapeError: If regions, masks or features do not fit the picture or one another.
         """
-        camera, depth = _geometry_of(frame)
+        _, depth = _geometry_of(frame)
         _check_sizes(regions, frame, features)
         taken = _take_pixels(regions, self.options, (depth.shape[0], depth.shape[1]))
-        seen = _look(taken, depth, camera, self.options)
+        seen = _look(taken, frame, self.options)
         good = seen.counts >= self.options.least_points
         dropped = tuple(
             (f"{frame.index}:{regions.ids[i]}", _why_not(taken, seen, int(i), self.options))
             for i in np.flatnonzero(~good)
         )
-        owner = np.repeat(np.arange(len(good)), seen.counts)
-        points, counts = seen.points[good[owner]], seen.counts[good]
+        points, counts = seen.points, seen.counts
+        if dropped:
+            points, counts = points[np.repeat(good, counts)], counts[good]
         beyond = np.maximum(taken.borders, seen.nearer)[good]
         boxes = _boxes_of(points, counts, taken.sampling.select(good), beyond, frame, self.options)
         device = depth.device
         rows = torch.from_numpy(np.flatnonzero(good))
-        kept = regions.select(rows.to(regions.boxes.device))
+        kept = regions.select(rows.to(regions.boxes.device)) if dropped else regions
         return Sightings(
             frame=frame.index,
             time=frame.time,
@@ -262,10 +265,9 @@ def _in_middle(
     return inside
 
 
-def _look(
-    taken: _Taken, depth: Float[Tensor, "h w"], camera: Camera, options: LiftingOptions
-) -> _Seen:
+def _look(taken: _Taken, frame: Frame, options: LiftingOptions) -> _Seen:
     """Read the depths, drop what is not the thing, and go to the world."""
+    camera, depth = _geometry_of(frame)
     num, pixels = len(taken.areas), taken.pixels
     reach = taken.sampling.strides + taken.sampling.lost + 1
     rim = outline_of(pixels, taken.size, step=reach)
@@ -283,11 +285,14 @@ def _look(
         central=central,
     )  # fmt: skip
     rows = rows[main]
+    owner = pixels.owner[rows]
+    points = _points_at(pixels.rows[rows], pixels.columns[rows], at[rows], camera)
+    if taken.central is not None:
+        slack = _SLACK * frame.noise.sigma(torch.from_numpy(at[rows])).numpy()
+        above = above_ground(points[:, 2], owner, num, slack=slack)
+        points, owner = points[above], owner[above]
     return _Seen(
-        points=_points_at(pixels.rows[rows], pixels.columns[rows], at[rows], camera),
-        counts=np.bincount(pixels.owner[rows], minlength=num),
-        known=known,
-        nearer=nearer,
+        points=points, counts=np.bincount(owner, minlength=num), known=known, nearer=nearer
     )
 
 

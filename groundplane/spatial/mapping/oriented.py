@@ -117,6 +117,7 @@ def fit_uprights(points: _Points, counts: Int[np.ndarray, " n"]) -> Uprights:
         raise InputError("boxes: a point is not finite")
     flat, groups = _candidates(points, counts, starts)
     middle, sides, directions = _rectangles(flat, groups, len(counts))
+    middle += points[starts, :2]
     centers = np.column_stack([middle, (low[:, 2] + high[:, 2]) / 2])
     sizes = np.column_stack([sides, high[:, 2] - low[:, 2]])
     return Uprights(centers=centers, sizes=sizes, directions=directions)
@@ -125,33 +126,33 @@ def fit_uprights(points: _Points, counts: Int[np.ndarray, " n"]) -> Uprights:
 def _candidates(
     points: _Points, counts: Int[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, "m 2"], Int64[np.ndarray, " m"]]:
-    """Points that may be corners of a hull, in x and y, and whose they are."""
-    place = starts[:, None] + np.minimum(np.arange(counts.max()), counts[:, None] - 1)
-    x, y = points[:, 0].take(place), points[:, 1].take(place)
-    angles = [math.pi * k / _DIRECTIONS for k in range(_DIRECTIONS)]
-    along = [x * np.float32(math.cos(a)) + y * np.float32(math.sin(a)) for a in angles]
-    outermost = [row.argmax(axis=1) for row in along] + [row.argmin(axis=1) for row in along]
-    at = np.stack(outermost, axis=1)
+    """Points that may be corners of a hull, from each group's first, and whose they are."""
+    # One column more than there are points: a group of one point is a line of two.
+    width = int(counts.max()) + 1
+    place = starts[:, None] + np.minimum(np.arange(width), counts[:, None] - 1)
+    # From a point of the group, so that the digits are those of its size.
+    x, y = (points[:, k].take(place) - points[starts, k, None] for k in (0, 1))
+    turns = [math.pi * k / _DIRECTIONS for k in range(_DIRECTIONS)]
+    one, two = np.empty_like(x), np.empty_like(x)
+    outermost = []
+    for turn in turns:
+        np.multiply(x, math.cos(turn), out=one)
+        one += np.multiply(y, math.sin(turn), out=two)
+        outermost.append((one.argmax(axis=1), one.argmin(axis=1)))
+    at = np.stack([*(most for most, _ in outermost), *(least for _, least in outermost)], axis=1)
     corner_x, corner_y = np.take_along_axis(x, at, 1), np.take_along_axis(y, at, 1)
     outside = np.zeros(x.shape, dtype=bool)
+    outside[:, -1] = True
     for k in range(2 * _DIRECTIONS):
         start_x, start_y = corner_x[:, k - 1, None], corner_y[:, k - 1, None]
         side_x, side_y = corner_x[:, k, None] - start_x, corner_y[:, k, None] - start_y
-        # Strictly to the right of a side, by what the digits tell.
-        offset = side_y * start_x - side_x * start_y
-        outside |= side_y * x - side_x * y > offset
+        np.multiply(side_y, x, out=one)
+        one -= np.multiply(side_x, y, out=two)
+        outside |= one > side_y * start_x - side_x * start_y  # to the right of the side
     np.put_along_axis(outside, at, values=True, axis=1)
-    group, column = np.nonzero(outside)
-    # A line needs two places; the outermost points stand for groups of one.
-    every = np.concatenate([group, np.arange(len(counts))])
-    order = np.argsort(every, kind="stable")
-    xy = np.column_stack(
-        [
-            np.concatenate([x[group, column], corner_x[:, 0]]),
-            np.concatenate([y[group, column], corner_y[:, 0]]),
-        ]
-    )
-    return xy[order].astype(np.float64), every[order]
+    chosen = np.flatnonzero(outside)
+    xy = np.column_stack([x.ravel()[chosen], y.ravel()[chosen]])
+    return xy.astype(np.float64), chosen // width
 
 
 def _rectangles(
