@@ -33,6 +33,8 @@ PICTURES = "lowres_wide"
 _DEPTH = "lowres_depth"
 _TRAJECTORY = "lowres_wide.traj"
 _LENSES = "lowres_wide_intrinsics"
+# Radians; what is more is no angle that anybody wrote.
+_TURNS = 1e3
 # Luetzenburg, Kroon & Bjork, Evaluation of the Apple iPhone 12 Pro LiDAR for an application in
 # geosciences, Scientific Reports 11, 2021: about 1 cm on things of more than 10 cm.
 _LIDAR = DepthNoise(base=0.01)
@@ -105,6 +107,9 @@ def _stream(folder: Path) -> Stream:
 
 def _trajectory(path: Path) -> Trajectory:
     values, where_of = timed_rows(path, 7)
+    for row in np.flatnonzero(np.abs(values[:, 1:4]).max(axis=1, initial=0) > _TURNS)[:1]:
+        angles = values[row, 1:4].tolist()
+        raise InputError(f"{where_of(int(row))}: expected a turn in radians, got {angles}")
     finite: Bool[np.ndarray, " n"] = np.isfinite(values).all(axis=1)
     poses = np.tile(np.eye(4), (len(values), 1, 1))
     poses[:, :3, :3] = from_axis_angles(np.where(finite[:, None], values[:, 1:4], 0.0))

@@ -87,7 +87,7 @@ def open_colmap(folder: Path, options: CaptureOptions) -> Capture:
         up=options.up_or(None),
         length=len(shots),
         gives=frozenset(gives),
-        notes=_capture_notes(options),
+        notes=_capture_notes(options, deep="depth" in gives),
         source=ShotSource(
             shots=shots, options=options, noise=_NOISE, scale=options.scale or "relative"
         ),
@@ -108,10 +108,15 @@ class _Shots:
         return self.rows[index]
 
 
-def _capture_notes(options: CaptureOptions) -> tuple[str, ...]:
+def _capture_notes(options: CaptureOptions, *, deep: bool) -> tuple[str, ...]:
     unit = "the unit of a COLMAP model is not known: lengths are relative"
     times = f"the pictures state no times: {options.fps or _FPS:g} a second are assumed"
-    return (() if options.scale else (unit,)) + (() if options.fps else (times,))
+    stated = (
+        (unit, options.scale is None),
+        (times, options.fps is None),
+        ("the depth is taken to be off by 1 %", deep and options.noise is None),
+    )
+    return tuple(note for note, said in stated if said)
 
 
 def _pictures_of(folder: Path, options: CaptureOptions) -> Path:

@@ -13,6 +13,8 @@ __all__ = ["between", "from_axis_angles", "from_quaternions", "inverted", "rigid
 
 # Files round their numbers: ScanNet's to six digits. What lies further off is no pose.
 _NEAR = 1e-2
+# No room is this large, in any unit; sums of such numbers say nothing.
+_FAR = 1e9
 
 
 def rigid(
@@ -32,7 +34,8 @@ def rigid(
         that is not finite is not, as ScanNet marks frames whose camera was lost.
 
     Raises:
-        InputError: If one is left-handed, scales, shears, or has another last row.
+        InputError: If one is left-handed, scales, shears, is beyond all bounds, or has another
+            last row.
 
     Examples:
         >>> poses, known = rigid(np.stack([np.eye(4), np.full((4, 4), -np.inf)]), "row {}".format)
@@ -58,6 +61,8 @@ the wrong way; expected x right, y down, z forward, turned and moved only
             f"{where(int(row))}: the pose is left-handed: one of its axes points the wrong way; "
             "expected x right, y down, z forward, turned and moved only"
         )
+    for row in np.flatnonzero(np.abs(poses[:, :3, 3]).max(axis=1, initial=0) > _FAR)[:1]:
+        raise InputError(f"{where(int(row))}: the camera is more than {_FAR:g} from the origin")
     left, _, right = np.linalg.svd(turns)
     poses[:, :3, :3] = left @ right
     poses[:, 3] = (0, 0, 0, 1)
@@ -85,7 +90,9 @@ def from_quaternions(
         raise InputError(
             f"{where(int(row))}: expected a quaternion of length 1, got {wxyz[row].tolist()}"
         )
-    w, x, y, z = (wxyz / np.where(length > 0, length, 1)[:, None]).T
+    unit = np.full_like(wxyz, np.nan)
+    unit[stated] = wxyz[stated] / length[stated, None]
+    w, x, y, z = unit.T
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
         [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],

@@ -28,6 +28,7 @@ from groundplane.testing.captures import write_capture
 
 LIMITS = MediaLimits()
 FUZZ = int(os.environ.get("GROUNDPLANE_FUZZ", "60"))
+START = 1305031102.1753
 
 
 def read(path, scale=1.0, limits=LIMITS):
@@ -472,3 +473,28 @@ class TestWriting:
         for layout in ("tum", "arkitscenes"):
             capture = open_capture(write_capture(tmp_path / layout, lost, layout=layout))
             assert capture.gives == {"depth", "intrinsics"}
+
+
+class TestNumbersBeyondAllBounds:
+    def test_turns_of_a_trajectory(self, tmp_path):
+        folder = write_capture(tmp_path / "walk", walk(2), layout="arkitscenes")
+        (folder / "lowres_wide.traj").write_text("1000 1e200 0 0 0 0 0\n")
+        with pytest.raises(InputError, match=r"lowres_wide\.traj, line 1: expected a turn"):
+            open_capture(folder)
+
+    def test_rows_that_are_no_numbers_are_not_known(self, tmp_path):
+        for layout, name, row in [
+            ("arkitscenes", "lowres_wide.traj", "1000 nan 0 0 0 0 0\n1000.1 0 0 0 0 0 0\n"),
+            ("tum", "groundtruth.txt", f"{START} 0 0 0 nan 0 0 1\n{START + 0.1} 0 0 0 0 0 0 1\n"),
+        ]:
+            folder = write_capture(tmp_path / layout, walk(2), layout=layout)
+            (folder / name).write_text(row)
+            first, second = open_capture(folder).frames()
+            assert first.camera.T_world_cam is None
+            assert np.allclose(second.camera.T_world_cam, np.eye(4))
+
+    def test_moves(self, tmp_path):
+        folder = write_capture(tmp_path / "walk", walk(1), layout="scannet")
+        (folder / "pose" / "0.txt").write_text("1 0 0 1e300\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
+        with pytest.raises(InputError, match=r"pose/0\.txt: the camera is more than 1e\+09"):
+            next(open_capture(folder).frames())
