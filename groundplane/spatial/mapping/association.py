@@ -12,12 +12,21 @@ from groundplane.spatial.mapping.tallies import BuilderOptions
 from groundplane.spatial.mapping.voxels import PLACE_BITS, Voxels
 from groundplane.spatial.maps.matching import nearest_first
 
-__all__ = ["RARE", "Evidence", "assign", "common_shares", "duplicates", "inside_shares", "likeness"]
+__all__ = [
+    "RARE",
+    "Evidence",
+    "assign",
+    "common_shares",
+    "duplicates",
+    "inside_shares",
+    "likeness",
+    "misnamed",
+]
 
-# A label that an object was given this rarely counts as another one: then both must be in the same
-# place as a whole, or a cushion would become a part of its sofa.
+# A label that an object was given this rarely counts as another one.
 RARE = 0.15
-_MUTUAL = 0.5
+# Shares of the sighting, and of the object, that must be in common where the labels differ.
+_WITHIN, _SHOWN = 0.6, 0.3
 # Of a sighting that has no point in common with an object so much must lie in the object's box.
 _INSIDE = 0.5
 # Points in a box say less than points in common.
@@ -46,7 +55,7 @@ class Evidence:
 
 
 def likeness(evidence: Evidence, options: BuilderOptions) -> Float[np.ndarray, "n m"]:
-    """How well each sighting fits each object, in [0, 1]; 0 where it does not.
+    """How well each sighting fits each object of its label, in [0, 1]; 0 where it does not.
 
     Examples:
         >>> one, none = np.ones((1, 1)), np.zeros((1, 1))
@@ -57,17 +66,36 @@ def likeness(evidence: Evidence, options: BuilderOptions) -> Float[np.ndarray, "
     """
     either = np.maximum(evidence.of_seen, evidence.of_known)
     boxed = np.where(evidence.inside >= _INSIDE, _BOX_WEIGHT * evidence.inside, 0)
-    same = np.maximum(either, boxed)
-    both = np.minimum(evidence.of_seen, evidence.of_known)
-    named = evidence.agreement > RARE
-    share = np.where(named, same, np.where(both >= _MUTUAL, both, 0))
-    fits = share >= options.least_overlap
+    share = np.maximum(either, boxed)
+    fits = (evidence.agreement > RARE) & (share >= options.least_overlap)
     # Half by the label, so that of two objects in one place the one of that name is chosen.
-    score = share * (0.5 + 0.5 * evidence.agreement)
-    told = ~np.isnan(evidence.looks)
-    looks = np.clip(np.where(told, evidence.looks, 1), 0, 1)
-    score = score * np.where(told, 1 - options.looks + options.looks * looks, 1)
-    return np.where(fits, score, 0)
+    return np.where(fits, share * (0.5 + 0.5 * evidence.agreement) * _liking(evidence, options), 0)
+
+
+def misnamed(evidence: Evidence, options: BuilderOptions) -> Float[np.ndarray, "n m"]:
+    """How well each sighting fits each object if its label is a mistake; 0 where it does not.
+
+    Nearly all of the sighting must be where the object is, and it must show much of the object, or
+    a cushion would become a part of its sofa.
+
+    Examples:
+        >>> one, none = np.ones((1, 1)), np.zeros((1, 1))
+        >>> same = Evidence(of_seen=one, of_known=one, inside=one, agreement=none, looks=one)
+        >>> part = Evidence(of_seen=one, of_known=0.1 * one, inside=one, agreement=none, looks=one)
+        >>> [misnamed(each, BuilderOptions()).tolist() for each in (same, part)]
+        [[[1.0]], [[0.0]]]
+    """
+    fits = (
+        (evidence.agreement <= RARE) & (evidence.of_seen >= _WITHIN) & (evidence.of_known >= _SHOWN)
+    )
+    share = np.sqrt(evidence.of_seen * evidence.of_known)
+    return np.where(fits, share * _liking(evidence, options), 0)
+
+
+def _liking(evidence: Evidence, options: BuilderOptions) -> Float[np.ndarray, "n m"]:
+    """How far appearance speaks for each pair; 1 where it is not known."""
+    looks = np.clip(np.where(np.isnan(evidence.looks), 1, evidence.looks), 0, 1)
+    return np.asarray(1 - options.looks + options.looks * looks)
 
 
 def assign(scores: Float[np.ndarray, "n m"]) -> Int64[np.ndarray, " n"]:

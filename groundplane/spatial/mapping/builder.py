@@ -12,18 +12,20 @@ from jaxtyping import Bool, Float, Int64
 from groundplane.core.camera import Frame
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.mapping.association import (
+    RARE,
     Evidence,
     assign,
     common_shares,
     duplicates,
     inside_shares,
     likeness,
+    misnamed,
 )
 from groundplane.spatial.mapping.builder_files import Saved, read_builder, write_builder
-from groundplane.spatial.mapping.cells import Cells, meet
+from groundplane.spatial.mapping.cells import meet
 from groundplane.spatial.mapping.freezing import frozen
 from groundplane.spatial.mapping.glances import Glances, take_in
-from groundplane.spatial.mapping.missing import missed
+from groundplane.spatial.mapping.missing import View, missed
 from groundplane.spatial.mapping.room import Room
 from groundplane.spatial.mapping.sightings import Sightings
 from groundplane.spatial.mapping.tallies import BuilderOptions, Tally
@@ -38,6 +40,8 @@ _CLAIMED = 0.3
 _SIDE_BY_SIDE = 0.5
 # Log odds of existence at which an object is forgotten: one in fifty.
 _HOPELESS = -4.0
+# Views that are kept to look back, and how many of them may speak against a new object.
+_VIEWS, _BACK = 48, 2
 
 
 class MapBuilder:
@@ -55,6 +59,7 @@ class MapBuilder:
     def __init__(self, options: BuilderOptions | None = None) -> None:
         self._things = Things(options or BuilderOptions())
         self._apart = Apart()
+        self._views: list[View] = []
         self._born = 0
         self._frames = 0
 
@@ -68,6 +73,7 @@ class MapBuilder:
         saved = read_builder(path)
         builder = cls(saved.things.options)
         builder._things, builder._apart = saved.things, Apart(saved.apart)
+        builder._views = list(saved.views)
         builder._born, builder._frames = saved.born, saved.frames
         return builder
 
@@ -78,7 +84,11 @@ class MapBuilder:
             OutputError: If the file cannot be written.
         """
         saved = Saved(
-            things=self._things, apart=self._apart.seen, born=self._born, frames=self._frames
+            things=self._things,
+            apart=self._apart.seen,
+            views=tuple(self._views),
+            born=self._born,
+            frames=self._frames,
         )
         write_builder(saved, path)
 
@@ -117,7 +127,7 @@ class MapBuilder:
             merged = merge(self._things, sorted(seen), self._apart)
             seen = {merged.get(slot, slot) for slot in seen}
         if frame is not None:
-            self._miss(frame, seen)
+            self._miss(View.of(frame), seen)
 
     def freeze(
         self,
@@ -139,55 +149,76 @@ class MapBuilder:
 
     def _told_apart(self, glances: Glances) -> Int64[np.ndarray, " n"]:
         """Give each sighting to an object, new ones to new objects; the slot of each."""
-        scores = self._scores(glances)
+        evidence = self._evidence(glances)
+        scores = likeness(evidence, self.options)
         slots = assign(scores)
-        fresh: list[int] = []
-        repeated: list[int] = []
-        if (slots < 0).any():
+        repeated = self._repeated(glances, slots)
+        # What a detector called by a wrong word is of an object that nothing else was given to.
+        other = misnamed(evidence, self.options)
+        other[slots >= 0] = 0
+        other[:, slots[slots >= 0]] = 0
+        slots = np.where(slots < 0, assign(other), slots)
+        for i in np.flatnonzero(slots < 0).tolist():
+            if slots[i] < 0 and not self._claims(glances, i, scores[i], slots):
+                slots[i] = self._begin()
+                repeated |= self._repeated(glances, slots)
+        self._write(glances, slots, repeated)
+        return slots
+
+    def _repeated(self, glances: Glances, slots: Int64[np.ndarray, " n"]) -> set[int]:
+        """Sightings of what another one of the frame shows too get its slot; which they are."""
+        found: set[int] = set()
+        if (slots < 0).any() and (slots >= 0).any():
             twins = self._twins(glances)
             for i in np.flatnonzero(slots < 0).tolist():
                 same = np.flatnonzero(twins[i] & (slots >= 0))
                 if len(same):
                     slots[i] = slots[same[0]]
-                    repeated.append(i)
-                elif not self._claims(glances, i, scores[i], slots):
-                    slots[i] = self._begin()
-                    fresh.append(i)
-        self._write(glances, slots, set(repeated))
-        return slots
+                    found.add(i)
+        return found
 
-    def _miss(self, frame: Frame, seen: set[int]) -> None:
-        """Objects that the frame should show become less likely; hopeless ones are forgotten."""
+    def _miss(self, view: View, seen: set[int]) -> None:
+        """Objects that a frame should show become less likely; hopeless ones are forgotten."""
         things = self._things
         gone = []
-        for slot in missed(things, frame, seen):
+        unseen = [slot for slot in things.live() if slot not in seen]
+        for slot in missed(things, view, unseen):
             things.tally(slot).miss(self.options)
             if things.tally(slot).log_odds <= _HOPELESS:
                 gone.append(slot)
                 self._apart.rename(slot, None)
         if gone:
             things.drop(gone)
+        self._look_back(seen)
+        self._views = [*self._views, view][-_VIEWS:]
 
-    def _scores(self, glances: Glances) -> Float[np.ndarray, "n m"]:
-        """How well each sighting fits each object."""
-        things, size = self._things, self.options.voxel
+    def _look_back(self, seen: set[int]) -> None:
+        """What is new should have been seen by earlier frames as well."""
+        fresh = [slot for slot in sorted(seen) if self._things.tally(slot).hits == 1]
+        times = dict.fromkeys(fresh, 0)
+        for view in reversed(self._views):
+            for slot in missed(self._things, view, [slot for slot in fresh if times[slot] < _BACK]):
+                self._things.tally(slot).miss(self.options)
+                times[slot] += 1
+
+    def _evidence(self, glances: Glances) -> Evidence:
+        """What speaks for each sighting being of each object."""
+        things = self._things
         num, slots = len(glances), things.num_slots
-        cells = Cells.of(glances.voxels, voxel=size, moved=True)
-        met = meet(cells, things.cells, num_seen=num, num_known=slots)
+        met = meet(glances.moved, things.cells, num_seen=num, num_known=slots)
         of_seen, of_known = torch.stack([met.of_seen, met.of_known]).double().cpu().numpy()
         agreement = self._agreement(glances)
         boxes = (things.centers, things.sizes, things.axes)
         inside = inside_shares(
-            glances.samples, boxes, allowed=agreement > 0, margin=self.options.margin
+            glances.samples, boxes, allowed=agreement > RARE, margin=self.options.margin
         )
-        evidence = Evidence(
+        return Evidence(
             of_seen=of_seen,
             of_known=of_known,
             inside=inside,
             agreement=agreement,
             looks=self._looks(glances),
         )
-        return likeness(evidence, self.options)
 
     def _agreement(self, glances: Glances) -> Float[np.ndarray, "n m"]:
         """Share of each object's votes for each sighting's label; 0 of free slots."""
@@ -261,7 +292,7 @@ class MapBuilder:
                 things.tally(slot).note(glances.glimpses[i], options)
             elif slot >= 0:
                 things.tally(slot).see(glances.glimpses[i], options)
-        things.put(glances.voxels, slots)
+        things.put(glances.voxels, glances.cells, slots)
         seen = sorted(set(slots[slots >= 0].tolist()))
         things.refit(seen)
         places, reach = things.centers[seen], np.linalg.norm(things.sizes[seen], axis=1) / 2

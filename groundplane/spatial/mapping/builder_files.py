@@ -22,6 +22,7 @@ import torch
 from groundplane.core.errors import InputError
 from groundplane.core.files import one_line, write_whole
 from groundplane.spatial.mapping.cells import Cells
+from groundplane.spatial.mapping.missing import View
 from groundplane.spatial.mapping.tallies import BuilderOptions, Tally
 from groundplane.spatial.mapping.things import Things
 from groundplane.spatial.mapping.voxels import OWNER_LIMIT, PLACE_BITS, Voxels
@@ -34,11 +35,11 @@ _LIMIT = 2_000_000_000
 _COLUMNS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "keys": ("<i8", ()), "means": ("<f4", (3,)), "counts": ("<i8", ()), "seen": ("<i8", ()),
     "cells": ("<i8", ()), "centers": ("<f8", (3,)), "sizes": ("<f8", (3,)), "axes": ("<f8", (3, 3)),
-    "fitted": ("<i8", ()),
+    "fitted": ("<i8", ()), "depths": ("<f2", ()),
 }  # fmt: skip
 _BY_VOXEL, _BY_SLOT = ("keys", "means", "counts", "seen"), ("centers", "sizes", "axes", "fitted")
 _TALLY_COUNTS = ("born", "level", "hits", "num_whole", "num_partial")
-_HEAD_KEYS = {"options", "born", "frames", "apart", "tallies", "lengths"}
+_HEAD_KEYS = {"options", "views", "born", "frames", "apart", "tallies", "lengths"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,12 +49,14 @@ class Saved:
     Attributes:
         things: Its objects.
         apart: Pairs of slots seen side by side, and how often.
+        views: What the last frames looked at.
         born: Objects found so far.
         frames: Frames so far.
     """
 
     things: Things
     apart: Mapping[tuple[int, int], int]
+    views: tuple[View, ...]
     born: int
     frames: int
 
@@ -64,12 +67,13 @@ def write_builder(saved: Saved, path: str | Path) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    columns = _columns(saved.things)
+    columns = _columns(saved.things) | {"depths": _depths(saved.views)}
     head = {
         "options": asdict(saved.things.options),
         "born": saved.born,
         "frames": saved.frames,
         "apart": [[*pair, times] for pair, times in sorted(saved.apart.items())],
+        "views": [_view_record(view) for view in saved.views],
         "tallies": [None if tally is None else _record(tally) for tally in saved.things.tallies],
         "lengths": {name: len(column) for name, column in columns.items()},
     }
@@ -127,6 +131,34 @@ def _columns(things: Things) -> dict[str, np.ndarray]:
     host = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     host |= {"centers": things.centers, "sizes": things.sizes}
     return host | {"axes": things.axes, "fitted": things.fitted}
+
+
+def _depths(views: tuple[View, ...]) -> np.ndarray:
+    parts = [view.depth.cpu().numpy().reshape(-1) for view in views]
+    return np.concatenate([np.zeros(0, dtype=np.float16), *parts])
+
+
+def _view_record(view: View) -> dict[str, object]:
+    shape = [int(side) for side in view.depth.shape]
+    pose = view.world_to_cam.tolist()
+    return {"K": view.K.tolist(), "pose": pose, "stride": view.stride, "shape": shape}
+
+
+def _views(records: Any, depths: np.ndarray) -> tuple[View, ...]:
+    """Views from their records and the depths of all of them."""
+    views, start = [], 0
+    for record in records:
+        height, width = (_count(side) for side in record["shape"])
+        end = start + height * width
+        if end > len(depths) or _count(record["stride"]) < 1:
+            raise ValueError("a view is cut short")
+        depth = torch.from_numpy(depths[start:end].reshape(height, width))
+        K, pose = _table(record["K"], 3, 3), _table(record["pose"], 4, 4)
+        views.append(View(K=K, world_to_cam=pose, depth=depth, stride=record["stride"]))
+        start = end
+    if start != len(depths):
+        raise ValueError("there are more depths than views")
+    return tuple(views)
 
 
 def _record(tally: Tally) -> dict[str, object]:
@@ -216,7 +248,8 @@ def _restored(head: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> Sav
     if any(not a < b < len(tallies) for a, b in apart):
         raise ValueError("a pair names an object that is not there")
     born, frames = _count(head["born"]), _count(head["frames"])
-    return Saved(things=things, apart=apart, born=born, frames=frames)
+    views = _views(head["views"], columns["depths"])
+    return Saved(things=things, apart=apart, views=views, born=born, frames=frames)
 
 
 def _check(columns: Mapping[str, np.ndarray], used: np.ndarray) -> None:

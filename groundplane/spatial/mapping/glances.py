@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundplane.core.errors import InputError, ShapeError
+from groundplane.spatial.mapping.cells import Cells
 from groundplane.spatial.mapping.sightings import Sightings
 from groundplane.spatial.mapping.tallies import Glimpse
 from groundplane.spatial.mapping.voxels import PLACE_BITS, Voxels
@@ -29,6 +30,8 @@ class Glances:
         glimpses: One a sighting, on the host.
         labels: Of each, folded.
         voxels: Of all, owned by their places in `glimpses`.
+        cells: That the voxels lie in.
+        moved: The same in the grid moved by half a cell.
         samples: Some points of each, metres, on the host.
         centers: Of the boxes, metres.
     """
@@ -36,6 +39,8 @@ class Glances:
     glimpses: tuple[Glimpse, ...]
     labels: tuple[str, ...]
     voxels: Voxels
+    cells: Cells
+    moved: Cells
     samples: Float[np.ndarray, "n k 3"]
     centers: Float[np.ndarray, "n 3"]
 
@@ -79,11 +84,14 @@ def take_in(sightings: Sightings, *, voxel: float) -> Glances:
         .repeat_interleave(torch.from_numpy(counts).to(device), output_size=len(sightings.points))
     )
     voxels = Voxels.of(sightings.points, owners=owners, size=voxel)
+    cells, moved = Cells.grids(voxels, voxel=voxel)
     glimpses = tuple(_glimpse(sightings, table, i) for i in order.tolist())
     return Glances(
         glimpses=glimpses,
         labels=tuple(fold(glimpse.label) for glimpse in glimpses),
         voxels=voxels,
+        cells=cells,
+        moved=moved,
         samples=_samples(voxels, len(glimpses)),
         centers=table[order, 5:8],
     )

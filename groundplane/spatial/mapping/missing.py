@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from groundplane.core.errors import InputError
 from groundplane.spatial.mapping.things import Things
 from groundplane.spatial.mapping.voxels import PLACE_BITS
 
-__all__ = ["missed"]
+__all__ = ["View", "missed"]
 
 _SAMPLES = 32
+# A view is kept with about so many depths across.
+_ACROSS = 80
 # An object is in view if so many of its points are in the picture, and so many of them are hidden
 # by nothing: its own far side is always hidden.
 _IN_PICTURE, _OPEN = 0.8, 0.25
@@ -26,46 +29,77 @@ _NEAR, _NEAR_SHARE = 0.1, 0.04
 _COVERS = 4
 
 
-def missed(things: Things, frame: Frame, seen: Set[int]) -> list[int]:
-    """Slots of objects in full view of a frame that no sighting is of.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """What a frame looked at, small enough to be kept.
+
+    Attributes:
+        K: Intrinsics for the kept depths.
+        world_to_cam: The pose, turned round.
+        depth: Every so many pixels, metres; 0 where unknown.
+        stride: How many pixels, across and down.
+    """
+
+    K: Float[np.ndarray, "3 3"]
+    world_to_cam: Float[np.ndarray, "4 4"]
+    depth: Float[Tensor, "h w"]
+    stride: int
+
+    @classmethod
+    def of(cls, frame: Frame) -> View:
+        """The view of a frame with depth and a pose in the map's world.
+
+        Raises:
+            InputError: If the frame has no depth or no pose.
+        """
+        camera, depth = frame.camera, frame.depth
+        if depth is None or camera is None or camera.T_world_cam is None:
+            raise InputError(
+                f"map builder: frame {frame.index} has no depth or no pose, so nothing tells what "
+                "it should show; add its sightings without the frame"
+            )
+        stride = max(1, depth.shape[1] // _ACROSS)
+        kept = depth[stride // 2 :: stride, stride // 2 :: stride]
+        scale = np.diag([1 / stride, 1 / stride, 1.0])
+        return cls(
+            K=scale @ camera.K.astype(np.float64),
+            world_to_cam=np.linalg.inv(camera.T_world_cam.astype(np.float64)),
+            depth=kept.half().contiguous(),
+            stride=stride,
+        )
+
+
+def missed(things: Things, view: View, slots: Sequence[int]) -> list[int]:
+    """Which of some objects a view should show in full.
 
     Args:
         things: All objects.
-        frame: With depth and a pose in the map's world.
-        seen: Slots that the frame's sightings are of.
-
-    Raises:
-        InputError: If the frame has no depth or no pose.
+        view: Of a frame in which none of the objects was seen.
+        slots: The objects.
     """
-    camera, depth = frame.camera, frame.depth
-    if depth is None or camera is None or camera.T_world_cam is None:
-        raise InputError(
-            f"map builder: frame {frame.index} has no depth or no pose, so nothing tells what it "
-            "should show; add its sightings without the frame"
-        )
-    slots = [slot for slot in things.live() if slot not in seen]
-    if not slots:
+    if not slots or not view.depth.numel():
         return []
     points = _points(things, slots)
-    uv, z = _projected(points, camera.K, np.linalg.inv(camera.T_world_cam))
-    inside = _in_picture(uv, z, depth)
-    known, gap = _gaps(uv, z, inside, depth)
+    uv, z = _projected(points, view)
+    limits = uv.new_tensor([view.depth.shape[1], view.depth.shape[0]])
+    inside = (z > 0) & ((uv >= 0) & (uv < limits)).all(dim=2)
+    cells = torch.where(inside[..., None], uv, 0).long().to(view.depth.device)
+    there = view.depth[cells[..., 1], cells[..., 0]].to(z)
     # What lies behind the point was seen through the place where the point should be.
-    open_ = known & (gap >= -(_NEAR + _NEAR_SHARE * z))
-    span = torch.where(inside[..., None], uv, torch.nan)
-    area = (_most(span) + _most(-span)).prod(dim=1)
+    bare = inside & (there > 0) & (there >= z - (_NEAR + _NEAR_SHARE * z))
+    least = _COVERS * things.options.least_pixels / view.stride**2
     viewed = (
         (inside.float().mean(dim=1) >= _IN_PICTURE)
-        & (open_.float().mean(dim=1) >= _OPEN)
-        & (area >= _COVERS * things.options.least_pixels)
+        & (bare.float().mean(dim=1) >= _OPEN)
+        & (_area(uv, inside) >= least)
     )
     return [slot for slot, yes in zip(slots, viewed.tolist(), strict=True) if yes]
 
 
-def _points(things: Things, slots: list[int]) -> Float[Tensor, "k s 3"]:
+def _points(things: Things, slots: Sequence[int]) -> Float[Tensor, "k s 3"]:
     """As many points of each object, evenly over its voxels."""
     keys = things.voxels.keys
-    owners = torch.tensor(slots, device=keys.device)
+    owners = torch.tensor(list(slots), device=keys.device)
     first = torch.searchsorted(keys, owners << PLACE_BITS)
     length = torch.searchsorted(keys, (owners + 1) << PLACE_BITS) - first
     steps = torch.arange(_SAMPLES, device=keys.device)
@@ -73,37 +107,19 @@ def _points(things: Things, slots: list[int]) -> Float[Tensor, "k s 3"]:
 
 
 def _projected(
-    points: Float[Tensor, "k s 3"],
-    K: Float[np.ndarray, "3 3"],
-    world_to_cam: Float[np.ndarray, "4 4"],
+    points: Float[Tensor, "k s 3"], view: View
 ) -> tuple[Float[Tensor, "k s 2"], Float[Tensor, "k s"]]:
-    """Where points are in the picture, pixels, and how far in front of the camera, metres."""
-    turn = torch.from_numpy(K @ world_to_cam[:3, :3]).to(points)
-    shift = torch.from_numpy(K @ world_to_cam[:3, 3]).to(points)
+    """Where points are among the depths of a view, and how far in front of it, metres."""
+    turn = torch.from_numpy(view.K @ view.world_to_cam[:3, :3]).to(points)
+    shift = torch.from_numpy(view.K @ view.world_to_cam[:3, 3]).to(points)
     places = points @ turn.T + shift
     z = places[..., 2]
     return places[..., :2] / z.clamp(min=1e-6)[..., None], z
 
 
-def _in_picture(
-    uv: Float[Tensor, "k s 2"], z: Float[Tensor, "k s"], depth: Float[Tensor, "h w"]
-) -> Bool[Tensor, "k s"]:
-    limits = uv.new_tensor([depth.shape[1], depth.shape[0]])
-    return (z > 0) & ((uv >= 0) & (uv < limits)).all(dim=2)
-
-
-def _gaps(
-    uv: Float[Tensor, "k s 2"],
-    z: Float[Tensor, "k s"],
-    inside: Bool[Tensor, "k s"],
-    depth: Float[Tensor, "h w"],
-) -> tuple[Bool[Tensor, "k s"], Float[Tensor, "k s"]]:
-    """Where depth is known, and how much farther than the point it is, metres."""
-    cells = torch.where(inside[..., None], uv, 0).long().to(depth.device)
-    there = depth[cells[..., 1], cells[..., 0]].to(z)
-    return inside & (there > 0), there - z
-
-
-def _most(span: Float[Tensor, "k s 2"]) -> Float[Tensor, "k 2"]:
-    """The greatest of the numbers that are none of them NaN; 0 where all are."""
-    return torch.where(span.isnan(), -torch.inf, span).amax(dim=1).nan_to_num(neginf=0.0)
+def _area(uv: Float[Tensor, "k s 2"], inside: Bool[Tensor, "k s"]) -> Float[Tensor, " k"]:
+    """Area of the box round the points of each object in the picture; 0 where there are none."""
+    here = inside[..., None]
+    high = torch.where(here, uv, -torch.inf).amax(dim=1)
+    low = torch.where(here, uv, torch.inf).amin(dim=1)
+    return (high - low).clamp(min=0).prod(dim=1)

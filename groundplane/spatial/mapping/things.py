@@ -96,11 +96,12 @@ class Things:
         self.fitted = np.append(self.fitted, 0)
         return len(self.tallies) - 1
 
-    def put(self, voxels: Voxels, slots: _Slots) -> None:
+    def put(self, voxels: Voxels, cells: Cells, slots: _Slots) -> None:
         """Give voxels of the finest side to objects.
 
         Args:
             voxels: Of the regions of a frame.
+            cells: That they lie in.
             slots: By region: whose its voxels become, or -1 for nobody's.
         """
         table = torch.from_numpy(slots).to(voxels.keys.device)
@@ -111,7 +112,7 @@ class Things:
         coarse = any(self.tally(slot).level for slot in set(slots[slots >= 0].tolist()))
         taken = voxels.moved(owners, levels=levels if coarse else None)
         self.voxels = self.voxels.joined(taken) if len(self.voxels) else taken
-        cells = Cells.of(voxels.moved(owners), voxel=self.options.voxel)
+        cells = cells.renamed(table)
         self.cells = self.cells.joined(cells) if len(self.cells) else cells
         self._bound()
 

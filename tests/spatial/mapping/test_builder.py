@@ -153,6 +153,26 @@ def test_a_label_that_flips_is_outvoted() -> None:
     assert builder.freeze(name="room").counts == {"sofa": 1}
 
 
+def test_a_wrong_word_for_a_part_view_makes_no_second_object() -> None:
+    side = (-3.0, 0.0, 1.2)
+    stool = Crate(label="stool", center=SOFA.center, size=SOFA.size, score=0.8)
+    builder = MapBuilder()
+    for frame in range(4):
+        builder.add(sighting([SOFA], FRONT, frame=frame))
+    builder.add(sighting([stool], side, frame=4))
+
+    assert builder.freeze(name="room").counts == {"sofa": 1}
+
+
+def test_a_cushion_seen_beside_its_sofa_is_an_object_of_its_own() -> None:
+    cushion = Crate(label="cushion", center=(0.5, 0, 0.9), size=(0.5, 0.5, 0.2))
+    builder = MapBuilder()
+    for frame in range(3):
+        builder.add(sighting([SOFA, cushion], frame=frame))
+
+    assert builder.freeze(name="room").counts == {"sofa": 1, "cushion": 1}
+
+
 def test_a_cup_on_a_table_does_not_become_part_of_it() -> None:
     table = Crate(label="table", center=(0, 0, 0.7), size=(1.2, 0.8, 0.05))
     cup = Crate(label="cup", center=(0, 0, 0.775), size=(0.1, 0.1, 0.1))
