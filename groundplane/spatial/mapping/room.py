@@ -23,6 +23,8 @@ __all__ = ["Room", "RoomBuilder", "RoomOptions"]
 _RAYS = 256
 _STEPS = 32
 _AIR_CELL = 0.1
+# Of so many frames each place is seen by several.
+_MANY = 10
 # Points are pooled in a small set first: joining costs as much as both sets are large.
 _RECENT = 60_000
 # A floor or ceiling is a layer of this thickness, metres, and of this share of the columns seen.
@@ -123,6 +125,7 @@ class RoomBuilder:
         self._whole: Voxels | None = None
         self._recent: Voxels | None = None
         self._air: Voxels | None = None
+        self._air_cell = _AIR_CELL
         self._frames = 0
 
     def __len__(self) -> int:
@@ -150,10 +153,10 @@ class RoomBuilder:
         owner = torch.zeros(len(points), dtype=torch.int64, device=points.device)
         new = Voxels.of(points, owners=owner, size=self._cell)
         self._recent = new if self._recent is None else self._recent.joined(new)
-        air = _air(pose[:3, 3], points)
+        air = _air(pose[:3, 3], points, cell=self._air_cell)
         self._air = air if self._air is None else self._air.joined(air)
         self._frames += 1
-        if len(self._recent) > _RECENT:
+        if max(len(self._recent), len(self._air)) > min(_RECENT, options.most_cells):
             self._pool()
 
     def room(self) -> Room:
@@ -163,7 +166,7 @@ class RoomBuilder:
             return Room(notes=("nothing was seen of the room: no frame had depth within reach",))
         cells = self._whole
         # A cell that was hit once in many frames is stray depth.
-        cells = cells[cells.counts >= min(3, 1 + self._frames // 10)]
+        cells = cells[cells.counts >= min(3, 1 + self._frames // _MANY)]
         means = cells.means.double().cpu().numpy()
         columns = _Columns.of(coordinates(cells.keys).cpu().numpy(), means[:, 2], cell=self._cell)
         floor = _layer(columns.lowest, stray=_STRAY)
@@ -217,27 +220,38 @@ class RoomBuilder:
         """Where air was seen, as places in the ground plan."""
         if self._air is None:
             return np.zeros((0, 2))
-        return self._air.means[:, :2].double().cpu().numpy()
+        # Stray depth behind a wall makes no room there.
+        sure = self._air.seen >= (2 if self._frames >= _MANY else 1)
+        return self._air.means[sure][:, :2].double().cpu().numpy()
 
     def _pool(self) -> None:
         """Join the cells of the last frames to the others, and keep within bounds."""
         if self._recent is None:
             return
         whole = self._recent if self._whole is None else self._whole.joined(self._recent)
-        while len(whole) > self._options.most_cells:
-            whole = whole.moved(whole.owners, levels=torch.ones_like(whole.keys))
-            self._cell *= 2
-        self._whole, self._recent = whole, None
+        most = self._options.most_cells
+        self._whole, self._cell = _bounded(whole, cell=self._cell, most=most)
+        self._recent = None
+        if self._air is not None:
+            self._air, self._air_cell = _bounded(self._air, cell=self._air_cell, most=most)
 
 
-def _air(eye: Float[Tensor, " 3"], points: Float[Tensor, "n 3"]) -> Voxels:
+def _bounded(cells: Voxels, *, cell: float, most: int) -> tuple[Voxels, float]:
+    """At most so many cells, in larger ones where needed, and their side."""
+    while len(cells) > most:
+        cells = cells.moved(cells.owners, levels=torch.ones_like(cells.keys))
+        cell *= 2
+    return cells, cell
+
+
+def _air(eye: Float[Tensor, " 3"], points: Float[Tensor, "n 3"], *, cell: float) -> Voxels:
     """Cells of the ground plan that lie between a camera and some of the points it sees."""
     ends = points[:: max(1, len(points) // _RAYS)]
     share = torch.arange(_STEPS, device=points.device) / _STEPS
     along = (eye + share[:, None, None] * (ends - eye)).reshape(-1, 3)
     along = along * along.new_tensor([1.0, 1.0, 0.0])
     owner = torch.zeros(len(along), dtype=torch.int64, device=points.device)
-    return Voxels.of(along, owners=owner, size=_AIR_CELL)
+    return Voxels.of(along, owners=owner, size=cell)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
