@@ -63,6 +63,16 @@ _Longest = Annotated[int | None, typer.Option(help="Shrink pictures to so many p
 _Up = Annotated[
     str | None, typer.Option(metavar="X,Y,Z", help="Which way is up in the capture's own world.")
 ]
+_Known = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LABEL=METRES",
+        help="How high a thing is, to give an estimated depth its unit: door=2.0; repeat it.",
+    ),
+]
+_CameraHeight = Annotated[
+    float | None, typer.Option(help="How high the camera is above the floor, metres; likewise.")
+]
 _Poses = Annotated[
     Literal["check", "trust"], typer.Option(help="Whether poses are held against the depth.")
 ]
@@ -93,6 +103,8 @@ def build(  # noqa: PLR0913, PLR0917 - one a flag
     depth_scale: _DepthScale = None,
     longest: _Longest = None,
     up: _Up = None,
+    known: _Known = None,
+    camera_height: _CameraHeight = None,
     poses: _Poses = "check",
     device: _Device = "auto",
     resume: _Resume = False,
@@ -101,12 +113,13 @@ def build(  # noqa: PLR0913, PLR0917 - one a flag
 ) -> None:
     """Build a map of a place from a video or posed RGB-D, to ask questions of."""
     from groundplane.apps import mapping
-    from groundplane.apps.mapping_flags import capture_options
+    from groundplane.apps.mapping_flags import capture_options, known_sizes
     from groundplane.mapping.terms import MapTerms
 
     def job() -> mapping.MapJob:
         terms = MapTerms(
             layout=layout, every=every, limit=limit, poses=poses,
+            scaling=known_sizes(known or (), camera_height=camera_height),
             capture=capture_options(
                 fps=fps, depth_scale=depth_scale, longest=longest, intrinsics=intrinsics, up=up
             ),

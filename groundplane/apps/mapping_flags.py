@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from groundplane.captures.options import CaptureOptions
 from groundplane.core.errors import InputError
+from groundplane.spatial.mapping.scaling import ScalingOptions
 
-__all__ = ["capture_options", "least_scores"]
+__all__ = ["capture_options", "known_sizes", "least_scores"]
 
 
 def capture_options(
@@ -78,3 +80,27 @@ def least_scores(given: Iterable[str], phrases: Sequence[str]) -> dict[str, floa
         else:
             general = dict.fromkeys(phrases, value)
     return general | named
+
+
+def known_sizes(given: Iterable[str], *, camera_height: float | None = None) -> ScalingOptions:
+    """What is known of a place, from `LABEL=METRES`.
+
+    Raises:
+        InputError: If one is malformed.
+
+    Examples:
+        >>> known_sizes(["door=2.0"]).known
+        {'door': 2.0}
+        >>> known_sizes([]).known
+        {}
+    """
+    known: dict[str, float] = {}
+    for text in given:
+        label, _, number = text.rpartition("=")
+        try:
+            known[" ".join(label.split())] = float(number)
+        except ValueError as error:
+            raise InputError(f"--known {text!r}: expected LABEL=METRES") from error
+    if "" in known or not all(0 < metres < math.inf for metres in known.values()):
+        raise InputError("--known: expected LABEL=METRES, such as door=2.0")
+    return ScalingOptions(known=known, camera_height=camera_height or 0.0)

@@ -79,7 +79,7 @@ def build_map(
 
 def make_mapper(  # noqa: PLR0913 - as `build_map`
     source: MapSource,
-    phrases: str | Sequence[str],
+    phrases: Sequence[str],
     *,
     detector: str | Detector | None = None,
     segmenter: str | None = None,
@@ -99,7 +99,8 @@ def make_mapper(  # noqa: PLR0913 - as `build_map`
     Raises:
         InputError, MediaError, PluginNotFoundError, PluginBrokenError: As `build_map`.
     """
-    wanted = phrases_from(phrases) if phrases else ()
+    known = tuple(terms.scaling.known)
+    wanted = phrases_from([*phrases, *known]) if phrases or known else ()
     _check_thresholds(terms.thresholds, wanted)
     capture = capture_of(source, terms)
     own, _ = _parted(options, geometry, detector, segmenter)

@@ -15,6 +15,7 @@ from torch import Tensor
 from groundplane.captures.capture import Capture
 from groundplane.core.camera import Frame
 from groundplane.core.errors import InputError, listing
+from groundplane.core.geometry import FLOOR_ONLY, UNKNOWN_SHIFT
 from groundplane.mapping.events import Ended, FrameTold, MapEvent, MapSummary
 from groundplane.mapping.geometry import GeometryChain, known_of
 from groundplane.mapping.looking import Looker
@@ -28,6 +29,8 @@ from groundplane.spatial.mapping.keyframes import KeyframeChooser
 from groundplane.spatial.mapping.lifting import Lifter
 from groundplane.spatial.mapping.pose_checks import check_poses
 from groundplane.spatial.mapping.room import RoomBuilder
+from groundplane.spatial.mapping.scaling import Scaler, ScalingOptions
+from groundplane.spatial.mapping.standing import stand_on_floor
 
 __all__ = ["Mapper"]
 
@@ -58,6 +61,7 @@ class Mapper:
         self._capture, self._looker, self._terms = capture, looker, terms
         self._early, self._late = geometry.split(capture.gives)
         self._chooser = KeyframeChooser(terms.keyframes)
+        self._scaler = Scaler(terms.scaling)
         self._lifter = Lifter(terms.lifting)
         self._builder = MapBuilder(terms.association)
         self._room = RoomBuilder()
@@ -170,15 +174,32 @@ class Mapper:
                 )
             if report.ok is None and len(frames) > 1:
                 self._tally.note([f"whether the poses are right is not known: {report.message}"])
-        self._up = estimate_up(frames, stated=self._capture.up)
+        if self._capture.length != 1 and not _tells_scale(self._terms.scaling):
+            self._check_units(frames)
+        # Whoever knows the floor alone knows which way is up.
+        floor = any(FLOOR_ONLY in frame.notes for frame in frames)
+        self._up = estimate_up(frames, stated=(0, 0, 1) if floor else self._capture.up)
         self._tally.note(self._up.notes)
         return frames
 
+    def _check_units(self, frames: list[Frame]) -> None:
+        """Several frames make one map only where their depths have one unit."""
+        if any(UNKNOWN_SHIFT in frame.notes for frame in frames):
+            raise InputError(
+                f"{self._capture.name!r}: the depth of each frame has a unit of its own, so they "
+                "make no map together. Try: --known door=2.0 or --camera-height 1.5, or geometry "
+                "that is metric"
+            )
+
     def _take(self, frames: list[Frame]) -> Iterator[FrameTold]:
         """Look at frames and put what is seen into the map."""
-        for frame, regions in zip(frames, self._looker.look(frames), strict=True):
+        for bare, regions in zip(frames, self._looker.look(frames), strict=True):
             if self._full():
                 return
+            frame = self._scaler.scale(stand_on_floor(bare, regions), regions)
+            if frame.scale == "relative" and _tells_scale(self._terms.scaling):
+                self._tally.pass_over(frame, "its depth has no unit")
+                continue
             seen = self._lifter.lift(regions, frame)
             self._builder.add(seen, frame=frame)
             if self._roomy:
@@ -208,6 +229,10 @@ class Mapper:
             left_out=tally.reasons(), cannot=dict(self._looker.cannot),
             seconds=time.monotonic() - self._begun,
         )  # fmt: skip
+
+
+def _tells_scale(known: ScalingOptions) -> bool:
+    return bool(known.known or known.camera_height or known.distances)
 
 
 def _view_of(frame: Frame) -> Float[Tensor, " 3"] | None:

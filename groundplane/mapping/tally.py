@@ -92,7 +92,11 @@ class MapTally:
             f"nobody could look for {phrase!r}: {why}"
             for phrase, why in islice(cannot.items(), _NOTES)
         ]
-        told += self._lost(there) if there else [self._why_empty([p for p in phrases if p not in cannot])]
+        told += (
+            self._lost(there)
+            if there
+            else [self._why_empty([p for p in phrases if p not in cannot])]
+        )
         return [" ".join(note.split())[:_LENGTH] for note in told]
 
     def _lost(self, there: set[str]) -> list[str]:

@@ -10,6 +10,7 @@ from groundplane.captures.options import CaptureOptions
 from groundplane.core.errors import InputError
 from groundplane.spatial.mapping.keyframes import KeyframeOptions
 from groundplane.spatial.mapping.lifting import LiftingOptions
+from groundplane.spatial.mapping.scaling import ScalingOptions
 from groundplane.spatial.mapping.tallies import BuilderOptions
 
 __all__ = ["MapTerms"]
@@ -31,6 +32,8 @@ class MapTerms:
         cloud: How many coloured points are kept to look at; 0 for none.
         first: Keyframes that tell which way is up and whether the poses can be right; they are
             held in memory until then.
+        scaling: What is known of the place, to give a relative depth its unit; things whose size
+            is known are looked for as well.
         keyframes, lifting, association: See there.
 
     Raises:
@@ -48,6 +51,7 @@ class MapTerms:
     cloud: int = 0
     first: int = 12
     keyframes: KeyframeOptions = field(default_factory=KeyframeOptions)
+    scaling: ScalingOptions = field(default_factory=ScalingOptions)
     lifting: LiftingOptions = field(default_factory=LiftingOptions)
     association: BuilderOptions = field(default_factory=BuilderOptions)
 

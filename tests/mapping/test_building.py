@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from groundplane.captures.capture import Capture
 from groundplane.core.camera import Camera, Frame
 from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.errors import DetectorError, InputError, PluginNotFoundError, ProtocolError
-from groundplane.core.geometry import GeometryCapabilities
+from groundplane.core.geometry import UNKNOWN_SHIFT, GeometryCapabilities
 from groundplane.core.regions import Regions
 from groundplane.mapping import MapTerms, build_map
 from groundplane.mapping.given import capture_of
 from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.mapping.scaling import ScalingOptions
 from groundplane.testing.detectors import make_image
 from groundplane.testing.rooms.oracle import OracleDetector
 from tests.support.mapped_room import LEVEL
@@ -300,3 +302,36 @@ def test_a_capture_of_one_picture_has_length_one():
 
     assert isinstance(capture, Capture)
     assert (capture.length, capture.gives, len(list(capture.frames()))) == (1, frozenset(), 1)
+
+
+class TestUnits:
+    """Depth without a unit: each frame its own, unless something in it is known."""
+
+    @pytest.fixture
+    def relative(self, mapped):
+        return [
+            replace(f, depth=f.depth * factor, scale="relative", notes=(UNKNOWN_SHIFT,))
+            for f, factor in zip(mapped.frames, cycle((0.3, 0.4, 0.5)))
+        ]
+
+    def test_frames_of_several_units_make_no_map(self, relative, oracle):
+        with pytest.raises(InputError, match=r"a unit of its own.*--known door=2\.0"):
+            build_map(relative, "toilet", detector=oracle, terms=MapTerms(poses="trust"))
+
+    def test_what_is_known_gives_them_one(self, relative, mapped, oracle):
+        door = next(thing for thing in mapped.room.objects if thing.label == "door")
+        known = ScalingOptions(known={"door": float(door.box[1][2])})
+        terms = MapTerms(poses="trust", scaling=known)
+
+        scene = build_map(relative, "toilet", detector=oracle, terms=terms)
+
+        assert scene.scale == "metric"
+        assert set(scene.labels) <= {"door", "toilet"}
+        assert "door" in scene.labels
+
+    def test_one_unit_for_all_makes_a_relative_map(self, mapped, oracle):
+        frames = [replace(f, scale="relative") for f in mapped.frames]
+
+        scene = build_map(frames, "toilet", detector=oracle)
+
+        assert scene.scale == "relative"
