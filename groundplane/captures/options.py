@@ -25,8 +25,8 @@ class CaptureOptions:
         longest: Pixels that the longer side of a picture may have; larger ones are shrunk, with
             intrinsics and depth.
         tolerance: Seconds by which what belongs together may lie apart: picture, depth, pose.
-        intrinsics: fx, fy, cx, cy in pixels of the pictures' files, of a picture whose top-left
-            corner is at (0, 0).
+        intrinsics: fx, fy, cx, cy in pixels of the pictures before they are shrunk, where the
+            outer corner of the top-left pixel is at (0, 0).
         noise: How far the depth may be off.
         scale: Whether depth and poses are metric.
         up: Which way is up in the capture's own world.

@@ -148,8 +148,10 @@ class ShotSource:
         image = read_image(shot.picture, limits=self.options.limits)
         lens, K = shot.lens, None
         if lens is not None:
-            # Files speak of the pixels that they store, not of those that EXIF turned upright.
-            image = unturned(image)
+            # Files speak of the pixels that they store, not of those that EXIF turned upright;
+            # who knows no more than the intrinsics speaks of the picture as it is seen.
+            bare = shot.depth is None and shot.pose is None and self.options.intrinsics is not None
+            image = image if bare else unturned(image)
             if lens.size not in (None, image.size):
                 raise InputError(
                     f"frame {index}, picture {one_line(shot.picture.name)!r}: expected "

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -196,9 +196,9 @@ def within(folder: Path, name: object, where: str) -> Path:
 the capture, got '../x.png'
     """
     if isinstance(name, str) and name and "\0" not in name:
-        path = PurePosixPath(name.replace("\\", "/"))
-        if not path.is_absolute() and ".." not in path.parts and path.parts:
-            return folder / path
+        parts = name.replace("\\", "/").split("/")
+        if parts[0] and ".." not in parts and not {"", "."}.issuperset(parts):
+            return folder / "/".join(parts)
     raise InputError(
         f"{where}: expected a name within the folder of the capture, got {shown(name)}"
     )

@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from walks import walk
 from groundplane.captures.depth_files import read_depth
 from groundplane.captures.opening import open_capture
 from groundplane.captures.options import CaptureOptions
-from groundplane.captures.texts import listed, pictures_in, read_json, read_lines
+from groundplane.captures.texts import listed, pictures_in, read_json, read_lines, within
 from groundplane.core.camera import Camera
 from groundplane.core.errors import GroundplaneError, InputError, MediaError
 from groundplane.core.media import MediaLimits
@@ -326,6 +327,17 @@ class TestText:
         (tmp_path / "rgb.txt").write_bytes(b"# a\n1 \xff.png\n")
         with pytest.raises(InputError, match=r"rgb\.txt, line 2: expected text in UTF-8"):
             open_capture(tmp_path)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", ".", "./", "/a", "..", "a/../../b", "..\\b", "\\b", "a\0b", None, 3, ["a"], "//"],
+    )
+    def test_names_that_lead_elsewhere_are_refused(self, name):
+        with pytest.raises(InputError, match="here: expected a name within the folder"):
+            within(Path("walk"), name, "here")
+
+    def test_names_of_any_script_are_taken(self):
+        assert within(Path("walk"), "./图片\\椅子 1.png", "here") == Path("walk/图片/椅子 1.png")
 
     def test_a_folder_is_no_file(self, tmp_path):
         (tmp_path / "poses.json").mkdir()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image as PILImage
 from walks import POINTS, seen, walk
 
 from groundplane.captures.opening import open_capture
@@ -143,3 +144,18 @@ def test_checkers_of_points_see_half_a_pixel():
     K = frame.camera.K + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
     off = seen(Camera(K=K, T_world_cam=frame.camera.T_world_cam), POINTS) - seen(frame.camera)
     assert np.abs(off).min() > 0.4
+
+
+def test_a_turned_photo_stands_upright_unless_files_speak_of_its_pixels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (36, 48, 3), dtype=np.uint8)
+    exif = PILImage.Exif()
+    exif[0x0112] = 6
+    PILImage.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    options = CaptureOptions(intrinsics=(40.0, 40.0, 18.0, 24.0))
+    alone = next(open_capture(tmp_path, options=options).frames())
+    assert alone.image.size == (36, 48)
+    folder = write_capture(tmp_path / "walk", walk(1))
+    (tmp_path / "a.png").replace(folder / "image" / "00000.png")
+    posed = next(open_capture(folder).frames())
+    assert np.array_equal(posed.image.pixels, pixels)
+    assert posed.depth.shape == (36, 48)
