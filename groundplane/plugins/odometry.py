@@ -111,7 +111,7 @@ class _Look:
     descriptors: UInt8[np.ndarray, "n 32"]
     pixels: Float[np.ndarray, "n 2"]
     points: _Points
-    grid: _Points
+    grid: Float[np.ndarray, "g 3"]
     cloud: Any
     tree: Any
     voxel: float
