@@ -9,10 +9,16 @@ from typing import Literal
 import numpy as np
 
 from groundplane.core.errors import InputError, did_you_mean, listing
-from groundplane.testing.rooms import pieces_home as home
-from groundplane.testing.rooms import pieces_living as living
-from groundplane.testing.rooms import pieces_small as small
 from groundplane.testing.rooms.parts import Draw, Piece
+from groundplane.testing.rooms.pieces import (
+    household,
+    hung,
+    screens,
+    seats,
+    small,
+    standing,
+    storage,
+)
 
 __all__ = ["FURNITURE", "LABELS", "Furniture", "Stand", "build"]
 
@@ -57,57 +63,57 @@ def _hung(label: str, make: Callable[[Draw], Piece], *foot: float, front: float 
 
 
 FURNITURE: dict[str, Furniture] = {
-    "sofa": _wall("sofa", living.sofa),
-    "bed": _wall("bed", living.bed),
-    "desk": _wall("desk", living.desk, front=0.9),
-    "bookshelf": _wall("bookshelf", living.bookshelf),
-    "cabinet": _wall("cabinet", living.cabinet),
-    "nightstand": _wall("nightstand", living.nightstand, front=0.3),
-    "closet": _wall("closet", living.closet),
-    "piano": _wall("piano", living.piano, front=0.6),
-    "fireplace": _wall("fireplace", home.fireplace, front=0.6),
-    "refrigerator": _wall("refrigerator", home.refrigerator),
-    "stove": _wall("stove", home.stove),
-    "counter": _wall("counter", home.counter),
-    "sink": _wall("sink", home.sink),
-    "toilet": _wall("toilet", home.toilet),
-    "bathtub": _wall("bathtub", home.bathtub, front=0.4),
-    "washer": _wall("washer", home.washer),
-    "armchair": _floor("armchair", living.armchair),
-    "chair": _floor("chair", living.chair),
-    "stool": _floor("stool", living.stool),
-    "table": _floor("table", living.table),
-    "coffee table": _floor("table", living.coffee_table),
-    "floor lamp": _floor("lamp", home.floor_lamp),
-    "plant": _floor("plant", home.plant),
-    "trash bin": _floor("trash bin", home.trash_bin),
-    "suitcase": _floor("suitcase", home.suitcase),
-    "crate": _floor("crate", home.crate),
-    "basket": _floor("basket", home.basket),
-    "bucket": _floor("bucket", home.bucket),
-    "rug": _floor("rug", home.rug),
-    "backpack": _floor("backpack", small.backpack),
-    "computer tower": _floor("computer tower", small.computer_tower),
-    "tv": _on("tv", small.tv, "cabinet"),
-    "monitor": _on("monitor", small.monitor, "desk"),
-    "keyboard": _on("keyboard", small.keyboard, "desk"),
-    "laptop": _on("laptop", small.laptop, "table", "desk", "coffee table"),
-    "printer": _on("printer", small.printer, "cabinet", "desk"),
-    "telephone": _on("telephone", small.telephone, "desk", "cabinet", "nightstand"),
-    "microwave": _on("microwave", small.microwave, "counter"),
-    "kettle": _on("kettle", small.kettle, "counter", "table"),
+    "sofa": _wall("sofa", seats.sofa),
+    "bed": _wall("bed", seats.bed),
+    "desk": _wall("desk", seats.desk, front=0.9),
+    "bookshelf": _wall("bookshelf", storage.bookshelf),
+    "cabinet": _wall("cabinet", storage.cabinet),
+    "nightstand": _wall("nightstand", storage.nightstand, front=0.3),
+    "closet": _wall("closet", storage.closet),
+    "piano": _wall("piano", storage.piano, front=0.6),
+    "fireplace": _wall("fireplace", standing.fireplace, front=0.6),
+    "refrigerator": _wall("refrigerator", household.refrigerator),
+    "stove": _wall("stove", household.stove),
+    "counter": _wall("counter", household.counter),
+    "sink": _wall("sink", household.sink),
+    "toilet": _wall("toilet", household.toilet),
+    "bathtub": _wall("bathtub", household.bathtub, front=0.4),
+    "washer": _wall("washer", household.washer),
+    "armchair": _floor("armchair", seats.armchair),
+    "chair": _floor("chair", seats.chair),
+    "stool": _floor("stool", seats.stool),
+    "table": _floor("table", seats.table),
+    "coffee table": _floor("table", seats.coffee_table),
+    "floor lamp": _floor("lamp", standing.floor_lamp),
+    "plant": _floor("plant", standing.plant),
+    "trash bin": _floor("trash bin", standing.trash_bin),
+    "suitcase": _floor("suitcase", standing.suitcase),
+    "crate": _floor("crate", standing.crate),
+    "basket": _floor("basket", standing.basket),
+    "bucket": _floor("bucket", standing.bucket),
+    "rug": _floor("rug", standing.rug),
+    "backpack": _floor("backpack", standing.backpack),
+    "computer tower": _floor("computer tower", standing.computer_tower),
+    "tv": _on("tv", screens.tv, "cabinet"),
+    "monitor": _on("monitor", screens.monitor, "desk"),
+    "keyboard": _on("keyboard", screens.keyboard, "desk"),
+    "laptop": _on("laptop", screens.laptop, "table", "desk", "coffee table"),
+    "printer": _on("printer", screens.printer, "cabinet", "desk"),
+    "telephone": _on("telephone", screens.telephone, "desk", "cabinet", "nightstand"),
+    "microwave": _on("microwave", screens.microwave, "counter"),
+    "kettle": _on("kettle", screens.kettle, "counter", "table"),
     "bowl": _on("bowl", small.bowl, "table", "counter", "coffee table"),
     "cup": _on("cup", small.cup, "table", "coffee table", "desk", "counter"),
     "table lamp": _on("lamp", small.table_lamp, "nightstand", "desk", "cabinet"),
     "pillow": _on("pillow", small.pillow, "sofa", "bed", "armchair"),
-    "door": _hung("door", small.door, 0.0, 0.0, front=0.8),
-    "window": _hung("window", small.window, 0.85, 1.0),
-    "picture": _hung("picture", small.picture, 1.2, 1.45),
-    "mirror": _hung("mirror", small.mirror, 1.05, 1.2),
-    "whiteboard": _hung("whiteboard", small.whiteboard, 0.85, 1.05),
-    "radiator": _hung("radiator", small.radiator, 0.1, 0.15, front=0.15),
-    "clock": _hung("clock", small.clock, 1.6, 1.8),
-    "towel": _hung("towel", small.towel, 0.8, 0.95),
+    "door": _hung("door", hung.door, 0.0, 0.0, front=0.8),
+    "window": _hung("window", hung.window, 0.85, 1.0),
+    "picture": _hung("picture", hung.picture, 1.2, 1.45),
+    "mirror": _hung("mirror", hung.mirror, 1.05, 1.2),
+    "whiteboard": _hung("whiteboard", hung.whiteboard, 0.85, 1.05),
+    "radiator": _hung("radiator", hung.radiator, 0.1, 0.15, front=0.15),
+    "clock": _hung("clock", hung.clock, 1.6, 1.8),
+    "towel": _hung("towel", hung.towel, 0.8, 0.95),
 }  # fmt: skip
 
 LABELS: tuple[str, ...] = tuple(sorted({kind.label for kind in FURNITURE.values()}))
@@ -121,11 +127,11 @@ def build(kind: str, rng: np.random.Generator) -> Piece:
 
     Examples:
         >>> len(build("chair", np.random.default_rng(0)).parts)
-        9
-        >>> build("throne", np.random.default_rng(0))
+        10
+        >>> build("xyz", np.random.default_rng(0))
         Traceback (most recent call last):
         ...
-        groundplane.core.errors.InputError: furniture: there is no 'throne'; there are: armchair, backpack, basket, bathtub, bed, bookshelf, bowl, bucket, cabinet, chair, clock, closet and 39 more
+        groundplane.core.errors.InputError: furniture: there is no 'xyz'; there are: armchair, backpack, basket, bathtub, bed, bookshelf, bowl, bucket, cabinet, chair, clock, closet and 39 more
     """  # noqa: E501
     known = FURNITURE.get(kind)
     if known is None:
