@@ -23,6 +23,8 @@ __all__ = ["Room", "RoomBuilder", "RoomOptions"]
 _RAYS = 256
 _STEPS = 32
 _AIR_CELL = 0.1
+# Air that so small a share of the usual number of rays went through is none.
+_FEW = 0.05
 # Of so many frames each place is seen by several.
 _MANY = 10
 # Points are pooled in a small set first: joining costs as much as both sets are large.
@@ -220,9 +222,12 @@ class RoomBuilder:
         """Where air was seen, as places in the ground plan."""
         if self._air is None:
             return np.zeros((0, 2))
-        # Stray depth behind a wall makes no room there.
-        sure = self._air.seen >= (2 if self._frames >= _MANY else 1)
-        return self._air.means[sure][:, :2].double().cpu().numpy()
+        air = self._air
+        if self._frames >= _MANY:
+            # Stray depth behind a wall makes no room there: few rays go so far, each by chance.
+            few = _FEW * float(air.counts.double().quantile(0.5)) if len(air) else 0.0
+            air = air[(air.seen > 1) & (air.counts >= few)]
+        return air.means[:, :2].double().cpu().numpy()
 
     def _pool(self) -> None:
         """Join the cells of the last frames to the others, and keep within bounds."""

@@ -80,7 +80,7 @@ def test_noise_and_stray_depth_move_neither_floor_nor_area():
     chance = torch.Generator().manual_seed(1)
     frames = []
     for frame in EMPTY:
-        depth = frame.depth * (1 + 0.005 * torch.randn(frame.depth.shape, generator=chance))
+        depth = frame.depth * (1 + 0.01 * torch.randn(frame.depth.shape, generator=chance))
         stray = torch.rand(depth.shape, generator=chance) < 0.005
         frames.append(replace(frame, depth=torch.where(stray, depth * 1.5, depth)))
     room = built(frames).room()
