@@ -197,7 +197,10 @@ class MapBuilder:
         fresh = [slot for slot in sorted(seen) if self._things.tally(slot).hits == 1]
         times = dict.fromkeys(fresh, 0)
         for view in reversed(self._views):
-            for slot in missed(self._things, view, [slot for slot in fresh if times[slot] < _BACK]):
+            fresh = [slot for slot in fresh if times[slot] < _BACK]
+            if not fresh:
+                return
+            for slot in missed(self._things, view, fresh):
                 self._things.tally(slot).miss(self.options)
                 times[slot] += 1
 
