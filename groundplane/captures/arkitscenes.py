@@ -122,6 +122,6 @@ def _lens(path: Path) -> Lens:
     for number, words in table(path, 6):
         where = f"{one_line(path.name)}, line {number}"
         width, height, fx, fy, cx, cy = (need_number(word, where) for word in words)
-        K = lens_matrix(fx, fy, cx, cy, where=where, centred=True)
+        K = lens_matrix((fx, fy, cx, cy), where=where, centred=True)
         return Lens(K=K, size=(int(width), int(height)))
     raise InputError(f"{one_line(path.name)}: expected width height fx fy cx cy, got no row")

@@ -204,7 +204,7 @@ def _lenses(path: Path) -> dict[str, Lens]:
             0.0 if place is None else numbers[place] for place in _PLACES[model]
         )
         lenses[key] = Lens(
-            K=lens_matrix(fx, fy, cx, cy, where=where),
+            K=lens_matrix((fx, fy, cx, cy), where=where),
             size=(int(need_number(width, where)), int(need_number(height, where))),
             distortion=(k1, k2, p1, p2, 0.0),
         )

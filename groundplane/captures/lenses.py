@@ -45,23 +45,25 @@ class Lens:
 
 
 def lens_matrix(
-    fx: float, fy: float, cx: float, cy: float, *, where: str, centred: bool = False
+    numbers: tuple[float, float, float, float], *, where: str, centred: bool = False
 ) -> Float[np.ndarray, "3 3"]:
     """Intrinsics as a matrix.
 
     Args:
-        fx: Focal length along x, pixels.
-        fy: The same along y.
-        cx: Principal point.
-        cy: The same along y.
+        numbers: fx, fy, cx, cy, pixels.
         where: Names their place, for messages.
         centred: Whether (0, 0) is the middle of the top-left pixel in the file, which puts the
             numbers half a pixel off ours.
 
     Raises:
         InputError: If a focal length is not above 0 or a number not finite.
+
+    Examples:
+        >>> lens_matrix((525.0, 525.0, 319.5, 239.5), where="a file", centred=True)[:2, 2].tolist()
+        [320.0, 240.0]
     """
-    if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
+    fx, fy, cx, cy = numbers
+    if not (np.isfinite(numbers).all() and fx > 0 and fy > 0):
         raise InputError(
             f"{where}: expected finite intrinsics with focal lengths above 0, got "
             f"fx {fx}, fy {fy}, cx {cx}, cy {cy}"
@@ -141,8 +143,8 @@ def resample_depth(
     if size == (width, height) and not source.bends and np.allclose(K, source.K, atol=1e-6):
         return depth
     if not source.bends and not K[0, 1] and not source.K[0, 1]:
-        columns, inside_x = _along(K[0, 0], K[0, 2], source.K[0, 0], source.K[0, 2], size[0], width)
-        rows, inside_y = _along(K[1, 1], K[1, 2], source.K[1, 1], source.K[1, 2], size[1], height)
+        columns, inside_x = _along(K[0, [0, 2]], source.K[0, [0, 2]], size[0], width)
+        rows, inside_y = _along(K[1, [1, 2]], source.K[1, [1, 2]], size[1], height)
         picked: Float32[np.ndarray, "_ _"] = depth[np.ix_(rows, columns)]
         if not (inside_x.all() and inside_y.all()):
             picked[~(inside_y[:, None] & inside_x)] = 0
@@ -155,10 +157,11 @@ def resample_depth(
 
 
 def _along(
-    f: float, c: float, to_f: float, to_c: float, length: int, to_length: int
+    lens: Float[np.ndarray, "2"], to_lens: Float[np.ndarray, "2"], length: int, to_length: int
 ) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """Where the middles of pixels fall along one side, and whether they do at all."""
-    at = np.floor((np.arange(length) + 0.5 - c) * (to_f / f) + to_c + 1e-9)
+    rays = np.arange(length) + 0.5 - lens[1]
+    at = np.floor(rays * (to_lens[0] / lens[0]) + to_lens[1] + 1e-9)
     inside = (at >= 0) & (at < to_length)
     return np.where(inside, at, 0).astype(np.int64), inside
 

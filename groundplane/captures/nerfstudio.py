@@ -173,7 +173,7 @@ def _lens(fields: dict[str, Any], where: str) -> Lens:
     if "w" in fields and "h" in fields:
         size = tuple(int(need_number(fields[name], f"{where}.{name}")) for name in ("w", "h"))
     return Lens(
-        K=lens_matrix(fx, fy, cx, cy, where=where),
+        K=lens_matrix((fx, fy, cx, cy), where=where),
         size=(size[0], size[1]) if size else None,
         distortion=(
             numbers["k1"], numbers["k2"], numbers["p1"], numbers["p2"], numbers["k3"],

@@ -165,7 +165,7 @@ def _lens(document: dict[str, Any]) -> Lens | None:
         need_number(fields.get(name), f"{where}.{name}")
         for name in ("fx", "fy", "cx", "cy", "width", "height")
     )
-    K = lens_matrix(fx, fy, cx, cy, where=where, centred=True)
+    K = lens_matrix((fx, fy, cx, cy), where=where, centred=True)
     return Lens(K=K, size=(int(width), int(height)))
 
 

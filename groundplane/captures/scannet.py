@@ -133,7 +133,7 @@ def _lens(path: Path) -> Lens | None:
     K = _matrix(path)
     where = f"intrinsic/{path.name}"
     fx, fy, cx, cy = float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])
-    return Lens(K=lens_matrix(fx, fy, cx, cy, where=where, centred=True))
+    return Lens(K=lens_matrix((fx, fy, cx, cy), where=where, centred=True))
 
 
 def _check_lens(lens: Lens, picture: Path) -> None:

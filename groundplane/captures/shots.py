@@ -139,7 +139,7 @@ class ShotSource:
             picture=shot.picture,
             time=shot.time,
             depth=shot.depth,
-            lens=Lens(K=lens_matrix(*self.options.intrinsics, where=where)),
+            lens=Lens(K=lens_matrix(self.options.intrinsics, where=where)),
             pose=shot.pose,
             notes=shot.notes,
         )

@@ -114,25 +114,22 @@ def together(
     Raises:
         InputError: If nothing lies within the tolerance, which is no matter of a few lost frames.
     """
-    rows = list(range(len(pictures.files)))
     notes = []
-    files = None
+    rows, files = list(range(len(pictures.files))), None
     if depths is not None:
         chosen = pair(pictures.times, depths.times, tolerance)
         _need_some(chosen >= 0, pictures.times, depths.times, tolerance, f"{where}: depth")
         rows = np.flatnonzero(chosen >= 0).tolist()
         files = [depths.files[int(chosen[row])] for row in rows]
         if lost := len(pictures.files) - len(rows):
-            notes.append(
-                f"{lost} of {len(pictures.files)} pictures have no depth within {tolerance:g} s "
-                "and were left out"
-            )
+            what = f"{lost} of {len(pictures.files)} pictures have no depth within {tolerance:g} s"
+            notes.append(f"{what} and were left out")
     times = pictures.times[rows]
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     known = np.zeros(len(rows), dtype=bool)
     if trajectory is not None:
         poses, known = trajectory.at(times, tolerance)
-        _need_some(known, times, trajectory.times, tolerance, f"{where}: poses")
+        _need_some(known, times, trajectory.times[trajectory.known], tolerance, f"{where}: poses")
         if lost := int(np.count_nonzero(~known)):
             notes.append(
                 f"{lost} of {len(rows)} pictures have no pose recorded within {tolerance:g} s"
@@ -178,9 +175,9 @@ def _need_some(
     if found.any():
         return
     if not len(others):
-        raise InputError(f"{what}: the file has no row")
+        raise InputError(f"{what}: the file has no row that is known")
     raise InputError(
         f"{what}: nothing within {tolerance:g} s of a picture, the median gap is "
-        f"{median_gap(times, others):.3g} s; the streams are not synchronised. Try: another "
-        "clock, or a larger tolerance"
+        f"{median_gap(times, others):.3g} s; the streams are not synchronised. Try: files of "
+        "one clock, or a larger tolerance"
     )

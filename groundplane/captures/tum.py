@@ -134,5 +134,5 @@ def _camera_row(path: Path) -> _Row:
 def _from_row(row: _Row, where: str, size: tuple[int, int] | None) -> Lens:
     fx, fy, cx, cy = row[:4]
     k1, k2, p1, p2, k3 = row[4:] or (0.0,) * 5
-    K = lens_matrix(fx, fy, cx, cy, where=where, centred=True)
+    K = lens_matrix((fx, fy, cx, cy), where=where, centred=True)
     return Lens(K=K, size=size, distortion=(k1, k2, p1, p2, k3))

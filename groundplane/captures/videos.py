@@ -78,5 +78,5 @@ class _VideoSource:
         """Of the upright picture, whose size phones do not store it in."""
         if self.options.intrinsics is None:
             return None
-        K = lens_matrix(*self.options.intrinsics, where="capture option intrinsics")
+        K = lens_matrix(self.options.intrinsics, where="capture option intrinsics")
         return Camera(K=Lens(K=K).scaled(whole.size, shrunk.size))

@@ -193,7 +193,7 @@ class _Rows:
         """The frame with the pose of its time."""
         options = self._options
         if options.intrinsics is not None:
-            K = lens_matrix(*options.intrinsics, where=f"{_WHO}, option intrinsics")
+            K = lens_matrix(options.intrinsics, where=f"{_WHO}, option intrinsics")
         elif frame.camera is not None:
             K = frame.camera.K
         else:

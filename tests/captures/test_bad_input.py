@@ -160,8 +160,8 @@ class TestStreams:
 
     def test_a_file_of_poses_without_rows(self, tmp_path):
         folder = write_capture(tmp_path / "walk", walk(3), layout="tum")
-        (folder / "groundtruth.txt").write_text("# nothing\n")
-        with pytest.raises(InputError, match="poses: the file has no row"):
+        (folder / "groundtruth.txt").write_text(f"# nothing\n{START} 0 0 0 nan 0 0 1\n")
+        with pytest.raises(InputError, match="poses: the file has no row that is known"):
             open_capture(folder)
 
     def test_a_few_lost_depths_are_left_out_and_counted(self, tmp_path):

@@ -133,4 +133,4 @@ def test_turned_pictures_come_back_as_stored(tmp_path, orientation):
 @pytest.mark.parametrize("numbers", [(0, 1, 1, 1), (1, -1, 1, 1), (1, 1, float("nan"), 1)])
 def test_impossible_intrinsics_are_refused(numbers):
     with pytest.raises(InputError, match="here: expected finite intrinsics"):
-        lens_matrix(*map(float, numbers), where="here")
+        lens_matrix(tuple(map(float, numbers)), where="here")
