@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ class Predicted:
     focals: Float[Tensor, " b"] | None = None
 
 
+@runtime_checkable
 class DepthNetwork(Protocol):
     """A network, ready to be asked."""
 

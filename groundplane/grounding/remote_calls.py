@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import SplitResult
 
 from groundplane.core.errors import DetectorError, InputError
@@ -34,6 +34,7 @@ _CALLS = 4
 T = TypeVar("T")
 
 
+@runtime_checkable
 class CallOptions(Protocol):
     """What calls need of a plugin's options; docs/remote.md says what each means."""
 
