@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ class Shot:
     notes: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class ShotList(Protocol):
     """The frames of a folder; what a shot needs is read when it is asked for."""
 
