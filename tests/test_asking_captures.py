@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
+import torch
 
 from groundplane.asking import Asker, CaptureChoice, ask
+from groundplane.core.detection import DetectResult, Outcome
 from groundplane.core.errors import InputError
 from groundplane.core.media import read_image
+from groundplane.core.regions import Regions
 from groundplane.mapping import MapTerms, keeping
+from groundplane.spatial.mapping.keyframes import KeyframeOptions
+from groundplane.testing.captures import write_capture
 from groundplane.testing.rooms.oracle import OracleDetector
 from groundplane.testing.scenes import SceneBuilder
 from tests.support.mapped_room import write_room
@@ -221,3 +227,70 @@ class _Depth:
             replace(one, depth=self._frame.depth, camera=camera, notes=("made for this test",))
             for one in frames
         ]
+
+
+class TestVideoWithoutDepth:
+    """Order and number follow from the pictures; whatever needs places is refused by name."""
+
+    @pytest.fixture
+    def asker(self, mapped, cache, tmp_path):
+        video = write_capture(tmp_path / "video", mapped.frames[:8], layout="video")
+        terms = MapTerms(keyframes=KeyframeOptions(least_seconds=0.0, blur=0.0))
+        return Asker(video, detector=Scripted(), capture=CaptureChoice(terms=terms))
+
+    def test_what_is_seen_first(self, asker):
+        reply = asker.ask("What appears first, the sofa or the tv?")
+
+        assert (reply.value, reply.failed) == ("tv", False)
+        assert reply.notes[0].startswith("answered from the pictures, without depth")
+
+    def test_a_count_is_the_most_at_a_time(self, asker):
+        assert asker.ask("How many chairs are there?").value == 2
+        # One look alone may be a false alarm.
+        assert asker.ask("How many dogs are there?").value == 0
+
+    def test_a_distance_is_refused_with_who_could_tell_it(self, asker):
+        with pytest.raises(InputError, match=r"must be known .*--geometry depth-pro,odometry"):
+            asker.ask("How far is the sofa from the tv?")
+
+
+class Scripted:
+    """Finds things by how many pictures it was shown before."""
+
+    vocabulary = None
+    # Of each label: how many there are from which picture on.
+    script = MappingProxyType(
+        {
+            "tv": ((1, 1),),
+            "sofa": ((0, 1), (1, 0), (3, 1)),
+            "chair": ((2, 3), (3, 2)),
+            "dog": ((2, 1), (3, 0)),
+        }
+    )
+
+    def __init__(self):
+        self.shown = 0
+
+    def detect(self, requests):
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):
+        steps = [self._count(phrase) for phrase in request.phrases]
+        self.shown += 1
+        owners = [index for index, count in enumerate(steps) for _ in range(count)]
+        return DetectResult(
+            regions=Regions(
+                ids=tuple(f"r{i}" for i in range(len(owners))),
+                boxes=torch.tensor([[1.0, 1, 9, 9]]).expand(len(owners), 4).clone(),
+                scores=torch.ones(len(owners)),
+                phrases=request.phrases,
+                phrase_ids=torch.tensor(owners, dtype=torch.int64),
+                image_size=request.image.size,
+            ),
+            outcomes=tuple(Outcome.FOUND if count else Outcome.NONE for count in steps),
+        )
+
+    def _count(self, phrase):
+        label = phrase.removesuffix("s")
+        return max((number for number in self.script[label] if number[0] <= self.shown),
+                   default=(0, 0))[1]  # fmt: skip

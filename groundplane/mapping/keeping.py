@@ -17,7 +17,10 @@ from groundplane.core.image import Image
 from groundplane.grounding.router import Router
 from groundplane.mapping.building import Geometry, make_mapper, make_router_for
 from groundplane.mapping.fingerprints import fingerprint
-from groundplane.mapping.questions import Asked, phrases_asked
+from groundplane.mapping.given import capture_of
+from groundplane.mapping.in_picture import look_through
+from groundplane.mapping.looking import Looker
+from groundplane.mapping.questions import Asked, phrases_asked, pictures_suffice
 from groundplane.mapping.terms import MapTerms
 from groundplane.spatial.map import CognitiveMap
 
@@ -33,6 +36,14 @@ def cache_folder() -> Path:
         return Path(named) / "maps"
     root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(root) / "groundplane" / "maps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What a map must tell: of which things, and whether of order and number alone."""
+
+    phrases: tuple[str, ...]
+    flat: bool
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -55,7 +66,7 @@ class MapKeeper:
     terms: MapTerms = field(default_factory=MapTerms)
     find: tuple[str, ...] = ()
     keep: bool = True
-    _built: dict[tuple[str, ...], CognitiveMap] = field(default_factory=dict)
+    _built: dict[_Wanted, CognitiveMap] = field(default_factory=dict)
     _router: Router | None = None
 
     @property
@@ -69,11 +80,22 @@ class MapKeeper:
         Raises:
             InputError, MediaError, DetectorError: As `build_map`.
         """
+        asked = list(asked)
         phrases = self.find or phrases_asked(asked, words=lambda: self.vocabulary)
-        wanted = tuple(sorted({" ".join(phrase.split()) for phrase in phrases} - {""}))
+        wanted = _Wanted(
+            phrases=tuple(sorted({" ".join(phrase.split()) for phrase in phrases} - {""})),
+            flat=self._without_depth() and pictures_suffice(asked),
+        )
         if wanted not in self._built:
-            self._built[wanted] = self._kept(wanted) or self._build(wanted)
+            kept = self._kept(wanted)
+            self._built[wanted] = self._build(wanted) if kept is None else kept
         return self._built[wanted]
+
+    def _without_depth(self) -> bool:
+        """Whether the source is a capture of pictures alone, and nobody is named to tell more."""
+        if self.geometry is not None or isinstance(self.source, Image):
+            return False
+        return not {"depth", "pose"} & capture_of(self.source, self.terms).gives
 
     def _looker(self) -> Router:
         if self._router is None:
@@ -83,21 +105,26 @@ class MapKeeper:
             )  # fmt: skip
         return self._router
 
-    def _build(self, phrases: tuple[str, ...]) -> CognitiveMap:
-        mapper = make_mapper(
-            self.source, phrases, detector=self._looker() if phrases else None,
-            geometry=self.geometry, options=self.options, device=self.device, terms=self.terms,
-        )  # fmt: skip
-        for _ in mapper.words():
-            pass
-        scene = mapper.map()
-        if (place := self._place(phrases)) is not None:
+    def _build(self, wanted: _Wanted) -> CognitiveMap:
+        detector = self._looker() if wanted.phrases else None
+        if wanted.flat:
+            looker = Looker(detector=detector, phrases=wanted.phrases, thresholds={})
+            scene = look_through(capture_of(self.source, self.terms), looker, self.terms)
+        else:
+            mapper = make_mapper(
+                self.source, wanted.phrases, detector=detector, geometry=self.geometry,
+                options=self.options, device=self.device, terms=self.terms,
+            )  # fmt: skip
+            for _ in mapper.words():
+                pass
+            scene = mapper.map()
+        if (place := self._place(wanted)) is not None:
             _store(scene, place)
         return scene
 
-    def _kept(self, phrases: tuple[str, ...]) -> CognitiveMap | None:
+    def _kept(self, wanted: _Wanted) -> CognitiveMap | None:
         """A map that an earlier call kept; one that cannot be read is built anew."""
-        place = self._place(phrases)
+        place = self._place(wanted)
         if place is None or not place.is_file():
             return None
         try:
@@ -107,7 +134,7 @@ class MapKeeper:
             return None
         return scene
 
-    def _place(self, phrases: tuple[str, ...]) -> Path | None:
+    def _place(self, wanted: _Wanted) -> Path | None:
         """The file of a map; None where what it is made from has no name to know it by."""
         experts = (self.detector, self.segmenter, self.geometry)
         named = all(isinstance(given, str | None) for given in experts)
@@ -116,7 +143,7 @@ class MapKeeper:
         job = {
             "version": version("groundplane"),
             "source": fingerprint(self.source),
-            "phrases": phrases,
+            "wanted": asdict(wanted),
             "experts": experts,
             "options": {key: str(value) for key, value in sorted(self.options.items())},
             "terms": asdict(self.terms),

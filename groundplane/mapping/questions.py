@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from groundplane.core.errors import InputError
+from groundplane.core.expressions import Extreme, Or, Select, Unique
 from groundplane.core.lexicon import canonical, normalise
-from groundplane.core.queries import phrases_of, selects_anything
+from groundplane.core.queries import (
+    Compare,
+    Count,
+    Exists,
+    Order,
+    nodes_of,
+    phrases_of,
+    selects_anything,
+)
 from groundplane.spatial.questions.parser import NotUnderstoodError, parse_question
 
-__all__ = ["Asked", "phrases_asked"]
+__all__ = ["Asked", "phrases_asked", "pictures_suffice"]
 
 Asked = tuple[str, Sequence[str]]
 
@@ -50,3 +59,32 @@ def phrases_asked(
             for word in known:
                 found.setdefault(canonical(word), word)
     return tuple(found.values())
+
+
+def pictures_suffice(questions: Iterable[Asked]) -> bool:
+    """Whether all questions are of order and number alone, which pictures without depth tell.
+
+    One that is not understood needs nothing.
+
+    Examples:
+        >>> pictures_suffice([("What appears first, the sofa or the tv?", ())])
+        True
+        >>> pictures_suffice([("How many chairs are near the table?", ())])
+        False
+        >>> pictures_suffice([])
+        True
+    """
+    for question, choices in questions:
+        try:
+            expression = parse_question(question, choices=choices).expression
+        except NotUnderstoodError:
+            continue
+        if not all(map(_is_told, nodes_of(expression))):
+            return False
+    return True
+
+
+def _is_told(node: object) -> bool:
+    if isinstance(node, Extreme):
+        return node.measure == "first_seen" and node.anchor is None
+    return isinstance(node, Compare | Count | Exists | Or | Order | Select | Unique)
