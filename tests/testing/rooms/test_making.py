@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import os
 import subprocess
@@ -24,7 +25,7 @@ from groundplane.testing.rooms.room import Mesh
 from groundplane.testing.rooms.themes import THEMES
 
 # A few rooms that all properties are tried on; GROUNDPLANE_ROOMS takes as many as it says.
-ROOMS = int(os.environ.get("GROUNDPLANE_ROOMS", "9"))
+ROOMS = int(os.environ.get("GROUNDPLANE_ROOMS", "8"))
 SEEDS = st.integers(0, ROOMS - 1)
 MANY = settings(max_examples=ROOMS, deadline=None)
 make = functools.lru_cache(maxsize=64)(make_room)
@@ -38,14 +39,15 @@ def print_of(room):
 def test_the_same_number_gives_the_same_room_in_another_process():
     code = (
         "from groundplane.testing.rooms.making import make_room; import hashlib;"
-        "r = make_room(11); h = hashlib.sha256(r.walk.poses.tobytes());"
+        "r = make_room(3); h = hashlib.sha256(r.walk.poses.tobytes());"
         "[h.update(t.mesh.vertices.tobytes()) for t in r.objects]; print(h.hexdigest())"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(2)
-    ]
-    assert runs[0].stdout == runs[1].stdout != ""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    room = make(3)
+    here = hashlib.sha256(room.walk.poses.tobytes())
+    for thing in room.objects:
+        here.update(thing.mesh.vertices.tobytes())
+    assert run.stdout.strip() == here.hexdigest()
 
 
 def test_other_numbers_give_other_rooms():
@@ -162,7 +164,7 @@ def test_the_walk_is_smooth_and_goes_through_nothing(seed):
 
 
 def test_there_is_every_sort_of_room_and_of_form():
-    rooms = [make(seed) for seed in range(9)]
+    rooms = [make(seed) for seed in range(8)]
     assert {room.kind for room in rooms} == set(THEMES)
     assert {len(room.outline) for room in rooms} == {4, 6, 8}
     labels = [thing.label for room in rooms for thing in room.objects]

@@ -18,7 +18,7 @@ from groundplane.testing.rooms.parts import assemble, block
 from groundplane.testing.rooms.rendering import Renderer
 from groundplane.testing.rooms.room import Room, RoomObject, Walk, intrinsics
 
-ROOMS = int(os.environ.get("GROUNDPLANE_ROOMS", "6"))
+ROOMS = int(os.environ.get("GROUNDPLANE_ROOMS", "4"))
 make = functools.lru_cache(maxsize=64)(make_room)
 
 
