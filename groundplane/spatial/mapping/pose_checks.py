@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundplane.core.camera import Camera, Frame
+from groundplane.core.camera import Camera, DepthNoise, Frame
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.spatial.mapping.pose_readings import READINGS, scaled_moves
 from groundplane.spatial.mapping.surfaces import grid_points
@@ -31,12 +31,15 @@ _POINTS = 1500
 _PAIRS = 36
 # How far apart in the list the frames of a pair are: near ones overlap, far ones tell more.
 _STRIDES = (1, 2, 4)
-# Depth agrees within this share of it.
-_TOLERANCE = 0.04
+# Depth agrees within this share of it and twice its own error, but not within more than the most:
+# there everything agrees.
+_TOLERANCE, _MOST = 0.04, 0.2
 # A reading that puts less than this share of the points into other views is not judged.
 _OVERLAP = 0.05
 # Poses fit if so much depth agrees; what nearer things hide in the other view never does.
 _FITS = 0.55
+# Poses do not fit, whatever else does, if less does; in between they may be good but rough.
+_WRONG = 0.35
 # Another reading is named only if it leaves less than this share of the disagreement, and agrees
 # with so much more.
 _LEFT, _MORE = 0.6, 0.06
@@ -52,7 +55,8 @@ class PoseReport:
     """What was found of poses.
 
     Attributes:
-        ok: Whether they fit as given; None where it cannot be told.
+        ok: Whether they fit as given; None where it cannot be told, as when they are so rough
+            that nothing fits.
         reading: What fits: one of `READINGS`, `pose units`, `depth scale` or `unsynchronised`;
             `none` if nothing fits, `cannot tell` if it cannot be told.
         factor: What translations (`pose units`) or depths (`depth scale`) must be multiplied by.
@@ -175,12 +179,18 @@ class _View:
     points: Float[Tensor, "n 3"]
     depth: Float[Tensor, "h w"]
     camera: Camera
+    noise: DepthNoise
 
     @classmethod
     def of(cls, frame: Frame) -> _View:
         assert frame.depth is not None
         assert frame.camera is not None
-        return cls(grid_points(frame, most=_POINTS), frame.depth, frame.camera)
+        return cls(grid_points(frame, most=_POINTS), frame.depth, frame.camera, frame.noise)
+
+    def tolerance(self, depth: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """How far depths may be off, as a share of each."""
+        share = self.noise.sigma(depth) / depth.clamp_min(1e-3) + self.noise.common
+        return (_TOLERANCE + 2 * share).clamp(max=_MOST)
 
     def seen_at(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
         """Depth that this view has where points of its camera axes lie; 0 where it has none."""
@@ -206,7 +216,8 @@ def _agreement(trial: _Trial, views: Sequence[_View]) -> float:
             T = torch.as_tensor(move, dtype=torch.float32, device=own.points.device)
             points = (own.points @ T[:3, :3].T + T[:3, 3]).to(other.depth.device)
             seen = other.seen_at(points)
-            close = (points[:, 2] - seen).abs() < _TOLERANCE * torch.minimum(points[:, 2], seen)
+            nearer = torch.minimum(points[:, 2], seen)
+            close = (points[:, 2] - seen).abs() < other.tolerance(nearer) * nearer
             total += len(points)
             overlap.append((seen > 0).sum())
             agree.append((close & (seen > 0)).sum())
@@ -232,6 +243,8 @@ def _judged(
     if given is not None and given >= _FITS and not better:
         message = f"the poses fit the depth: {said} between frames"
         return PoseReport(ok=True, reading="as given", agreement=shares, message=message)
+    if (most < _FITS or not better) and given is not None and given >= _WRONG:
+        return _unsure(shares, f"only {given:.0%} of the depth agrees between frames")
     if most < _FITS or not better:
         message = (
             f"the poses do not fit the depth ({said}), nor does any other reading "

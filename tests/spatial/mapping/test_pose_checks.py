@@ -8,6 +8,7 @@ import torch
 from box_scenes import frame_of, round_walk
 from living_room import living_room
 
+from groundplane.core.camera import DepthNoise
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.spatial.mapping.pose_checks import check_poses, read_as
 from groundplane.spatial.mapping.pose_readings import READINGS, scaled_moves
@@ -131,6 +132,24 @@ def test_noisy_depth_still_fits(living):
         for f in living
     ]
     assert check_poses(noisy).ok
+
+
+def test_depth_that_is_known_to_be_rough_is_not_held_against_poses(living):
+    chance = np.random.default_rng(0)
+    rough = [
+        replace(f, depth=f.depth * float(chance.normal(1, 0.06)), noise=DepthNoise(common=0.06))
+        for f in living
+    ]
+    assert check_poses(rough).ok
+    assert check_poses(rough, poses=np.linalg.inv(poses_of(rough))).reading == "inverted"
+
+
+def test_rough_poses_are_not_called_wrong(living):
+    chance = np.random.default_rng(0)
+    poses = poses_of(living)
+    poses[:, :3, 3] += chance.normal(0, 0.08, size=(len(poses), 3))
+    report = check_poses(living, poses=poses)
+    assert report.ok is not False
 
 
 def test_frames_as_read_fit(living):
