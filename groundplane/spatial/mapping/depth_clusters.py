@@ -11,9 +11,8 @@ from jaxtyping import Bool, Float, Int64
 
 __all__ = ["above_ground", "main_depths"]
 
-# Share of a region's pixels, and of the fullest bin's, below which a bin counts as empty.
-_SPARSE_OF_MASK = 0.005
-_SPARSE_OF_BOX = 0.15
+# Share of a region's pixels below which a bin counts as empty.
+_SPARSE = 0.005
 # The lowest part of a box's points, as a share of their height, and how many of them it holds where
 # it is the ground that the thing stands on, and not the thing.
 _LOWEST = 0.06
@@ -53,17 +52,16 @@ def main_depths(
     bins -= bins.min()
     width = int(bins.max()) + 2  # an empty one at the end parts the regions
     cell = owner * width + bins
-    votes = cell if central is None else cell[central]
-    counted = np.bincount(votes, minlength=num * width).reshape(num, width)
-    if central is None:
-        least = np.maximum(_SPARSE_OF_MASK * counted.sum(axis=1), 1)
-    else:
-        least = np.maximum(_SPARSE_OF_BOX * counted.max(axis=1), 1)
+    counted = np.bincount(cell, minlength=num * width).reshape(num, width)
+    votes = counted
+    if central is not None:
+        votes = np.bincount(cell[central], minlength=num * width).reshape(num, width)
+    least = np.maximum(_SPARSE * counted.sum(axis=1), 1)
     filled = counted >= least[:, None]
     begins = filled.copy()
     begins[:, 1:] &= ~filled[:, :-1]
     piece = np.cumsum(begins.ravel()) - 1
-    masses = np.bincount(piece[filled.ravel()], weights=counted[filled])
+    masses = np.bincount(piece[filled.ravel()], weights=votes[filled])
     home = np.flatnonzero(begins) // width
     most = np.zeros(num)
     np.maximum.at(most, home, masses)

@@ -23,8 +23,8 @@ __all__ = ["Faces", "Sampling", "faces_of"]
 
 # Metres: nearer to the camera nothing is measured.
 _LEAST_DEPTH = 1e-3
-# How far within the rim the outermost pixel of the grid lies, as a share of its step: rims run across
-# the grid, so that one of many comes near. Measured on traced boxes (tests/spatial/mapping).
+# How far within the rim the outermost pixel of the grid lies, as a share of its step: rims run
+# across the grid, so that one of many comes near. Measured on traced boxes, as the test repeats.
 _OF_STRIDE = 0.1
 # Sine of the flattest view of a surface that is told apart from a flatter one.
 _FLATTEST = 1 / 6
@@ -146,7 +146,8 @@ def _counts_near(
     found = np.bincount(cell.ravel(), minlength=6 * num * levels).reshape(3, num, 2, levels)
     bits = (np.arange(levels)[:, None] >> np.arange(len(widths))) & 1
     totals: Float64[np.ndarray, "k n 3 2"] = (found @ bits).transpose(3, 1, 0, 2)
-    return np.maximum(totals, 1).astype(np.float64)
+    least: Float64[np.ndarray, "k n 3 2"] = np.maximum(totals, 1.0)
+    return least
 
 
 def _places(

@@ -267,12 +267,12 @@ def _in_middle(
 
 def _look(taken: _Taken, frame: Frame, options: LiftingOptions) -> _Seen:
     """Read the depths, drop what is not the thing, and go to the world."""
-    camera, depth = _geometry_of(frame)
+    camera, picture = _geometry_of(frame)
     num, pixels = len(taken.areas), taken.pixels
     reach = taken.sampling.strides + taken.sampling.lost + 1
     rim = outline_of(pixels, taken.size, step=reach)
     flat = pixels.rows * taken.size[1] + pixels.columns
-    at, inside, near, far = _depths_at(depth, (flat, rim.inside, rim.near, rim.far))
+    at, inside, near, far = _depths_at(picture, (flat, rim.inside, rim.near, rim.far))
     if taken.central is None:
         nearer = nearer_shares(rim, (inside, near, far), num, jump=options.jump)
     else:  # the outline of a box is not that of the thing in it
@@ -280,17 +280,17 @@ def _look(taken: _Taken, frame: Frame, options: LiftingOptions) -> _Seen:
     rows = np.flatnonzero((at > 0) & np.isfinite(at))
     known = np.bincount(pixels.owner[rows], minlength=num)
     central = None if taken.central is None else taken.central[rows]
-    main = main_depths(
-        at[rows], pixels.owner[rows], num, gap=options.gap, share=options.piece_share,
-        central=central,
-    )  # fmt: skip
-    rows = rows[main]
-    owner = pixels.owner[rows]
     points = _points_at(pixels.rows[rows], pixels.columns[rows], at[rows], camera)
-    if taken.central is not None:
-        slack = _SLACK * frame.noise.sigma(torch.from_numpy(at[rows])).numpy()
+    owner, depth = pixels.owner[rows], at[rows]
+    if central is not None:
+        slack = _SLACK * frame.noise.sigma(torch.from_numpy(depth)).numpy()
         above = above_ground(points[:, 2], owner, num, slack=slack)
-        points, owner = points[above], owner[above]
+        points, owner, depth, central = points[above], owner[above], depth[above], central[above]
+    main = main_depths(
+        depth, owner, num, gap=options.gap, share=options.piece_share, central=central
+    )
+    if not main.all():
+        points, owner = points[main], owner[main]
     return _Seen(
         points=points, counts=np.bincount(owner, minlength=num), known=known, nearer=nearer
     )
