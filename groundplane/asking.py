@@ -376,7 +376,8 @@ def _opened(
         return photos, subject, None
     if subject is None or subject.image is None:
         raise InputError(
-            f"{_named(source)} takes no geometry expert: a photo, a video or a capture does"
+            f"{_named(source)} takes no geometry expert: a photo, a video or a capture does "
+            "(a folder of pictures is one of layout 'frames')"
         )
     return None, _Subject(name=subject.name), partial(choice.keeper, subject.image)
 

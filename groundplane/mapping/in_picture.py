@@ -11,7 +11,9 @@ import torch
 
 from groundplane.captures.capture import Capture
 from groundplane.core.camera import Frame
+from groundplane.core.files import one_line
 from groundplane.mapping.looking import Looker
+from groundplane.mapping.tally import readable_notes
 from groundplane.mapping.terms import MapTerms
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.map import CognitiveMap
@@ -66,7 +68,7 @@ def look_through(capture: Capture, looker: Looker, terms: MapTerms) -> Cognitive
     cannot = [f"nobody could look for {phrase!r}: {why}" for phrase, why in looker.cannot.items()]
     number = len(there)
     return CognitiveMap(
-        name=capture.name,
+        name=one_line(capture.name),
         ids=tuple(there),
         objects=Boxes3D(
             centers=torch.zeros(number, 3, dtype=torch.float64),
@@ -81,7 +83,7 @@ def look_through(capture: Capture, looker: Looker, terms: MapTerms) -> Cognitive
         first_seen=torch.tensor([seen[name].first for name in there], dtype=torch.float64),
         scale="relative",
         provenance={name: tuple(seen[name].regions) for name in there},
-        notes=(*capture.notes, _NOTE, *cannot),
+        notes=readable_notes([_NOTE, *capture.notes, *cannot]),
     )
 
 

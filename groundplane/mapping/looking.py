@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,8 @@ from groundplane.mapping.state import FoundLog
 __all__ = ["Looker", "phrases_from"]
 
 # Commas and line ends of the scripts that people list things in.
+# As labels of a scene file must be.
+_LONGEST, _UNFIT = 200, {"Cc", "Cs", "Zl", "Zp"}
 _BETWEEN = re.compile(r"[,;\n\uff0c\u3001\uff1b]")
 
 
@@ -36,6 +39,12 @@ def phrases_from(given: str | Sequence[str]) -> tuple[str, ...]:
     if strange := [part for part in parts if not isinstance(part, str)]:
         raise InputError(f"map: expected phrases in words, got {type(strange[0]).__name__}")
     phrases = tuple(dict.fromkeys(name for part in parts if (name := " ".join(part.split()))))
+    for phrase in phrases:
+        if len(phrase) > _LONGEST or _UNFIT & set(map(unicodedata.category, phrase)):
+            raise InputError(
+                f"map: {phrase[:60]!r} is no phrase: expected at most {_LONGEST} characters, "
+                "without control characters or halves of surrogate pairs"
+            )
     if not phrases:
         raise InputError('map: name what to look for, such as "sofa, chair"')
     return phrases
@@ -108,6 +117,8 @@ class Looker:
 
 
 def _named(regions: Regions, frame: int) -> Regions:
+    """Regions that answer a phrase, with ids that are unique in the capture."""
+    regions = regions.select(regions.phrase_ids >= 0)
     return replace(regions, ids=tuple(f"{frame}/{name}" for name in regions.ids))
 
 

@@ -15,11 +15,12 @@ from torch import Tensor
 from groundplane.captures.capture import Capture
 from groundplane.core.camera import Frame
 from groundplane.core.errors import InputError, listing
+from groundplane.core.files import one_line
 from groundplane.core.geometry import FLOOR_ONLY, UNKNOWN_SHIFT
 from groundplane.mapping.events import Ended, FrameTold, MapEvent, MapSummary
 from groundplane.mapping.geometry import GeometryChain, known_of
 from groundplane.mapping.looking import Looker
-from groundplane.mapping.tally import MapTally
+from groundplane.mapping.tally import MapTally, readable_notes
 from groundplane.mapping.terms import MapTerms
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.mapping.builder import MapBuilder
@@ -106,7 +107,7 @@ class Mapper:
         """The map so far; one without objects says why."""
         known = self._roomy and self._tally.keyframes
         room = self._room.room() if known else None
-        grown = self._builder.freeze(name=self._capture.name, room=room)
+        grown = self._builder.freeze(name=one_line(self._capture.name), room=room)
         phrases, cannot = self._looker.phrases, self._looker.cannot
         told = self._tally.told(there=set(grown.labels), phrases=phrases, cannot=cannot)
         return replace(
@@ -114,7 +115,7 @@ class Mapper:
             counts={**{phrase: 0 for phrase in phrases if phrase not in cannot}, **grown.counts},
             view=self._view,
             scale="relative" if "relative" in self._tally.scales else "metric",
-            notes=tuple(dict.fromkeys([*grown.notes, *self._capture.notes, *told])),
+            notes=readable_notes([*grown.notes, *self._capture.notes, *told]),
         )
 
     def cloud(self) -> Cloud | None:

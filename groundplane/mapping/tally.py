@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,14 @@ from groundplane.core.errors import listing
 from groundplane.core.regions import Regions
 from groundplane.spatial.mapping.sightings import Sightings
 
-__all__ = ["MapTally"]
+__all__ = ["MapTally", "readable_notes"]
 
 # Notes of one kind that are told, at most; what differs in more says the same in other words.
 _NOTES = 20
-_LENGTH = 1000
+# Of a note, and of notes in all.
+_LENGTH, _MOST = 1000, 60
+# What is neither a letter nor a space: controls and halves of surrogate pairs.
+_UNREADABLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]")
 # So many reasons are told apart; whatever else frames were passed over for is one more.
 _REASONS = 50
 
@@ -97,7 +101,7 @@ class MapTally:
             if there
             else [self._why_empty([p for p in phrases if p not in cannot])]
         )
-        return [" ".join(note.split())[:_LENGTH] for note in told]
+        return told
 
     def _lost(self, there: set[str]) -> list[str]:
         """What was found, but of which nothing is on the map."""
@@ -126,6 +130,19 @@ class MapTally:
             f"the map is empty: of {self.regions} regions that were found in {self.keyframes} "
             f"keyframes none became an object{_why(Counter(self.reasons()))}"
         )
+
+
+def readable_notes(notes: Iterable[str]) -> tuple[str, ...]:
+    """Notes, each once, as a scene file takes them: on one line, not too long, not too many.
+
+    Examples:
+        >>> readable_notes(["the depth\\nis guessed", "", "the depth is guessed"])
+        ('the depth is guessed',)
+        >>> readable_notes([])
+        ()
+    """
+    lines = (" ".join(_UNREADABLE.sub("\N{REPLACEMENT CHARACTER}", n).split()) for n in notes)
+    return tuple(dict.fromkeys(line[:_LENGTH] for line in lines if line))[:_MOST]
 
 
 def _why(reasons: Counter[str]) -> str:
