@@ -22,6 +22,7 @@ import torch
 from groundplane.core.errors import InputError
 from groundplane.core.files import one_line, write_whole
 from groundplane.spatial.mapping.cells import Cells
+from groundplane.spatial.mapping.fusing import BOX_COLUMNS
 from groundplane.spatial.mapping.missing import View
 from groundplane.spatial.mapping.tallies import BuilderOptions, Tally
 from groundplane.spatial.mapping.things import Things
@@ -190,6 +191,7 @@ def _tally(record: Mapping[str, Any]) -> Tally:
         whole=_table(record["whole"], 6, 6),
         partial=_table(record["partial"], 6, 6),
         looks=None if looks is None else _table(looks, len(looks)),
+        boxes=[_table(box, BOX_COLUMNS).tolist() for box in record["boxes"]],
         claims=[_table(claim, 2, 3).tolist() for claim in record["claims"]],
     )
 

@@ -7,7 +7,8 @@ import torch
 
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.map import CognitiveMap
-from groundplane.spatial.mapping.oriented import LEAST_SIZE, Uprights
+from groundplane.spatial.mapping.fusing import fuse
+from groundplane.spatial.mapping.oriented import LEAST_SIZE, Uprights, fit_uprights
 from groundplane.spatial.mapping.room import Room
 from groundplane.spatial.mapping.tallies import Tally
 from groundplane.spatial.mapping.things import Things
@@ -39,7 +40,7 @@ def frozen(
     return CognitiveMap(
         name=name,
         ids=ids,
-        objects=_boxes(things.fit(slots), tallies, options.common),
+        objects=_boxes(_fused(things, slots), tallies, options.common),
         labels=labels,
         scores=torch.tensor([tally.existence for tally in tallies], dtype=torch.float64),
         attributes=tuple({} for _ in ids),
@@ -58,6 +59,21 @@ def _counts(tally: Tally, things: Things) -> bool:
     """Whether an object has the support that it needs."""
     options = things.options
     return tally.hits >= options.least_frames and tally.existence >= options.least_existence
+
+
+def _fused(things: Things, slots: list[int]) -> Uprights:
+    """The boxes that views agree on; those round the points where no view was kept."""
+    points, counts = things.points(slots)
+    parts = [fit_uprights(points[:0], counts[:0])]
+    for slot, own in zip(slots, np.split(points, np.cumsum(counts))[:-1], strict=True):
+        views = things.tally(slot).boxes
+        alone = np.array([len(own)])
+        parts.append(fuse(views, own.astype(np.float64)) if views else fit_uprights(own, alone))
+    return Uprights(
+        centers=np.concatenate([part.centers for part in parts]),
+        sizes=np.concatenate([part.sizes for part in parts]),
+        directions=np.concatenate([part.directions for part in parts]),
+    )
 
 
 def _boxes(fitted: Uprights, tallies: list[Tally], common: float) -> Boxes3D:

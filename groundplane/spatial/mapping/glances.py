@@ -111,6 +111,7 @@ def _host_table(sightings: Sightings) -> Float[np.ndarray, "n c"]:
     )
     parts = [column.double()[:, None] for column in singles]
     parts += [boxes.centers.double(), boxes.axes.double().reshape(n, 9), flat.double()]
+    parts.append(boxes.sizes.double())
     if sightings.features is not None:
         parts.append(sightings.features.double())
     return np.asarray(torch.cat(parts, dim=1).cpu().numpy())
@@ -127,8 +128,15 @@ def _glimpse(sightings: Sightings, table: Float[np.ndarray, "n c"], i: int) -> G
         time=sightings.time,
         pixels=int(row[2]),
         whole=not (row[3] or row[4]),
+        # Centre, sizes and the first side seen from above.
+        box=[
+            *row[5:8].tolist(),
+            *row[53:56].tolist(),
+            *row[8:10].tolist(),
+            float(not row[3:5].any()),
+        ],
         spread=turn @ row[17:53].reshape(6, 6) @ turn.T,
-        looks=None if sightings.features is None else row[53:],
+        looks=None if sightings.features is None else row[56:],
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from groundplane.core.errors import InputError
+from groundplane.spatial.mapping.fusing import thinned
 from groundplane.spatial.maps.matching import fold
 
 __all__ = ["BuilderOptions", "Glimpse", "Tally"]
@@ -90,6 +91,7 @@ class Glimpse:
         time: Seconds.
         pixels: Pixels in the picture.
         whole: Whether nothing of the thing is cut off or hidden.
+        box: Its box, as `fusing.fuse` takes it.
         spread: Covariance of centre and sides, all along the world's axes.
         looks: Appearance, or None.
     """
@@ -100,6 +102,7 @@ class Glimpse:
     time: float
     pixels: int
     whole: bool
+    box: list[float]
     spread: _Spread
     looks: Float[np.ndarray, " d"] | None
 
@@ -124,6 +127,7 @@ class Tally:
         partial: Sum of the covariances of other views.
         num_partial: How many they were.
         looks: Sum of the appearances, or None.
+        boxes: Of its views, thinned out where there are many.
         claims: Pairs of places that two regions of one frame took it for.
     """
 
@@ -142,6 +146,7 @@ class Tally:
     partial: _Spread = field(default_factory=lambda: np.zeros((6, 6)))
     num_partial: int = 0
     looks: Float[np.ndarray, " d"] | None = None
+    boxes: list[list[float]] = field(default_factory=list)
     claims: list[list[list[float]]] = field(default_factory=list)
 
     @property
@@ -164,6 +169,7 @@ class Tally:
         self.hits += 1
         self._believe(glimpse.score * math.log(options.recall / options.false_alarm))
         self.note(glimpse, options)
+        self.boxes = thinned([*self.boxes, glimpse.box])
         if glimpse.whole:
             self.whole, self.num_whole = self.whole + glimpse.spread, self.num_whole + 1
         else:
@@ -196,6 +202,7 @@ class Tally:
         self.first = _earlier(self.first, other.first)
         self.glimpsed = _earlier(self.glimpsed, other.glimpsed)
         self._cite(other.regions, other.best, options)
+        self.boxes = thinned([*self.boxes, *other.boxes])
         self.whole, self.num_whole = self.whole + other.whole, self.num_whole + other.num_whole
         self.partial = self.partial + other.partial
         self.num_partial += other.num_partial

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from groundplane.core.errors import InputError
@@ -134,13 +134,19 @@ class Things:
         self.axes[grown], self.fitted[grown] = boxes.axes, counts[grown]
 
     def fit(self, slots: Sequence[int]) -> Uprights:
-        """Boxes round the firm voxels of some objects."""
+        """Boxes round the firm points of some objects."""
+        return fit_uprights(*self.points(slots))
+
+    def points(
+        self, slots: Sequence[int]
+    ) -> tuple[Float[np.ndarray, "p 3"], Int64[np.ndarray, " k"]]:
+        """The firm points of some objects, one object after another, and how many each has."""
         voxels, place = self.of(slots)
         kept = firm(voxels, place, len(slots))
         voxels, place = voxels[kept], place[kept]
         order = torch.argsort(place, stable=True)
-        points = voxels.means[order].cpu().numpy()
-        return fit_uprights(points, torch.bincount(place, minlength=len(slots)).cpu().numpy())
+        counts = torch.bincount(place, minlength=len(slots))
+        return voxels.means[order].cpu().numpy(), counts.cpu().numpy()
 
     def merge(self, into: int, slot: int) -> None:
         """Two objects are one: the one slot is freed."""

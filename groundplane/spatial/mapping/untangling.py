@@ -117,6 +117,8 @@ def _divided(things: Things, slot: int, born: int, theirs: Bool[Tensor, " v"]) -
     other = Tally(born=born)
     other.take(tally, things.options)
     other.born, other.claims = born, []
+    # Boxes of both together are of neither.
+    tally.boxes, other.boxes = [], []
     new = things.begin(other)
     things.divide(slot, new=new, theirs=theirs)
     return new
