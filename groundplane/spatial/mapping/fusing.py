@@ -99,7 +99,7 @@ def _direction(table: _Boxes) -> Float64[np.ndarray, " 2"]:
     return np.array([math.cos(turn), math.sin(turn)])
 
 
-def _standing_alike(table: _Boxes, along: Float64[np.ndarray, " 2"]) -> _Boxes:
+def _standing_alike(table: _Boxes, along: Float64[np.ndarray, " 2"]) -> Float64[np.ndarray, "_ 9"]:
     """The views whose boxes stand along a direction, if they are enough to go by."""
     turns = np.arctan2(table[:, 7], table[:, 6]) - math.atan2(along[1], along[0])
     alike = np.cos(4 * turns) > _ALIKE

@@ -28,8 +28,8 @@ def noisy(count: int, sigma: float, *, seed: int = 0) -> list[list[float]]:
     draw = np.random.default_rng(seed)
     return [
         view(
-            low=tuple(draw.normal(0, sigma, 3) + (-1, -0.5, 0)),
-            high=tuple(draw.normal(0, sigma, 3) + (1, 0.5, 0.8)),
+            low=tuple(draw.normal((-1, -0.5, 0), sigma)),
+            high=tuple(draw.normal((1, 0.5, 0.8), sigma)),
         )
         for _ in range(count)
     ]
