@@ -27,8 +27,8 @@ _Poses = Float[np.ndarray, "n 4 4"]
 _Pairs = list[tuple[int, int]]
 
 # Points of a frame that are moved into others; pairs of frames at most.
-_POINTS = 1500
-_PAIRS = 36
+_POINTS = 800
+_PAIRS = 24
 # How far apart in the list the frames of a pair are: near ones overlap, far ones tell more.
 _STRIDES = (1, 2, 4)
 # Depth agrees within this share of it and twice its own error, but not within more than the most:
