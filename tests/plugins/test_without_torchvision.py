@@ -6,6 +6,11 @@ import sys
 
 import pytest
 
+from groundplane.testing.checkpoints_depth import (
+    save_depth_anything,
+    save_depth_pro,
+    save_zoedepth,
+)
 from groundplane.testing.checkpoints_florence2 import save_florence2
 from groundplane.testing.checkpoints_owlv2 import save_owlv2
 
@@ -35,9 +40,13 @@ import numpy as np
 import groundplane
 from groundplane.core.detection import DetectRequest
 from groundplane.testing.detectors import make_image
+from groundplane.testing.geometry import make_frame
 
 image = make_image(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8))
 request = DetectRequest(image=image, phrases=("red cup", "dog"))
+for name, folder in json.loads(sys.argv[2]).items():
+    expert = groundplane.load("geometry", name, device="cpu", weights=folder)
+    print(name, *expert.estimate([make_frame(image)])[0].depth.shape)
 for name, folder in json.loads(sys.argv[1]).items():
     options = {"tokens": 20} if name == "florence2" else {}
     detector = groundplane.load("detectors", name, device="cpu", weights=folder, **options)
@@ -45,17 +54,28 @@ for name, folder in json.loads(sys.argv[1]).items():
 """
 
 
+DETECTORS = {"owlv2": save_owlv2, "florence2": save_florence2}
+DEPTHS = {
+    "depth-anything": save_depth_anything,
+    "depth-pro": save_depth_pro,
+    "zoedepth": save_zoedepth,
+}
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    made = {"owlv2": save_owlv2, "florence2": save_florence2}
-    return {name: str(save(tmp_path_factory.mktemp(name))) for name, save in made.items()}
+    return [
+        {name: str(save(tmp_path_factory.mktemp(name))) for name, save in made.items()}
+        for made in (DETECTORS, DEPTHS)
+    ]
 
 
-def test_owlv2_and_florence2_run_without_it(folders):
+def test_detectors_and_depth_networks_run_without_it(folders):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(folders)],
+        [sys.executable, "-c", PROGRAM, *map(json.dumps, folders)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout.split() == ["owlv2", "2", "florence2", "2"], done.stderr
+    told = [*(f"{name} 60 90" for name in DEPTHS), *(f"{name} 2" for name in DETECTORS)]
+    assert done.stdout.splitlines() == told, done.stderr
