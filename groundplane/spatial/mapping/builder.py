@@ -116,18 +116,22 @@ class MapBuilder:
 
         Raises:
             ShapeError: If columns do not fit together.
-            InputError: If a number is not finite or out of range, or points lie too far out.
+            InputError: If a number is not finite or out of range, points lie too far out, or the
+                frame has no depth or no pose. The map stays as it was.
         """
+        # Whatever may be refused is looked at before anything changes.
+        view = None if frame is None else View.of(frame)
+        glances = take_in(sightings, voxel=self.options.voxel) if len(sightings) else None
         self._frames += 1
         seen: set[int] = set()
-        if len(sightings):
+        if glances is not None:
             self._things.to(sightings.points.device)
-            slots = self._told_apart(take_in(sightings, voxel=self.options.voxel))
+            slots = self._told_apart(glances)
             seen = set(slots[slots >= 0].tolist())
             merged = merge(self._things, sorted(seen), self._apart)
             seen = {merged.get(slot, slot) for slot in seen}
-        if frame is not None:
-            self._miss(View.of(frame), seen)
+        if view is not None:
+            self._miss(view, seen)
 
     def freeze(
         self,

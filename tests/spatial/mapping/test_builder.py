@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from seen import Crate, from_clouds, sighting
 
-from groundplane.core.errors import InputError
+from groundplane.core.errors import InputError, ShapeError
 from groundplane.spatial.mapping.builder import MapBuilder
 from groundplane.spatial.mapping.tallies import BuilderOptions
 
@@ -207,12 +210,64 @@ def test_an_object_that_two_regions_keep_claiming_is_divided() -> None:
     assert torch.allclose(frozen.objects.sizes.amax(), torch.tensor(0.9).double(), atol=0.05)
 
 
-def test_points_that_are_no_numbers_are_refused() -> None:
-    seen = sighting([SOFA])
+def test_points_that_are_no_numbers_are_refused_and_change_nothing() -> None:
+    builder = MapBuilder()
+    builder.add(sighting([SOFA]))
+    before = builder.freeze(name="room").to_json()
+    seen = sighting([SOFA, CHAIR], frame=1)
     seen.points[3, 1] = float("nan")
 
     with pytest.raises(InputError, match="finite"):
+        builder.add(seen)
+
+    assert builder.freeze(name="room").to_json() == before
+    assert builder.frames == 1
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.5, float("nan")])
+def test_scores_out_of_range_are_refused(score: float) -> None:
+    with pytest.raises(InputError, match="scores"):
+        MapBuilder().add(
+            sighting([Crate(label="a", center=(0, 0, 1), size=(1, 1, 1), score=score)])
+        )
+
+
+def test_counts_that_do_not_add_up_are_refused() -> None:
+    seen = sighting([SOFA])
+    seen.counts[0] += 1
+
+    with pytest.raises(ShapeError, match="counts"):
         MapBuilder().add(seen)
+
+
+def test_memory_stays_flat_over_many_frames(tmp_path: Path) -> None:
+    # 2,000 frames where asked for: GROUNDPLANE_CASES=2000.
+    frames = int(os.environ.get("GROUNDPLANE_CASES", "60"))
+    builder, sizes = MapBuilder(BuilderOptions(most_voxels=500)), []
+    for frame in range(frames):
+        eye = (3 * np.sin(frame), -3.0, 1.5)
+        builder.add(sighting([SOFA, CHAIR], eye, frame=frame, noise=0.02))
+        if frame in (frames // 4, frames - 1):
+            builder.save(tmp_path / "map")
+            sizes.append((tmp_path / "map").stat().st_size)
+
+    # Voxels settle; nothing else grows with the number of frames.
+    assert sizes[1] < 1.3 * sizes[0]
+    assert len(builder) == 2
+
+
+def test_looks_tell_things_of_one_label_apart() -> None:
+    # The pose is off by most of the gap: the red chair is seen where the blue one stood.
+    looks = np.eye(2)
+    pair = [CHAIR, beside(CHAIR, 0.05)]
+    builder = MapBuilder(BuilderOptions(looks=1.0))
+    for frame in range(3):
+        builder.add(sighting(pair, frame=frame, features=looks))
+    builder.add(sighting(pair[:1], frame=3, features=looks[:1], shift=(0.3, 0, 0)))
+
+    first = builder.freeze(name="room").provenance
+    assert sorted(map(len, first.values())) == [3, 4]
+    assert next(ids for ids in first.values() if len(ids) == 4)[0] == "0:0"
 
 
 def test_options_out_of_range_are_refused() -> None:

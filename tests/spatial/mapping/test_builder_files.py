@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from seen import Crate, sighting
 
+from groundplane.core.camera import Camera, Frame
 from groundplane.core.errors import InputError, OutputError
+from groundplane.core.media import read_image
 from groundplane.spatial.mapping.builder import MapBuilder
 from groundplane.spatial.mapping.tallies import BuilderOptions
 
@@ -21,12 +24,26 @@ THINGS = [
 ]
 
 
+PICTURE = read_image(np.zeros((120, 160, 3), dtype=np.uint8))
+K = np.array([[150.0, 0, 80], [0, 150, 60], [0, 0, 1]])
+
+
+def frame_at(eye: tuple[float, float, float], index: int) -> Frame:
+    """A picture along the world's y axis of a wall far away."""
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = [[1.0, 0, 0], [0, 0, 1], [0, -1, 0]], eye
+    camera = Camera(K=K, T_world_cam=pose)
+    return Frame(image=PICTURE, index=index, camera=camera, depth=torch.full((120, 160), 7.0))
+
+
 def grown(start: MapBuilder, frames: range) -> MapBuilder:
     """A builder that saw some more frames."""
     looks = np.eye(4)[:3]
     for frame in frames:
         eye = (np.sin(frame) * 3, -3.0, 1.5)
-        start.add(sighting(THINGS, eye, frame=frame, noise=0.01, features=looks))
+        things, rows = (THINGS, looks) if frame % 3 else (THINGS[:1], looks[:1])
+        seen = sighting(things, eye, frame=frame, noise=0.01, features=rows)
+        start.add(seen, frame=frame_at(eye, frame))
     return start
 
 
