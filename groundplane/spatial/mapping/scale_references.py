@@ -29,6 +29,8 @@ _SAMPLES, _PAIRS = 4000, 400
 _TOLERANCE = 0.02
 # The share of the pixels below the horizon that must be floor.
 _LEAST_FLOOR = 0.15
+# Nothing lies below a floor, but for this share of the pixels, so much below it.
+_BELOW, _CLEARLY = 0.02, 1.12
 # A level that this share as many pixels have as the commonest one is a floor if it is lower.
 _RIVAL = 0.3
 # How many levels a doubling of the height is divided into.
@@ -217,7 +219,8 @@ def _on_line(
 ) -> list[tuple[float, float]]:
     """Two places on the line on which most pixels lie, and that no pixel contradicts.
 
-    A line is contradicted by pixels that it would put behind the camera.
+    A line is contradicted by pixels that it would put behind the camera, or below the floor: then
+    it is the top of a bed or table.
     """
     generator = torch.Generator().manual_seed(0)
     pairs = torch.randint(len(fall), (2, _PAIRS), generator=generator).to(fall.device)
@@ -227,8 +230,10 @@ def _on_line(
     usable = slope.isfinite() & (slope > 0)
     slope, offset = torch.where(usable, slope, 1.0), torch.where(usable, offset, 0.0)
     fits = slope[:, None] * disparity + offset[:, None]
-    near = (fits - fall).abs() < _TOLERANCE * fall.max()
-    usable &= (fits > 0).float().mean(dim=1) > 0.98
+    tolerance = _TOLERANCE * fall.max()
+    near = (fits - fall).abs() < tolerance
+    usable &= (fits > 0).float().mean(dim=1) > 1 - _BELOW
+    usable &= (fits < fall - 3 * tolerance).float().mean(dim=1) < _BELOW
     votes = torch.where(usable, near.float().mean(dim=1), 0.0)
     best = votes.argmax()
     on, share = near.index_select(0, best[None])[0], float(votes.max())
@@ -259,6 +264,8 @@ def _on_level(
     on = (bins - peak).abs() <= 1
     middle = torch.exp2(level[on].median())
     q = fall[on].median()
+    if float((fall / disparity > _CLEARLY * middle).float().mean()) > _BELOW:
+        return []
     return _pairs((q / middle)[None], q[None])
 
 

@@ -142,6 +142,19 @@ def test_a_wall_that_fills_the_picture_is_no_floor():
     assert told.notes[-1] == "depth stays without unit: too little floor was seen"
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_the_top_of_a_bed_is_no_floor_where_the_floor_is_seen_below_it(affine):
+    depth, pose = room()
+    u, v = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
+    rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(K).T @ pose[:3, :3].T
+    top = np.where(rays[..., 2] < 0, -(CAMERA_HEIGHT - 0.6) / rays[..., 2], np.inf)
+    depth = np.where((u < 152) & (top < depth), top, depth)  # a strip of floor beside the bed
+    frame = relative(depth, factor=3.0, pose=pose, affine=affine)
+    told = Scaler(ScalingOptions(camera_height=CAMERA_HEIGHT)).scale(frame)
+    assert told.scale == "relative"
+    assert told.notes[-1] == "depth stays without unit: too little floor was seen"
+
+
 def test_a_door_of_known_height_tells_the_factor():
     # Straight ahead, 4 m away, 2 m high: 60 pixels.
     frame = relative(np.full((HEIGHT, WIDTH), 4.0), factor=9.0, affine=False)
