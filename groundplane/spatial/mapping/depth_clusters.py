@@ -102,8 +102,8 @@ def above_ground(
     np.minimum.at(low, owner, heights)
     np.maximum.at(high, owner, heights)
     lowest = heights <= (low + _LOWEST * (high - low))[owner] + slack
-    share = np.bincount(owner, weights=lowest, minlength=num)
-    share = share / np.maximum(np.bincount(owner, minlength=num), 1)  # whole numbers if empty
+    every = np.maximum(np.bincount(owner, minlength=num), 1)
+    share = np.bincount(owner[lowest], minlength=num) / every
     ground = (share >= _GROUND_LOW) & (share <= _GROUND_HIGH)
     kept: Bool[np.ndarray, " p"] = ~(lowest & ground[owner])
     return kept

@@ -93,7 +93,10 @@ class RegionSpans:
         return RegionSpans(starts=starts[order], ends=ends[order], num=self.num, size=self.size)
 
     def eroded(self, pixels: int) -> RegionSpans:
-        """What is left when so many pixels go on each side; the picture's top and bottom are none.
+        """What is left when so many pixels go on each side.
+
+        The picture's top and bottom are no sides; as near to them, where runs go on in the next
+        column, a little more may go.
 
         Examples:
             >>> spans_of_boxes(np.array([[0.0, 0, 5, 4]]), (4, 9)).eroded(1).areas()
