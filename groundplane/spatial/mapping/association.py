@@ -14,6 +14,8 @@ from groundplane.spatial.maps.matching import nearest_first
 
 __all__ = [
     "RARE",
+    "SHOWN",
+    "WITHIN",
     "Evidence",
     "assign",
     "common_shares",
@@ -26,7 +28,7 @@ __all__ = [
 # A label that an object was given this rarely counts as another one.
 RARE = 0.15
 # Shares of the sighting, and of the object, that must be in common where the labels differ.
-_WITHIN, _SHOWN = 0.6, 0.3
+WITHIN, SHOWN = 0.6, 0.3
 # Of a sighting that has no point in common with an object so much must lie in the object's box.
 _INSIDE = 0.5
 # Points in a box say less than points in common.
@@ -86,7 +88,7 @@ def misnamed(evidence: Evidence, options: BuilderOptions) -> Float[np.ndarray, "
         [[[1.0]], [[0.0]]]
     """
     fits = (
-        (evidence.agreement <= RARE) & (evidence.of_seen >= _WITHIN) & (evidence.of_known >= _SHOWN)
+        (evidence.agreement <= RARE) & (evidence.of_seen >= WITHIN) & (evidence.of_known >= SHOWN)
     )
     share = np.sqrt(evidence.of_seen * evidence.of_known)
     return np.where(fits, share * _liking(evidence, options), 0)

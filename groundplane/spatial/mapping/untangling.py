@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from groundplane.spatial.mapping.association import RARE
+from groundplane.spatial.mapping.association import RARE, SHOWN, WITHIN
 from groundplane.spatial.mapping.cells import Cells, meet
 from groundplane.spatial.mapping.tallies import Tally
 from groundplane.spatial.mapping.things import Things
@@ -19,6 +19,8 @@ __all__ = ["Apart", "divide", "merge"]
 
 # Shares of an object that must lie where another is for the two to be one.
 _MERGED = 0.5
+# An object seen so many times less often than another may be a mistake for it.
+_RARER = 3
 # Frames in which two objects were seen side by side, from which on they are never merged.
 _APART = 2
 # Frames in which two regions claimed an object, and of its frames the least share, to divide it.
@@ -47,6 +49,10 @@ class Apart:
         """Whether two objects are known to be two."""
         return self.seen.get(_pair(a, b), 0) >= _APART
 
+    def ever(self, a: int, b: int) -> bool:
+        """Whether two objects were seen side by side at all."""
+        return _pair(a, b) in self.seen
+
     def rename(self, old: int, new: int | None) -> None:
         """An object is gone, or is another one now."""
         for pair in [pair for pair in self.seen if old in pair]:
@@ -58,7 +64,10 @@ class Apart:
 
 
 def merge(things: Things, slots: Sequence[int], apart: Apart) -> dict[int, int]:
-    """Merge objects into others of the same label that are where they are.
+    """Merge objects into others that are where they are.
+
+    Their labels agree, or the one was seen rarely, never beside the other, and covers much of it:
+    then a detector called it by a wrong word before it found the right one.
 
     Args:
         things: All objects.
@@ -143,21 +152,32 @@ def _near_pairs(things: Things, slots: Sequence[int], apart: Apart) -> list[tupl
     for slot in sorted(set(slots) & set(live)):
         off = np.linalg.norm(things.centers[places] - things.centers[slot], axis=1)
         for other in places[off <= reach[places] + reach[slot]].tolist():
-            if other != slot and not apart.holds(slot, other) and _alike(labels, slot, other):
+            if other == slot or apart.holds(slot, other):
+                continue
+            if _alike(labels[slot], labels[other]) or _is_shadow(labels, slot, other, apart):
                 pairs.add(_pair(slot, other))
     return sorted(pairs)
 
 
-def _alike(tallies: dict[int, Tally], a: int, b: int) -> bool:
+def _is_shadow(tallies: Mapping[int, Tally], a: int, b: int, apart: Apart) -> bool:
+    """Whether one of two objects may be a mistake for the other."""
+    few, many = sorted((tallies[a].hits, tallies[b].hits))
+    return few * _RARER <= many and not apart.ever(a, b)
+
+
+def _alike(first: Tally, second: Tally) -> bool:
     """Whether two objects might have one label."""
-    first, second = tallies[a], tallies[b]
     return any(
         first.agreement(name) > RARE and second.agreement(name) > RARE for name in first.votes
     )
 
 
 def _common(things: Things, pairs: list[tuple[int, int]]) -> list[float]:
-    """Share of the one or the other object of each pair that is where its partner is."""
+    """Share of the one or the other object of each pair that is where its partner is.
+
+    Where labels differ, `_MERGED` if the rarer one is where the other is and covers much of it,
+    else 0.
+    """
     slots = sorted({slot for pair in pairs for slot in pair})
     place = {slot: k for k, slot in enumerate(slots)}
     voxels, owner = things.of(slots)
@@ -167,8 +187,16 @@ def _common(things: Things, pairs: list[tuple[int, int]]) -> list[float]:
     size, num = things.options.voxel, len(slots)
     seen = Cells.of(owned, voxel=size, moved=True)
     found = meet(seen, Cells.of(owned, voxel=size), num_seen=num, num_known=num)
-    shares = torch.maximum(found.of_seen, found.of_seen.T).cpu().numpy()
-    return [float(shares[place[a], place[b]]) for a, b in pairs]
+    table = found.of_seen.cpu().numpy()
+    shares = []
+    for pair in pairs:
+        rare, often = sorted(pair, key=lambda slot: (things.tally(slot).hits, slot))
+        within, covered = table[place[rare], place[often]], table[place[often], place[rare]]
+        if _alike(things.tally(rare), things.tally(often)):
+            shares.append(float(max(within, covered)))
+        else:
+            shares.append(_MERGED if within >= WITHIN and covered >= SHOWN else 0.0)
+    return shares
 
 
 def _pair(a: int, b: int) -> tuple[int, int]:

@@ -167,6 +167,16 @@ def test_a_wrong_word_for_a_part_view_makes_no_second_object() -> None:
     assert builder.freeze(name="room").counts == {"sofa": 1}
 
 
+def test_a_wrong_word_at_first_sight_is_forgotten() -> None:
+    stool = Crate(label="stool", center=SOFA.center, size=SOFA.size, score=0.9)
+    builder = MapBuilder()
+    builder.add(sighting([stool], (-3.0, -0.3, 1.2), frame=0))
+    for frame in range(1, 6):
+        builder.add(sighting([SOFA], (0.4 * frame - 1, -3.0, 1.5), frame=frame))
+
+    assert builder.freeze(name="room").counts == {"sofa": 1}
+
+
 def test_a_cushion_seen_beside_its_sofa_is_an_object_of_its_own() -> None:
     cushion = Crate(label="cushion", center=(0.5, 0, 0.9), size=(0.5, 0.5, 0.2))
     builder = MapBuilder()
