@@ -11,7 +11,7 @@ from groundplane.apps.mcp.tools import TOOLS, digest
 from groundplane.core.errors import DetectorError, InputError, MediaError, SceneError
 
 # Whoever changes a name, a description or a schema changes what models do: look, then renew it.
-DIGEST = "7200aeb031cbd2463ec67553d12612632d6b439047d6f19291b98e7b052c266c"
+DIGEST = "d65e3cde037820e44da56c9bb4755a83938257a1e3e93b1e266f72a240c6ad4c"
 
 
 def test_names_descriptions_and_schemas_are_those_that_were_looked_at():

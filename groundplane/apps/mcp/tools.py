@@ -204,6 +204,7 @@ _ANSWER = _object(
     frame=_or_none("string", "Frame of reference: whose left and right, in words."),
     measure=_STRING | {"description": "What was measured, and how."},
     evidence=_list(_STRING, "Ids of the objects or regions that the answer rests on."),
+    notes=_list(_STRING, "What must be known of how the scene came about."),
     regions={
         "type": ["array", "null"],
         "items": _object(id=_STRING, label=_STRING, box=_BOX, score=_NUMBER),
