@@ -61,7 +61,7 @@ class LiftingOptions:
         InputError: If a value is out of range.
     """
 
-    points: int = 1_500
+    points: int = 1_000
     erosion: int = 1
     box_share: float = 0.5
     gap: float = 0.04
