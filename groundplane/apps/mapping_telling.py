@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Protocol, cast, runtime_checkable
 
 from groundplane.apps.annotating.pace import lasting
 from groundplane.apps.told import counted, one_line
@@ -21,12 +21,14 @@ __all__ = ["summary_lines", "telling"]
 _EVERY = 5.0
 
 
+@runtime_checkable
 class _Stream(Protocol):
     def write(self, text: str, /) -> object: ...
     def flush(self) -> None: ...
     def isatty(self) -> bool: ...
 
 
+@runtime_checkable
 class _Teller(Protocol):
     def tell(self, event: MapEvent) -> None: ...
 
