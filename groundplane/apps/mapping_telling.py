@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Protocol, cast, runtime_checkable
 
 from groundplane.apps.annotating.pace import lasting
+from groundplane.apps.annotating.telling import Stream
 from groundplane.apps.told import counted, one_line
 from groundplane.core.errors import OutputError
 from groundplane.mapping.events import FrameTold, MapEvent, MapSummary
@@ -22,19 +23,12 @@ _EVERY = 5.0
 
 
 @runtime_checkable
-class _Stream(Protocol):
-    def write(self, text: str, /) -> object: ...
-    def flush(self) -> None: ...
-    def isatty(self) -> bool: ...
-
-
-@runtime_checkable
 class _Teller(Protocol):
     def tell(self, event: MapEvent) -> None: ...
 
 
 class _Lines:
-    def __init__(self, stream: _Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream, self._last = stream, 0.0
 
     def tell(self, event: MapEvent) -> None:
@@ -45,7 +39,7 @@ class _Lines:
 
 
 class _JsonLog:
-    def __init__(self, stream: _Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     def tell(self, event: MapEvent) -> None:
@@ -55,7 +49,7 @@ class _JsonLog:
 
 
 class _Bar:
-    def __init__(self, stream: _Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -81,7 +75,7 @@ class _Bar:
 
 @contextmanager
 def telling(
-    stream: _Stream, *, quiet: bool = False, json_log: str | None = None
+    stream: Stream, *, quiet: bool = False, json_log: str | None = None
 ) -> Iterator[list[_Teller]]:
     """Those who tell of a map.
 
