@@ -24,6 +24,8 @@ MOST_BOXES = 32
 _NOISE, _NOISE_SHARE = 0.05, 0.25
 # With so many views of the whole thing, they say where its sides are: three in four, in order.
 _WHOLE_VIEWS, _QUANTILE = 3, 0.75
+# Share of the points at either end that are left out where directions are compared.
+_TRIM = 0.02
 # Boxes whose axes are less than 15 degrees apart stand alike.
 _ALIKE = math.cos(math.radians(60))
 # Points end so far within a thing, metres: masks are taken without their rims.
@@ -53,7 +55,7 @@ def fuse(views: Sequence[Sequence[float]], points: Float[np.ndarray, "p 3"]) -> 
         [[2.04, 1.0, 1.0]]
     """
     table = np.array(views, dtype=np.float64)
-    along = _direction(table)
+    along = _direction(table, points)
     table = _standing_alike(table, along)
     axes = np.array([[along[0], along[1], 0], [-along[1], along[0], 0], [0, 0, 1.0]])
     sizes = table[:, 3:6].copy()
@@ -87,16 +89,18 @@ def thinned(views: list[list[float]]) -> list[list[float]]:
     return thinned([view for k, view in enumerate(views) if k not in gone])
 
 
-def _direction(table: _Boxes) -> Float64[np.ndarray, " 2"]:
-    """The direction that most of the boxes stand along, a quarter turn being none."""
-    whole = table[:, 8] > 0
-    used = table[whole] if whole.any() else table
-    turns = np.arctan2(used[:, 7], used[:, 6])
-    # Large and long boxes tell their direction best.
-    weights = np.maximum(used[:, 3], used[:, 4]) ** 2
-    mean = (weights * np.exp(4j * turns)).sum()
-    turn = float(np.angle(mean)) / 4
-    return np.array([math.cos(turn), math.sin(turn)])
+def _direction(table: _Boxes, points: Float[np.ndarray, "p 3"]) -> Float64[np.ndarray, " 2"]:
+    """The direction of one of the views in which the thing is smallest, a few points left out.
+
+    A view of two faces of a box is smallest askew, so views cannot be trusted by their number.
+    """
+    along = table[:, 6:8]
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    spans = [
+        np.subtract(*np.quantile(points[:, :2] @ axes.T, (1 - _TRIM, _TRIM), axis=0))
+        for axes in (along, across)
+    ]
+    return np.asarray(along[int((spans[0] * spans[1]).round(6).argmin())])
 
 
 def _standing_alike(table: _Boxes, along: Float64[np.ndarray, " 2"]) -> Float64[np.ndarray, "_ 9"]:
