@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from groundplane.annotating import annotate
-    from groundplane.asking import Asker, ask
+    from groundplane.asking import Asker, CaptureChoice, ask
     from groundplane.core.answer import Answer, GroundedText, Status
     from groundplane.core.errors import GroundplaneError
     from groundplane.core.features import FeatureGrid, View
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from groundplane.finding import find
     from groundplane.grounding.parsing import parse
     from groundplane.grounding.setup import make_router
+    from groundplane.mapping import Mapper, MapTerms, build_map
     from groundplane.mof.building import build_mof
     from groundplane.replies import Reply
     from groundplane.spatial.boxes import Boxes3D
@@ -39,6 +40,7 @@ _HOMES = {
     "Answer": "groundplane.core.answer",
     "Asker": "groundplane.asking",
     "Boxes3D": "groundplane.spatial.boxes",
+    "CaptureChoice": "groundplane.asking",
     "Caution": "groundplane.spatial.chances.worlds",
     "CognitiveMap": "groundplane.spatial.map",
     "FeatureGrid": "groundplane.core.features",
@@ -47,6 +49,8 @@ _HOMES = {
     "GroundedText": "groundplane.core.answer",
     "GroundplaneError": "groundplane.core.errors",
     "Image": "groundplane.core.image",
+    "MapTerms": "groundplane.mapping",
+    "Mapper": "groundplane.mapping",
     "Regions": "groundplane.core.regions",
     "Reply": "groundplane.replies",
     "Status": "groundplane.core.answer",
@@ -55,6 +59,7 @@ _HOMES = {
     "annotate": "groundplane.annotating",
     "ask": "groundplane.asking",
     "available": "groundplane.core.host",
+    "build_map": "groundplane.mapping",
     "build_mof": "groundplane.mof.building",
     "find": "groundplane.finding",
     "fuse_grids": "groundplane.core.fusion.grids",
@@ -70,6 +75,7 @@ __all__ = [
     "Answer",
     "Asker",
     "Boxes3D",
+    "CaptureChoice",
     "Caution",
     "CognitiveMap",
     "FeatureGrid",
@@ -78,6 +84,8 @@ __all__ = [
     "GroundedText",
     "GroundplaneError",
     "Image",
+    "MapTerms",
+    "Mapper",
     "Regions",
     "Reply",
     "Status",
@@ -87,6 +95,7 @@ __all__ = [
     "annotate",
     "ask",
     "available",
+    "build_map",
     "build_mof",
     "find",
     "fuse_grids",
