@@ -68,6 +68,10 @@ def fuse(views: Sequence[Sequence[float]], points: Float[np.ndarray, "p 3"]) -> 
     most, least = every.max(axis=0) + _RIM, every.min(axis=0) - _RIM
     high = np.array([_farthest(side, whole, noise) for side in (middles + sizes / 2).T])
     low = -np.array([_farthest(side, whole, noise) for side in (sizes / 2 - middles).T])
+    # Views that stood askew were put aside; what only they saw, the points still tell.
+    left, right = np.quantile(every, (_TRIM, 1 - _TRIM), axis=0)
+    high = np.where(right > high + 2 * noise, right, high)
+    low = np.where(left < low - 2 * noise, left, low)
     high, low = np.minimum(high, most), np.maximum(low, least)
     size, center = np.maximum(high - low, 0), ((low + high) / 2) @ axes
     first = 0 if size[0] >= size[1] else 1

@@ -36,8 +36,8 @@ def noisy(count: int, sigma: float, *, seed: int = 0) -> list[list[float]]:
 
 
 def wide(points: np.ndarray = CORNERS, by: float = 0.3) -> np.ndarray:
-    """Points with outliers so far beyond the thing."""
-    return np.concatenate([points, points * (1 + by)])
+    """Points with a few outliers so far beyond the thing."""
+    return np.concatenate([np.tile(points, (100, 1)), points * (1 + by)])
 
 
 def test_views_that_agree_give_their_box() -> None:
@@ -66,6 +66,11 @@ def test_one_view_that_is_far_out_does_not_count_among_many() -> None:
 def test_a_view_that_stands_askew_is_put_aside() -> None:
     askew = view(low=(-1.4, -1.2, 0.0), high=(1.4, 1.2, 0.8), turn=0.7)
     assert np.allclose(fuse([view()] * 4 + [askew], wide(by=1)).sizes, [SIZE])
+
+
+def test_what_only_askew_views_saw_is_told_by_the_points() -> None:
+    thin = view(low=(-1.0, -0.5, 0.0), high=(1.0, -0.46, 0.8))
+    assert np.allclose(fuse([thin] * 5, CORNERS).sizes, [SIZE], atol=0.05)
 
 
 def test_a_quarter_turn_is_no_turn() -> None:
