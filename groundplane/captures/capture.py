@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Float
+
 from groundplane.captures.layouts import Layout
-from groundplane.core.camera import Frame
+from groundplane.core.camera import Frame, Scale
 from groundplane.core.errors import InputError
 from groundplane.core.geometry import Known
 
-__all__ = ["Capture", "FrameSource"]
+__all__ = ["Capture", "FrameSource", "Glance", "GlancingSource"]
 
 
 @runtime_checkable
@@ -20,6 +23,48 @@ class FrameSource(Protocol):
 
     def frames(self, start: int, step: int) -> Iterator[Frame]:
         """Frames `start`, `start + step` and so on, each with its place in the capture."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Glance:
+    """What is known of a frame before its picture and depth are read.
+
+    Attributes:
+        index: Its place in the capture.
+        time: Seconds since the start.
+        pose: Camera to world, or None where the frame will have none.
+        scale: Of the pose.
+        notes: What is to be said of it so far.
+        read: Reads the frame.
+    """
+
+    index: int
+    time: float
+    pose: Float[np.ndarray, "4 4"] | None
+    scale: Scale
+    notes: tuple[str, ...]
+    read: Callable[[], Frame] = field(repr=False)
+
+    @classmethod
+    def of(cls, frame: Frame) -> Glance:
+        """Of a frame that is there already."""
+        return cls(
+            index=frame.index,
+            time=frame.time,
+            pose=None if frame.camera is None else frame.camera.T_world_cam,
+            scale=frame.scale,
+            notes=frame.notes,
+            read=lambda: frame,
+        )
+
+
+@runtime_checkable
+class GlancingSource(Protocol):
+    """A source that knows of frames what a glance tells, without reading them."""
+
+    def glances(self, start: int, step: int) -> Iterator[Glance]:
+        """What is known of frames `start`, `start + step` and so on."""
         ...
 
 
@@ -72,3 +117,23 @@ class Capture:
                 f"capture {self.name!r}: expected start >= 0 and step >= 1, got {start} and {step}"
             )
         return self.source.frames(start, step)
+
+    def glances(self, start: int = 0, step: int = 1) -> Iterator[Glance]:
+        """What is known of each frame before it is read, where the files allow it.
+
+        Whoever picks a few of many frames by time or pose reads no others: a file that is broken
+        and not looked at is no fault then.
+
+        Args:
+            start: The first one.
+            step: Every how many-th.
+
+        Yields:
+            One a frame, in order.
+
+        Raises:
+            InputError, MediaError: As `frames`, of what has to be read.
+        """
+        if isinstance(self.source, GlancingSource) and start >= 0 and step >= 1:
+            return self.source.glances(start, step)
+        return map(Glance.of, self.frames(start, step))

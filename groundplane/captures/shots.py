@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from groundplane.captures.capture import Glance
 from groundplane.captures.depth_files import read_depth
 from groundplane.captures.lenses import (
     Lens,
@@ -93,6 +95,20 @@ class ShotSource:
         """Frames in order, one picture in memory at a time."""
         for index in range(start, len(self.shots), step):
             yield self._frame(self._shot(index), index)
+
+    def glances(self, start: int, step: int) -> Iterator[Glance]:
+        """What the layout's files tell of frames, without reading a picture or a depth."""
+        for index in range(start, len(self.shots), step):
+            shot = self._shot(index)
+            K = shot.lens.K if shot.lens is not None else None
+            yield Glance(
+                index=index,
+                time=shot.time,
+                pose=shot.pose if K is not None else None,
+                scale=self._scale,
+                notes=_notes(shot, K),
+                read=partial(self._frame, shot, index),
+            )
 
     def geometry(self, index: int, frame: Frame) -> Frame:
         """Give a picture that was read elsewhere the depth and the camera of a shot.

@@ -90,5 +90,9 @@ def look_through(capture: Capture, looker: Looker, terms: MapTerms) -> Cognitive
 def _chosen(capture: Capture, terms: MapTerms) -> Iterator[Frame]:
     """Frames that are worth a look, as many as the terms allow."""
     chooser = KeyframeChooser(terms.keyframes)
-    wanted = (frame for frame in capture.frames(0, terms.every) if chooser.wants(frame))
-    return islice(wanted, terms.limit)
+    frames = (
+        glance.read()
+        for glance in capture.glances(0, terms.every)
+        if chooser.may_want(glance.time, glance.pose, glance.scale)
+    )
+    return islice(filter(chooser.wants, frames), terms.limit)

@@ -145,7 +145,10 @@ class Mapper:
             yield [aligned(frame, self._up) for frame in part] if self._up else part
 
     def _chosen(self) -> Iterator[Frame]:
-        """Frames that show something new."""
+        """Frames that show something new; others are not even read where poses are in files."""
+        if not self._early.experts:
+            yield from self._chosen_unread()
+            return
         frames = self._capture.frames(0, self._terms.every)
         for batch in _batched(frames, self._terms.batch):
             if self._ended:
@@ -153,14 +156,27 @@ class Mapper:
             self._tally.frames += len(batch)
             for frame in self._early.estimate(batch):
                 if "pose" not in known_of(frame):
-                    self._tally.pass_over(frame, "its pose is not known")
+                    self._tally.pass_over(frame.notes, "its pose is not known")
                 elif self._chooser.wants(frame):
+                    yield frame
+
+    def _chosen_unread(self) -> Iterator[Frame]:
+        """The same where no expert has to see every frame."""
+        for glance in self._capture.glances(0, self._terms.every):
+            if self._ended:
+                return
+            self._tally.frames += 1
+            if glance.pose is None:
+                self._tally.pass_over(glance.notes, "its pose is not known")
+            elif self._chooser.may_want(glance.time, glance.pose, glance.scale):
+                frame = glance.read()
+                if self._chooser.wants(frame):
                     yield frame
 
     def _usable(self, frame: Frame) -> bool:
         lacking = sorted({"depth", "intrinsics", "pose"} - known_of(frame))
         if lacking:
-            self._tally.pass_over(frame, f"{listing(lacking)} not known")
+            self._tally.pass_over(frame.notes, f"{listing(lacking)} not known")
         return not lacking
 
     def _settled(self, frames: list[Frame]) -> list[Frame]:
@@ -199,7 +215,7 @@ class Mapper:
                 return
             frame = self._scaler.scale(stand_on_floor(bare, regions), regions)
             if frame.scale == "relative" and _tells_scale(self._terms.scaling):
-                self._tally.pass_over(frame, "its depth has no unit")
+                self._tally.pass_over(frame.notes, "its depth has no unit")
                 continue
             seen = self._lifter.lift(regions, frame)
             self._builder.add(seen, frame=frame)

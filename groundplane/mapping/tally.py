@@ -51,9 +51,9 @@ class MapTally:
     notes: dict[str, None] = field(default_factory=dict)
     scales: set[Scale] = field(default_factory=set)
 
-    def pass_over(self, frame: Frame, why: str) -> None:
-        """A frame cannot be used; whoever could not tell of it may have said why."""
-        told = f"{why}: {frame.notes[-1]}" if frame.notes else why
+    def pass_over(self, notes: tuple[str, ...], why: str) -> None:
+        """A frame cannot be used; whoever could not tell of it may have said why in its notes."""
+        told = f"{why}: {notes[-1]}" if notes else why
         known = told in self.passed_over or len(self.passed_over) < _REASONS
         self.passed_over[told if known else why] += 1
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from groundplane.core.camera import Frame
+from groundplane.core.camera import Frame, Scale
 from groundplane.core.errors import InputError
 
 __all__ = ["KeyframeChooser", "KeyframeOptions", "sharpness"]
@@ -73,38 +73,44 @@ class KeyframeChooser:
 
     def wants(self, frame: Frame) -> bool:
         """Whether to look at a frame; if so, the next ones are measured against it."""
-        blurred = self._blurred(frame)
-        if not self._new(frame):
+        pose = None if frame.camera is None else frame.camera.T_world_cam
+        if not self.may_want(frame.time, pose, frame.scale):
             return False
-        if blurred and self._waited < self._options.patience:
+        if self._blurred(frame) and self._waited < self._options.patience:
             self._waited += 1
             return False
-        pose = None if frame.camera is None else frame.camera.T_world_cam
         self._last, self._waited = (frame.time, pose), 0
         return True
 
-    def _new(self, frame: Frame) -> bool:
-        """Whether a frame shows something else than the last keyframe, as far as can be told."""
+    def may_want(self, time: float, pose: Float[np.ndarray, "4 4"] | None, scale: Scale) -> bool:
+        """Whether a frame may show something else than the last keyframe.
+
+        As far as can be told without its picture: a frame that is not wanted need not be read.
+
+        Args:
+            time: Seconds.
+            pose: Camera to world, or None.
+            scale: Of the pose.
+        """
         if self._last is None:
             return True
         options = self._options
-        time, before = self._last
-        passed = frame.time - time
+        then, before = self._last
+        passed = time - then
         if passed >= options.most_seconds:
             return True
-        pose = None if frame.camera is None else frame.camera.T_world_cam
         if pose is None or before is None:
             # Times that do not go on tell nothing: such a frame is looked at.
             return passed >= options.least_seconds or passed <= 0
         move, turn = _motion(before, pose)
         if turn >= options.least_turn:
             return True
-        if frame.scale == "metric":
+        if scale == "metric":
             return move >= options.least_move
         return passed >= options.least_seconds
 
     def _blurred(self, frame: Frame) -> bool:
-        """Whether a frame is less sharp than those before it, which it then joins."""
+        """Whether a frame is less sharp than those looked at before, which it then joins."""
         if not self._options.blur:
             return False
         own, usual = sharpness(frame.image.pixels), self._sharpness

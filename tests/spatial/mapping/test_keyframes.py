@@ -107,3 +107,24 @@ def test_options_out_of_range_are_refused() -> None:
         KeyframeOptions(least_move=float("nan"))
     with pytest.raises(InputError, match="blur"):
         KeyframeOptions(blur=1.0)
+
+
+def test_what_is_not_wanted_without_its_picture_is_not_wanted_with_it() -> None:
+    rng = np.random.default_rng(5)
+    chooser, kept = KeyframeChooser(), 0
+    for i in range(200):
+        x = None if rng.random() < 0.1 else float(rng.normal(0, 0.2))
+        one = frame(
+            i, x=x, turn=float(rng.normal(0, 0.2)), scale=str(rng.choice(["metric", "relative"]))
+        )
+        maybe = chooser.may_want(one.time, one.camera.T_world_cam, one.scale)
+        wanted = chooser.wants(one)
+        assert maybe or not wanted
+        kept += wanted
+    assert 20 < kept < 180
+
+
+def test_frames_between_say_nothing_of_blur() -> None:
+    grey = np.full_like(NOISE, 127)
+    frames = [frame(i, x=0.01 * i, pixels=grey if i in range(1, 20) else NOISE) for i in range(21)]
+    assert chosen(frames) == [0, 20]
