@@ -104,7 +104,7 @@ def make_mapper(  # noqa: PLR0913 - as `build_map`
     _check_thresholds(terms.thresholds, wanted)
     capture = capture_of(source, terms)
     own, _ = _parted(options, geometry, detector, segmenter)
-    chain = GeometryChain.of(geometry, options=own, device=device)
+    chain = GeometryChain.of(geometry, options=own, device=device, deadline=terms.deadline)
     if capture.length == 1:
         chain = chain.alone(capture.gives)
     chain.check(capture.gives, source=repr(capture.name))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from groundplane.core.camera import Frame
-from groundplane.core.errors import GroundplaneError, InputError, ProtocolError, listing
+from groundplane.core.errors import GroundplaneError, InputError, listing
 from groundplane.core.geometry import GeometryCapabilities, GeometryExpert, Known
 from groundplane.core.host import available, load, option_names
+from groundplane.mapping.guarding import GuardedExpert
 
 __all__ = ["GeometryChain", "known_of", "split_options"]
 
@@ -54,8 +55,15 @@ class GeometryChain:
         *,
         options: Mapping[str, Mapping[str, object]],
         device: str,
+        deadline: float,
     ) -> GeometryChain:
         """The experts that a user names, with commas between them, or gives.
+
+        Args:
+            given: Names, or experts.
+            options: Options of each by name.
+            device: Where they run.
+            deadline: Seconds that each may take for a frame.
 
         Raises:
             InputError: If a name is empty, or an option is unknown or malformed.
@@ -68,7 +76,7 @@ class GeometryChain:
             made = [
                 load("geometry", name, device=device, **options.get(name, {})) for name in names
             ]
-            return cls(names=names, experts=tuple(made))
+            return cls._guarded(names, made, deadline)
         experts: list[Any] = list(given) if isinstance(given, Sequence) else [given]
         for expert in experts:
             if not isinstance(expert, GeometryExpert):
@@ -76,7 +84,15 @@ class GeometryChain:
                     "geometry: expected names of plugins, or objects with `capabilities`, `begin` "
                     f"and `estimate`, got {type(expert).__name__}"
                 )
-        return cls(names=tuple(type(expert).__name__ for expert in experts), experts=tuple(experts))
+        return cls._guarded([type(expert).__name__ for expert in experts], experts, deadline)
+
+    @classmethod
+    def _guarded(
+        cls, names: Sequence[str], experts: Sequence[GeometryExpert], deadline: float
+    ) -> GeometryChain:
+        pairs = zip(names, experts, strict=True)
+        guarded = [GuardedExpert(name, expert, seconds=deadline) for name, expert in pairs]
+        return cls(names=tuple(names), experts=tuple(guarded))
 
     def alone(self, known: Iterable[Known]) -> GeometryChain:
         """For a single picture: where nobody tells its pose, the world begins at the camera."""
@@ -135,17 +151,11 @@ class GeometryChain:
         """Let each expert fill in what it gives.
 
         Raises:
-            ProtocolError: If an expert returns other frames than it was given.
             InputError: If a frame lacks what an expert needs.
+            DetectorError: If an expert fails, is late, or gives other frames than it was given.
         """
-        for name, expert in zip(self.names, self.experts, strict=True):
-            told = expert.estimate(frames) if frames else []
-            if [frame.index for frame in told] != [frame.index for frame in frames]:
-                raise ProtocolError(
-                    f"geometry {name!r}: expected the {len(frames)} frames that it was given, in "
-                    f"their order, got {len(told)}"
-                )
-            frames = list(told)
+        for expert in self.experts:
+            frames = expert.estimate(frames)
         return frames
 
 

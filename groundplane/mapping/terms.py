@@ -15,6 +15,9 @@ from groundplane.spatial.mapping.tallies import BuilderOptions
 
 __all__ = ["MapTerms"]
 
+# A day for a frame; the platform's own limit comes later.
+_LONGEST = 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapTerms:
@@ -26,6 +29,8 @@ class MapTerms:
         every: Every how many-th frame is looked at, before keyframes are chosen among them.
         limit: Keyframes at most; None for all.
         batch: Frames that experts get at a time.
+        deadline: Seconds that a geometry expert may take for a frame; one that takes longer is
+            given up on, with an error that names it.
         poses: Whether poses are held against the depth of the first frames, or trusted.
         thresholds: Least scores in [0, 1] by phrase; a phrase without one is left to the expert.
         room: Whether floor and outline of the room are sought.
@@ -45,6 +50,7 @@ class MapTerms:
     every: int = 1
     limit: int | None = None
     batch: int = 4
+    deadline: float = 300.0
     poses: Literal["check", "trust"] = "check"
     thresholds: Mapping[str, float] = field(default_factory=dict)
     room: bool = True
@@ -61,6 +67,11 @@ class MapTerms:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise InputError(f"map: {name} must be at least {low}, got {value}")
+        if not 0 < self.deadline <= _LONGEST:
+            raise InputError(
+                f"map: expected a deadline above 0 and of at most {_LONGEST:g} seconds, got "
+                f"{self.deadline}"
+            )
         if self.poses not in ("check", "trust"):
             raise InputError(f"map: poses must be 'check' or 'trust', got {self.poses!r}")
         for phrase, score in self.thresholds.items():
