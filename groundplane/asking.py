@@ -31,7 +31,7 @@ from groundplane.core.session import LanguageModel, Prompt, Query
 from groundplane.core.workers import Resolvers
 from groundplane.grounding.router import Terms
 from groundplane.grounding.setup import make_router
-from groundplane.mapping.choosing import CaptureChoice
+from groundplane.mapping.choosing import CaptureChoice, geometry_named
 from groundplane.mapping.keeping import MapKeeper
 from groundplane.mapping.questions import Asked
 from groundplane.replies import Reply, reply_from_story, reply_of
@@ -48,6 +48,12 @@ __all__ = ["Asker", "CaptureChoice", "Reply", "ask"]
 _BATCH = 256
 # A session of many questions may take longer than one; each request has its own deadline.
 _BUDGET = Budget(seconds=3600)
+# Of a photo that was measured in its plane.
+_IN_PIXELS = (
+    "measured in pixels of the picture, since nobody told its depth; in metres with --geometry "
+    "depth-pro --option depth-pro.weights=FOLDER, or flat-floor where the camera's height, tilt "
+    "and field of view are known"
+)
 # Seconds after the router's own deadline until it is given up as a whole.
 _GRACE = 0.5
 
@@ -72,8 +78,9 @@ class Asker:
         detector: For photos and captures: an expert's name, several with commas between them, or
             the expert itself; None for all that are installed, of which each word goes to the
             cheapest that can look for it. A scene takes none.
-        capture: How a capture is mapped. Where it names a geometry expert, a photo is mapped too,
-            and answered in metres; else it is answered in the plane of the picture.
+        capture: How a capture is mapped. Where it, or an option such as `depth-pro.weights`, names
+            a geometry expert, a photo is mapped too, and answered in metres; else it is answered
+            in the plane of the picture.
         options: Options of the experts, such as `owlv2.weights`, or `weights` alone where it is
             clear whose it is; a scene needs no expert and takes none.
         device: Where the experts run.
@@ -114,7 +121,9 @@ class Asker:
         budget: Budget = _BUDGET,
     ) -> None:
         self._source, self._noise = source, noise
-        self._photos, self._subject, mapped = _opened(source, capture or CaptureChoice())
+        self._photos, self._subject, mapped = _opened(
+            source, capture or CaptureChoice(), options or {}
+        )
         self._maps = mapped and mapped(detector=detector, options=options or {}, device=device)
         if noise and self._maps is None:
             scene = _scene_of(self._subject, "noise").with_noise(noise)
@@ -149,6 +158,11 @@ class Asker:
     def scene(self) -> CognitiveMap | None:
         """The map, if the source is a scene, or a capture that was asked something."""
         return self._subject.scene if self._subject is not None else None
+
+    @property
+    def mapped(self) -> bool:
+        """Whether a map is built first: of a capture, or of a photo that is asked in metres."""
+        return self._maps is not None
 
     @property
     def image(self) -> Image | None:
@@ -268,6 +282,8 @@ class Asker:
             # A source is one picture or none.
             [found] = results[sequence].regions or (None,)
             notes = () if subject.scene is None else subject.scene.notes
+            if subject.image is not None and (reply.unit or "").startswith("px"):
+                notes = (_IN_PIXELS,)
             yield replace(reply, regions=found, notes=notes)
 
 
@@ -365,13 +381,18 @@ def _photos_of(source: object) -> tuple[Path, ...] | None:
 
 
 def _opened(
-    source: CognitiveMap | Image | Story | str | Path, choice: CaptureChoice
+    source: CognitiveMap | Image | Story | str | Path,
+    choice: CaptureChoice,
+    options: Mapping[str, object],
 ) -> tuple[tuple[Path, ...] | None, _Subject | None, Callable[..., MapKeeper] | None]:
     """The photos of a folder, or else the one thing to ask; and who maps it first, if anybody."""
     if isinstance(source, str | Path) and choice.applies(source):
         return None, _Subject(name=Path(source).name), partial(choice.keeper, source)
     photos = _photos_of(source)
     subject = _load(source) if photos is None else None
+    if choice.geometry is None and subject is not None and subject.image is not None:
+        # Whoever gives an expert its weights means it to be asked.
+        choice = replace(choice, geometry=geometry_named(options))
     if choice.geometry is None:
         return photos, subject, None
     if subject is None or subject.image is None:

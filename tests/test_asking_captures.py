@@ -108,6 +108,9 @@ class TestCapture:
         os.utime(mapped.folder / "poses.json")
         asker().ask(question)
         assert len(cache[1]) == 4
+        os.utime(mapped.instances)  # what an option names is outside the capture
+        asker().ask(question)
+        assert len(cache[1]) == 5
 
     def test_a_damaged_map_is_built_anew(self, asker, cache):
         folder, built = cache
@@ -181,7 +184,24 @@ class TestPhoto:
         )
 
         assert reply.unit == "px"
-        assert reply.notes == ()
+        assert "in metres with --geometry depth-pro" in reply.notes[0]
+
+    def test_how_to_get_metres_is_not_said_where_none_are_needed(self, photo, mapped):
+        reply = ask(
+            photo[0].image, "How many toilets are there?", detector=OracleDetector(mapped.replay)
+        )
+
+        assert (reply.value, reply.notes) == (1, ())
+
+    def test_options_of_a_geometry_expert_name_it(self, photo, mapped):
+        options = {"flat-floor.height": 1.5, "flat-floor.tilt": 20, "flat-floor.fov": 60}
+        asker = Asker(
+            photo[0].image, detector=OracleDetector(mapped.replay), options=options, device="cpu"
+        )
+
+        reply = asker.ask("How many toilets are there?")
+
+        assert any("the floor is taken to be flat" in note for note in reply.notes)
 
     def test_a_scene_and_a_folder_of_photos_take_none(self, photo, data_dir):
         scene = SceneBuilder().add("chair", at=(0, 0, 0.5), size=(0.5, 0.5, 1)).build()

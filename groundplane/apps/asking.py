@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from groundplane.apps.given import check_apart, check_file, check_picture, expert_options
+from groundplane.apps.mapping_flags import known_sizes
 from groundplane.apps.told import dump, one_line, quiet, quietly
 from groundplane.apps.what_if import tell_flips
 from groundplane.asking import Asker
@@ -59,6 +60,8 @@ class Job:
     layout: str | None = None
     every: int = 1
     keep: bool = True
+    known: tuple[str, ...] = ()
+    camera_height: float | None = None
 
 
 def run(job: Job) -> int:
@@ -73,6 +76,7 @@ def run(job: Job) -> int:
     """
     if (job.question is None) == (job.questions is None):
         raise InputError("give one question, or --questions FILE, not both and not neither")
+    options = expert_options(job.options)
     choice = _choice(job)
     mapped = choice.applies(job.source)
     folder = os.path.isdir(job.source) and not mapped
@@ -80,7 +84,6 @@ def run(job: Job) -> int:
         raise InputError(f"{job.source}: a folder of photos takes one question, not --questions")
     if job.picture is not None:
         _check_picture(job.picture, single=job.questions is None and not folder)
-    options = expert_options(job.options)
     if folder and job.what_if:
         raise InputError(f"{job.source}: --what-if needs a scene of boxes; photos have none")
     if job.record is not None:
@@ -97,7 +100,8 @@ def run(job: Job) -> int:
         )  # fmt: skip
     if recorder is not None and asker.scene is None:
         recorder.experts = job.detector or "all installed"
-    drawn = mapped or job.geometry or asker.scene is not None or asker.image is not None
+    _check_known(job, mapped=asker.mapped)
+    drawn = asker.mapped or asker.scene is not None or asker.image is not None
     if job.picture is not None and not folder and not drawn:
         raise InputError("--map: a story has no coordinates to draw; leave it out")
     try:
@@ -108,13 +112,26 @@ def run(job: Job) -> int:
             recorder.record().save(job.record)
 
 
+def _check_known(job: Job, *, mapped: bool) -> None:
+    """What gives a depth its unit needs somebody who tells the depth."""
+    if (job.known or job.camera_height is not None) and not mapped:
+        raise InputError(
+            "--known and --camera-height give an estimated depth its unit, and nobody estimates "
+            "it here. Try: --geometry depth-anything --option depth-anything.weights=FOLDER"
+        )
+
+
 def _choice(job: Job) -> CaptureChoice:
     """How a capture is mapped."""
     return CaptureChoice(
         segmenter=job.segmenter,
         geometry=job.geometry,
         find=() if job.find is None else phrases_from(job.find),
-        terms=MapTerms(layout=job.layout, every=job.every),
+        terms=MapTerms(
+            layout=job.layout,
+            every=job.every,
+            scaling=known_sizes(job.known, camera_height=job.camera_height),
+        ),
         keep=job.keep,
     )
 

@@ -91,6 +91,20 @@ _AskEvery = Annotated[
 _AskKeep = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Captures: keep the map for the next question.")
 ]
+_AskKnown = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--known",
+        metavar="LABEL=METRES",
+        help="How high a thing is, to give an estimated depth its unit: door=2.0; repeat it.",
+    ),
+]
+_AskCameraHeight = Annotated[
+    float | None,
+    typer.Option(
+        "--camera-height", help="How high the camera is above the floor, metres; likewise."
+    ),
+]
 _EncoderOptions = Annotated[
     list[str] | None,
     typer.Option("--option", help="Option of an encoder, NAME.key=value; repeat it."),
@@ -157,6 +171,8 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
     layout: _AskLayout = None,
     every: _AskEvery = 1,
     keep: _AskKeep = True,
+    known: _AskKnown = None,
+    camera_height: _AskCameraHeight = None,
 ) -> None:
     """Answer a spatial question, with what the answer rests on."""
     from groundplane.apps import asking
@@ -167,6 +183,7 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
         too_close=too_close, what_if=what_if, model=model,
         model_options=tuple(model_option or ()), strategy=strategy, record=record,
         segmenter=segmenter, geometry=geometry, find=find, layout=layout, every=every, keep=keep,
+        known=tuple(known or ()), camera_height=camera_height,
     )  # fmt: skip
     raise typer.Exit(finish(lambda: asking.run(job)))
 

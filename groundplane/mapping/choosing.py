@@ -10,11 +10,12 @@ from pathlib import Path
 from groundplane.captures.opening import layout_of
 from groundplane.core.detection import Detector
 from groundplane.core.geometry import GeometryExpert
+from groundplane.core.host import available
 from groundplane.core.image import Image
 from groundplane.mapping.keeping import MapKeeper
 from groundplane.mapping.terms import MapTerms
 
-__all__ = ["CaptureChoice"]
+__all__ = ["CaptureChoice", "geometry_named"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,3 +58,25 @@ class CaptureChoice:
             source=source, detector=detector, segmenter=self.segmenter, geometry=self.geometry,
             options=options, device=device, terms=self.terms, find=self.find, keep=self.keep,
         )  # fmt: skip
+
+
+def geometry_named(options: Mapping[str, object]) -> str | None:
+    """The geometry experts that options name, such as `depth-pro.weights`; None if they name none.
+
+    A name that an expert of another kind has as well does not count: `geometry.remote.url` does.
+
+    Examples:
+        >>> geometry_named({"depth-pro.weights": "w", "threshold": 0.3})
+        'depth-pro'
+        >>> geometry_named({})
+    """
+    own = {info.name for info in available("geometry", read=False)}
+    others = {
+        info.name for kind in ("detectors", "segmenters") for info in available(kind, read=False)
+    }
+    found = []
+    for key in options:
+        head, dot, _ = key.removeprefix("geometry.").partition(".")
+        if dot and head in own and (head not in others or key.startswith("geometry.")):
+            found.append(head)
+    return ",".join(dict.fromkeys(found)) or None
