@@ -33,25 +33,55 @@ _Device = Annotated[str, typer.Option(help="Where the expert runs: auto, cpu, cu
 
 
 @evaluate_app.command()
-def vsibench(
-    scenes: Annotated[Path, typer.Option(help="Scene file: the benchmark's meta information.")],
-    questions: Annotated[Path, typer.Option(help="Questions, JSON lines.")],
+def vsibench(  # noqa: PLR0913, PLR0917 - one a flag
+    questions: Annotated[Path, typer.Option(help="Questions, JSON lines or Parquet.")],
+    scenes: Annotated[
+        list[Path] | None,
+        typer.Option(help="Scene file: the benchmark's meta information; repeat it."),
+    ] = None,
+    videos: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the videos, by scene: maps are built of them and asked."),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Of videos: folder of page and maps; a run goes on from it."),
+    ] = None,
+    detector: _Detector = None,
+    segmenter: Annotated[
+        str | None, typer.Option(help="Of videos: who makes a mask of each thing found.")
+    ] = None,
+    geometry: Annotated[
+        str | None,
+        typer.Option(help="Of videos: who tells depth and poses, such as 'depth-pro,odometry'."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            help="Option of an expert, NAME.key=value; {scene} stands for the scene; repeat it.",
+        ),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Every how manieth frame is looked at.")] = 1,
+    longest: Annotated[
+        int | None, typer.Option(help="Shrink pictures of videos to so many pixels.")
+    ] = None,
+    device: _Device = "auto",
     out: _Out = None,
     distance: Annotated[
         str, typer.Option(help="'sampled' as the benchmark measures, or 'exact'.")
     ] = "sampled",
     misses: Annotated[int, typer.Option(min=0, help="How many misses of each task to print.")] = 5,
 ) -> None:
-    """VSI-Bench: the eight spatial tasks on scenes of boxes."""
-    from groundplane.apps import evaluating
+    """VSI-Bench: the eight spatial tasks on scenes of boxes, or on maps of its videos."""
+    from groundplane.apps import evaluating_videos as run
 
-    raise typer.Exit(
-        finish(
-            lambda: evaluating.run_vsibench(
-                scenes, questions, out=out, distance=distance, misses=misses
-            )
-        )
-    )
+    job = run.VsiFlags(
+        questions=questions, scenes=tuple(scenes or ()), videos=videos, folder=folder,
+        detector=detector, segmenter=segmenter, geometry=geometry, options=tuple(option or ()),
+        every=every, longest=longest, device=device,
+    )  # fmt: skip
+    raise typer.Exit(finish(lambda: run.run(job, out=out, distance=distance, misses=misses)))
 
 
 @evaluate_app.command()

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from groundplane.core.errors import InputError, OutputError
@@ -16,7 +17,7 @@ __all__ = ["check_out", "run_vsibench"]
 
 
 def run_vsibench(
-    scenes: Path, questions: Path, *, out: Path | None, distance: str, misses: int
+    scenes: Sequence[Path], questions: Path, *, out: Path | None, distance: str, misses: int
 ) -> int:
     """Evaluate, print the table and the misses, write the JSON.
 

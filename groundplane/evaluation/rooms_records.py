@@ -12,7 +12,16 @@ from groundplane.core.errors import InputError, did_you_mean, listing
 from groundplane.evaluation.rooms_maps import MapScore
 from groundplane.evaluation.vsibench import Item
 
-__all__ = ["CLEAN", "NOISES", "TRUE_BOXES", "Answered", "Condition", "RoomRecord", "read_noise"]
+__all__ = [
+    "CLEAN",
+    "NOISES",
+    "TRUE_BOXES",
+    "VIDEOS",
+    "Answered",
+    "Condition",
+    "RoomRecord",
+    "read_noise",
+]
 
 # Each noise: what its level is, and the greatest that means anything.
 NOISES: Final[Mapping[str, tuple[str, float]]] = {
@@ -36,7 +45,7 @@ class Condition:
 
     Attributes:
         noise: One of `NOISES`; `none` for a map from true depth, poses and things; `boxes` for the
-            true boxes themselves, without any looking.
+            true boxes themselves, without any looking; `videos` for maps of real videos.
         level: How much of it; see `NOISES`.
 
     Raises:
@@ -47,7 +56,7 @@ class Condition:
     level: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.noise in ("none", "boxes"):
+        if self.noise in ("none", "boxes", "videos"):
             if self.level:
                 raise InputError(f"rooms: {self.noise!r} has no level, got {self.level}")
             return
@@ -79,6 +88,7 @@ class Condition:
 
 TRUE_BOXES: Final = Condition("boxes")
 CLEAN: Final = Condition("none")
+VIDEOS: Final = Condition("videos")
 
 
 def read_noise(texts: Sequence[str]) -> tuple[Condition, ...]:

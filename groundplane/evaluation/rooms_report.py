@@ -10,7 +10,14 @@ from html import escape
 
 from groundplane.evaluation.metrics import wilson
 from groundplane.evaluation.rooms_plots import draw_bins, draw_noise, draw_tasks
-from groundplane.evaluation.rooms_records import CLEAN, NOISES, Condition, RoomRecord
+from groundplane.evaluation.rooms_records import (
+    CLEAN,
+    NOISES,
+    TRUE_BOXES,
+    VIDEOS,
+    Condition,
+    RoomRecord,
+)
 from groundplane.evaluation.rooms_result import RoomsResult, Summary
 
 __all__ = ["Report", "write_report"]
@@ -18,6 +25,12 @@ __all__ = ["Report", "write_report"]
 # Below this a task's score is explained.
 _GOOD = 0.95
 _MISSES = 6
+_CONDITIONS: Mapping[Condition, str] = {
+    TRUE_BOXES: "the true boxes, so only the answering is tested",
+    CLEAN: "maps from true depth, poses and things",
+    VIDEOS: "maps of the videos, laid over the true boxes by turn and shift before they are "
+    "compared",
+}
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#26323d}
 body{max-width:1080px;margin:2rem auto;padding:0 1rem}
@@ -38,6 +51,7 @@ class Report:
         result: What came of it.
         settings: How it was run, name to value.
         plans: Pictures of rooms by name, SVG.
+        failures: Rooms that there is no map of, by name, each with the reason.
         most: How many of the worst rooms are shown.
     """
 
@@ -45,6 +59,7 @@ class Report:
     result: RoomsResult
     settings: Mapping[str, object] = field(default_factory=dict)
     plans: Mapping[str, bytes] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
     most: int = 6
 
 
@@ -73,6 +88,7 @@ def write_report(report: Report) -> str:
         ]
     else:
         parts.append("<p>There is no room.</p>")
+    parts.append(_failures(report.failures))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -98,10 +114,10 @@ def _tasks(summaries: Mapping[Condition, Summary]) -> str:
         mean = each.answers.mean() if each.answers.items else None
         number = str(len(each.answers.items))
         rows.append([str(condition), *map(_score, scores), _score(mean), number])
+    told = " ".join(f"<b>{c}</b>: {what}." for c, what in _CONDITIONS.items() if c in summaries)
     return (
         "<h2>Questions</h2><p>The metrics are VSI-Bench's; the mean is over its eight tasks, of "
-        "which direction has three levels. <b>boxes</b>: the true boxes, so only the answering is "
-        "tested. <b>none</b>: maps from true depth, poses and things.</p>"
+        f"which direction has three levels. {told}</p>"
         + _picture(draw_tasks(summaries), "scores by task")
         + _table(["condition", *heads, "mean", "questions"], rows)
     )
@@ -109,7 +125,7 @@ def _tasks(summaries: Mapping[Condition, Summary]) -> str:
 
 def _misses(result: RoomsResult, summaries: Mapping[Condition, Summary]) -> str:
     """Why tasks are below 0.95 without noise: the questions that cost most, and how they ended."""
-    condition = CLEAN if CLEAN in summaries else next(iter(summaries))
+    condition = result.looked() or CLEAN
     low = [
         task
         for task, row in summaries[condition].answers.tasks().items()
@@ -177,8 +193,7 @@ def _noises(summaries: Mapping[Condition, Summary]) -> str:
 
 
 def _worst(report: Report) -> str:
-    conditions = report.result.conditions()
-    condition = CLEAN if CLEAN in conditions else conditions[0]
+    condition = report.result.looked() or CLEAN
     rooms = report.result.worst(condition, report.most)
     if not rooms:
         return f'<p class="quiet">Under {condition} no room has a miss.</p>'
@@ -202,6 +217,15 @@ def _room(record: RoomRecord, plan: bytes | None) -> str:
     picture = _picture(plan, f"plan of {record.room}") if plan else ""
     head = f"<h3>{escape(record.room)}, {_score(record.score)}</h3>"
     return f"<div>{head}{picture}<ul>{told}</ul></div>"
+
+
+def _failures(failures: Mapping[str, str]) -> str:
+    if not failures:
+        return ""
+    told = "".join(
+        f"<li><b>{escape(name)}</b>: {escape(why)}</li>" for name, why in failures.items()
+    )
+    return f"<h2>Not mapped</h2><ul>{told}</ul>"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from groundplane.evaluation.metrics import wilson
 from groundplane.evaluation.rooms_maps import MapScore
-from groundplane.evaluation.rooms_records import Answered, Condition, RoomRecord
+from groundplane.evaluation.rooms_records import CLEAN, VIDEOS, Answered, Condition, RoomRecord
 from groundplane.evaluation.vsibench import Result
 from groundplane.spatial.maps.grid_score import BIN_EDGES
 
@@ -120,6 +120,11 @@ class RoomsResult:
             condition: summarise([r for r in self.records if r.condition == condition])
             for condition in self.conditions()
         }
+
+    def looked(self) -> Condition | None:
+        """The condition whose misses are told: maps without noise, or the first there is."""
+        own = self.conditions()
+        return next((c for c in (CLEAN, VIDEOS) if c in own), own[0] if own else None)
 
     def worst(self, condition: Condition, most: int) -> tuple[RoomRecord, ...]:
         """The rooms with the least scores under a condition, those without a miss left out."""

@@ -19,11 +19,11 @@ from groundplane.core.errors import InputError, did_you_mean, listing
 from groundplane.core.lexicon import match_phrase
 from groundplane.core.queries import phrases_of
 from groundplane.evaluation.metrics import accuracy, mean_relative_accuracy
+from groundplane.evaluation.vsi_files import open_metas, question_lines
 from groundplane.replies import Reply
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.questions.parser import NotUnderstoodError, parse_question
 from groundplane.spatial.scene import DistanceMethod
-from groundplane.spatial.scenes.files import open_scenes
 
 __all__ = ["TASKS", "Item", "Question", "Result", "evaluate", "read_questions", "score_reply"]
 
@@ -130,21 +130,15 @@ def read_questions(path: str | Path) -> tuple[list[Question], dict[str, str]]:
     """Read questions and, apart from them, the official answers by question id.
 
     Args:
-        path: JSON lines with `scene` (or `scene_name`), `question_type`, `question`, `options`
-            and `answer` (or `ground_truth`); `id` is the line's number if it is missing.
+        path: JSON lines, or a Parquet file (extra `parquet`), with `scene` (or `scene_name`),
+            `question_type`, `question`, `options` and `answer` (or `ground_truth`); `id` is the
+            line's number if it is missing.
 
     Raises:
         InputError: If the file cannot be read, or a line is malformed; it names the line.
+        PluginBrokenError: If a Parquet file is given and the extra is missing.
     """
-    try:
-        # Not splitlines, which also parts lines at marks that JSON texts may hold.
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        why = error.strerror
-        raise InputError(f"questions {Path(path).name!r}: cannot be read: {why}") from error
-    except UnicodeDecodeError as error:
-        where = f"questions {Path(path).name!r}"
-        raise InputError(f"{where}: not UTF-8 at byte {error.start}") from error
+    lines = question_lines(Path(path))
     questions: list[Question] = []
     answers: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
@@ -226,12 +220,15 @@ def _truth(text: str, where: str) -> float:
 
 
 def evaluate(
-    scenes: str | Path, questions: str | Path, *, distance: DistanceMethod = "sampled"
+    scenes: str | Path | Sequence[str | Path],
+    questions: str | Path,
+    *,
+    distance: DistanceMethod = "sampled",
 ) -> Result:
     """Answer all questions on their scenes and score them.
 
     Args:
-        scenes: Scene file that holds every scene that a question names.
+        scenes: Scene file that holds every scene that a question names, or several that do.
         questions: See `read_questions`.
         distance: `sampled` measures between 5 cm grids as the benchmark does, `exact` between
             the boxes.
@@ -243,10 +240,12 @@ def evaluate(
     by_scene: dict[str, list[Question]] = defaultdict(list)
     for question in asked:
         by_scene[question.scene].append(question)
-    known = open_scenes(scenes)
+    files = [scenes] if isinstance(scenes, str | Path) else scenes
+    known = open_metas(files)
     if missing := [scene for scene in by_scene if scene not in known]:
         raise InputError(
-            f"{Path(scenes).name!r} lacks {len(missing)} scenes that questions name: "
+            f"{listing(repr(Path(file).name) for file in files)} "
+            f"{'lacks' if len(files) == 1 else 'lack'} {len(missing)} scenes that questions name: "
             f"{listing(missing, limit=5)}"
         )
     done: dict[str, Item] = {}
