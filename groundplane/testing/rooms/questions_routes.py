@@ -32,7 +32,8 @@ __all__ = ["ask_route", "walkable"]
 # Who walks is so wide to either side; what is lower is stepped over, what is higher is walked
 # under; metres.
 _SIDE, _STEP, _HEADROOM = 0.2, 0.05, 2.0
-# Stretches are at least so long between the things' sides, metres.
+# Stretches are at least so long between the things' sides, seen from above, metres: nobody walks
+# from a stool to the window above it.
 _LEAST = 0.4
 # What one walks through, not around.
 _OPENINGS = frozenset({"door", "doorway", "curtain", "rug", "carpet"})
@@ -151,7 +152,7 @@ def walkable(facts: Facts, start: int, goal: int) -> bool:
         goal: Row of another.
     """
     a, b = facts.solids[start], facts.solids[goal]
-    if start == goal or facts.gaps[start, goal] < _LEAST:
+    if start == goal or outline_gap(a.footprint, b.footprint) < _LEAST:
         return False
     line = np.stack([a.center[:2], b.center[:2]])
     own = facts.supports.get(a.id, frozenset()) | facts.supports.get(b.id, frozenset())

@@ -146,6 +146,105 @@ class TestWalkable:
         facts = facts_of(block_room(sofa, TV, outline=bent))
         assert not walkable(facts, 0, 1)
 
+    def test_nobody_walks_to_what_hangs_above(self):
+        window = block(7, "window", (0.05, 1.0, 1.8), (0.1, 0.8, 0.6))
+        facts = facts_of(block_room(SOFA, TV, window))
+        assert facts.gaps[0, 2] > 0.4
+        assert not walkable(facts, 0, 2)
+        assert walkable(facts, 1, 2) == walkable(facts, 2, 1)
+
+
+class TestMargins:
+    """What is too close to call is not asked (VSI-Bench, appendix); on both sides of each limit."""
+
+    @staticmethod
+    def nearest(*gaps, outline=((0, 0), (9, 0), (9, 4), (0, 4)), more=()):
+        """Whether the nearest of cubes is asked, which stand so far from a cube in a row."""
+        own = block(1, "stool", (4.0, 2.0, 0.5), (0.2, 0.2, 0.2))
+        sides = ((-1, 0), (1, 0), (0, -1), (0, 1))
+        others = [
+            block(
+                2 + i, "abcd"[i], (4 + x * (0.2 + gap), 2 + y * (0.2 + gap), 0.5), (0.2, 0.2, 0.2)
+            )
+            for i, ((x, y), gap) in enumerate(zip(sides, gaps, strict=True))
+        ]
+        room = block_room(own, *others, *more, outline=outline)
+        questions = [q for q in asked(room, "object_rel_distance") if q.draft.about == (1,)]
+        return questions[0].draft if questions else None
+
+    def test_the_nearest_option_is_not_too_near(self):
+        assert self.nearest(0.14, 0.6, 1.0, 1.4) is None
+        assert picked(self.nearest(0.16, 0.6, 1.0, 1.4)) == "a"
+
+    @pytest.mark.parametrize("place", range(3))
+    def test_no_two_options_are_about_as_far(self, place):
+        gaps = [0.4, 0.8, 1.2, 1.6]
+        gaps[place] = gaps[place + 1] - 0.14
+        assert self.nearest(*gaps) is None
+        gaps[place] = gaps[place + 1] - 0.16
+        assert picked(self.nearest(*gaps)) == "a"
+
+    def test_in_a_large_room_options_are_further_apart(self):
+        gaps, large = (0.4, 0.65, 1.2, 1.6), ((0, 0), (9, 0), (9, 5), (0, 5))
+        assert picked(self.nearest(*gaps)) == "a"
+        assert self.nearest(*gaps, outline=large) is None
+        assert picked(self.nearest(0.3, 0.65, 1.2, 1.6, outline=large)) == "a"
+
+    def test_of_a_category_the_nearest_counts(self):
+        second = block(9, "d", (4.0, 2.0, 1.0), (0.2, 0.2, 0.2))  # 0.3 m above the stool
+        assert picked(self.nearest(0.5, 0.8, 1.1, 1.5, more=[second])) == "d"
+
+    def test_things_that_nearly_touch_are_not_measured_between(self):
+        for gap, least in ((0.10, 0), (0.145, 0), (0.21, 1)):
+            a = block(1, "a", (1.0, 1.0, 0.5), (0.5, 0.5, 0.5))
+            b = block(2, "b", (1.5 + gap, 1.0, 0.5), (0.5, 0.5, 0.5))
+            assert len(asked(block_room(a, b), "object_abs_distance")) == least, gap
+
+    @staticmethod
+    def directions(level, degrees, *, far=3.0, size=0.1):
+        """What is asked of a thing so many degrees to the left of the one that is faced."""
+        angle = np.radians(90 + degrees)
+        at = (far * np.cos(angle), far * np.sin(angle), 0.5)
+        things = (
+            block(1, "p", (0, 0, 0.5), (0.1, 0.1, 0.1)),
+            block(2, "o", (0, 2, 0.5), (0.1, 0.1, 0.1)),
+            block(3, "q", at, (size, size, 0.1)),
+        )
+        found = asked(block_room(*things), f"object_rel_direction_{level}")
+        answers = [picked(q.draft) for q in found if q.draft.about == (1, 2, 3)]
+        return answers[0] if answers else None
+
+    @pytest.mark.parametrize(
+        ("level", "borders", "names"),
+        [
+            ("hard", (0, 90, 180, 270), ("front-left", "back-left", "back-right", "front-right")),
+            ("medium", (0, 135, 225), ("left", "back", "right")),
+            ("easy", (0, 135, 225), ("left", None, "right")),
+        ],
+    )
+    def test_sectors_begin_ten_degrees_off_their_borders(self, level, borders, names):
+        for border, before, after in zip(borders, (names[-1], *names), names, strict=False):
+            assert self.directions(level, border + 11) == after
+            assert self.directions(level, border - 11) == before
+            assert self.directions(level, border + 9) is None
+            assert self.directions(level, border - 9) is None
+
+    def test_things_too_near_or_too_far_have_no_direction(self):
+        assert self.directions("hard", 45, far=0.35) is None
+        assert self.directions("hard", 45, far=0.5) == "front-left"
+        assert self.directions("hard", 130, far=4.9) is None  # 6.3 m from what is faced
+        assert self.directions("hard", 45, far=4.9) == "front-left"
+
+    def test_a_thing_that_reaches_into_other_sectors_is_not_asked_about(self):
+        assert self.directions("hard", 12, size=0.2) == "front-left"
+        # Half of its corners lie to the right of the line of sight.
+        assert self.directions("hard", 12, size=1.9) is None
+
+    def test_four_categories_appear_more_than_a_second_apart(self):
+        for step, asks in ((0.99, False), (1.01, True)):
+            seen = {1: 0.0, 2: step, 3: 2 * step, 6: 3 * step}
+            assert bool(asked(ROOM, "obj_appearance_order", appeared=seen)) == asks
+
 
 class TestWords:
     def test_every_task_of_the_benchmark_is_asked(self):
