@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import threading
 from types import TracebackType
 from typing import Any, Self
@@ -177,6 +179,7 @@ def _context() -> Any:
     """This thread's context, made at its first use."""
     if _contexts.context is None:
         moderngl = need_library("moderngl", who=_WHO, extra="render")
+        _load_compiler()
         try:
             _contexts.context = moderngl.create_standalone_context(backend="egl")
         except Exception as error:
@@ -187,3 +190,14 @@ def _context() -> Any:
             ) from error
     _contexts.context.__enter__()
     return _contexts.context
+
+
+def _load_compiler() -> None:
+    """Load triton, where it is installed, before a driver is.
+
+    Both bring an LLVM of their own. Mesa's, loaded first, ends the process with a segmentation
+    fault when triton is imported later, as `torch.compile` does (seen with Mesa's LLVM 15 and
+    triton 3.9); the other way round both work.
+    """
+    if importlib.util.find_spec("triton") is not None:
+        importlib.import_module("triton")

@@ -231,3 +231,14 @@ def test_without_the_extra_the_error_names_it():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "groundplane[render]" in run.stderr
+
+
+def test_what_compiles_kernels_can_be_loaded_after_a_room_was_drawn():
+    pytest.importorskip("triton")
+    code = (
+        "from groundplane.testing.rooms import make_room\n"
+        "next(iter(make_room(2).shots(step=1000, size=(8, 6))))\n"
+        "import triton.language, groundplane.grounding.deformable_triton"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
