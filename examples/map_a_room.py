@@ -25,12 +25,10 @@ def main(plan: str) -> None:
     room = make_room(SEED)
     replay = Replay.of(room)
     # Pictures with depth and poses, and who knows what is on them.
-    frames = list(replay.watch(room.shots(step=36, size=(160, 120))))
+    frames = list(replay.watch(room.shots(step=40, size=(160, 120))))
     labels = sorted({thing.label for thing in room.objects})
     scene = build_map(frames, labels, detector=OracleDetector(replay))
-    print(
-        f"{len(frames)} frames of a {room.kind} became {len(scene)} of {len(room.objects)} things"
-    )
+    print(f"{len(frames)} frames became {len(scene)} of the {len(room.objects)} things there are")
 
     true = {thing.label: thing for thing in room.objects}
     towels = sum(thing.label == "towel" for thing in room.objects)

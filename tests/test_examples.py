@@ -14,6 +14,6 @@ def test_a_room_is_made_mapped_asked_and_drawn(tmp_path, capsys):
     example["main"](str(tmp_path / "plan.svg"))
 
     told = capsys.readouterr().out
-    assert "became 12 of 12 things" in told
+    assert "became 12 of the 12 things" in told
     assert "There are 3 towels. In truth: 3." in told
     assert "<svg" in (tmp_path / "plan.svg").read_text()
