@@ -63,7 +63,8 @@ def look_through(capture: Capture, looker: Looker, terms: MapTerms) -> Cognitive
             labels = regions.labels()
             for phrase, one in seen.items():
                 found = zip(regions.ids, labels, strict=True)
-                one.look(frame.time, [name for name, label in found if label == phrase])
+                ids = [f"{frame.index}:{name}" for name, label in found if label == phrase]
+                one.look(frame.time, ids)
     there = [phrase for phrase, one in seen.items() if one.most]
     cannot = [f"nobody could look for {phrase!r}: {why}" for phrase, why in looker.cannot.items()]
     number = len(there)

@@ -1,11 +1,11 @@
-"""What experts find in keyframes, named so that no two regions of a capture are called the same."""
+"""What experts find in keyframes."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from groundplane.core.camera import Frame
 from groundplane.core.detection import Detector, DetectRequest, DetectResult, Outcome
@@ -15,9 +15,9 @@ from groundplane.mapping.state import FoundLog
 
 __all__ = ["Looker", "phrases_from"]
 
-# Commas and line ends of the scripts that people list things in.
 # As labels of a scene file must be.
 _LONGEST, _UNFIT = 200, {"Cc", "Cs", "Zl", "Zp"}
+# Commas and line ends of the scripts that people list things in.
 _BETWEEN = re.compile(r"[,;\n\uff0c\u3001\uff1b]")
 
 
@@ -69,7 +69,7 @@ class Looker:
     cannot: dict[str, str] = field(default_factory=dict)
 
     def look(self, frames: Sequence[Frame]) -> list[Regions]:
-        """What is in each frame.
+        """What is in each frame, of all that answers a phrase.
 
         Raises:
             DetectorError: If an expert fails, or no expert can look for any of the phrases.
@@ -100,7 +100,8 @@ class Looker:
         found = []
         for frame, result in zip(frames, detector.detect(requests), strict=True):
             self._note(result)
-            found.append(_named(result.regions, frame.index))
+            regions = result.regions
+            found.append(regions.select(regions.phrase_ids >= 0))
             if self.log is not None:
                 self.log.keep(frame.index, found[-1], self.cannot)
         return found
@@ -114,12 +115,6 @@ class Looker:
                 f"map: no expert can look for {listing(map(repr, self.phrases), limit=6)}: "
                 f"{next(iter(self.cannot.values()))}"
             )
-
-
-def _named(regions: Regions, frame: int) -> Regions:
-    """Regions that answer a phrase, with ids that are unique in the capture."""
-    regions = regions.select(regions.phrase_ids >= 0)
-    return replace(regions, ids=tuple(f"{frame}/{name}" for name in regions.ids))
 
 
 def _why(result: DetectResult, phrase: str) -> str:

@@ -60,12 +60,14 @@ class MapTally:
     def took(self, frame: Frame, regions: Regions, seen: Sightings) -> None:
         """A keyframe went into the map."""
         labels = regions.labels()
-        by_id = dict(zip(regions.ids, labels, strict=True))
+        # Sightings are called by their frame too, so that no two of a capture share an id.
+        names = (f"{seen.frame}:{name}" for name in regions.ids)
+        by_id = dict(zip(names, labels, strict=True))
         self.keyframes += 1
         self.regions += len(regions)
         self.lifted += len(seen)
         self.found.update(labels)
-        self.left_out.update((by_id.get(name, ""), why) for name, why in seen.dropped)
+        self.left_out.update((by_id[name], why) for name, why in seen.dropped)
         self.scales.add(frame.scale)
         if len(self.notes) < _NOTES:
             self.note(frame.notes)

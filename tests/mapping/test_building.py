@@ -138,7 +138,7 @@ class TestTruth:
             mapped.frames, mapped.labels, detector=oracle, terms=MapTerms(limit=3, poses="trust")
         )
 
-        frames = {name.split("/")[0] for names in scene.provenance.values() for name in names}
+        frames = {name.split(":")[0] for names in scene.provenance.values() for name in names}
         assert len(frames) <= 3
 
 

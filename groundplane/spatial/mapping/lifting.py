@@ -347,13 +347,12 @@ def _boxes_of(
 
 
 def _why_not(taken: _Taken, seen: _Seen, i: int, options: LiftingOptions) -> str:
-    """Why a region was left out."""
+    """Why a region was left out; in so few ways that whoever sees many can count them."""
     if not taken.areas[i]:
         return "it covers no pixel of the picture"
-    looked = int((taken.pixels.owner == i).sum())
     if not seen.known[i]:
-        return f"none of the {looked} pixels looked at has a depth"
+        return "none of the pixels looked at has a depth"
     return (
-        f"{seen.counts[i]} of the {looked} pixels looked at have a depth that is the thing's, "
+        "too few of the pixels looked at have a depth that is the thing's: "
         f"{options.least_points} are needed"
     )
