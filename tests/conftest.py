@@ -10,7 +10,7 @@ import doctest
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -77,3 +77,22 @@ def data_dir() -> Path:
     if not _DATA.is_dir():
         pytest.skip("needs the folder ../shared/data, which is not here")
     return _DATA
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that must draw a room is skipped by that reason where there is no EGL."""
+    # Only here: this file's checks of the package come before any of its modules.
+    from drawing import as_skipped
+
+    return as_skipped(item, call, (yield))
+
+
+@pytest.fixture(scope="session")
+def draws() -> None:
+    """For tests whose subprocesses draw rooms: they are skipped where there is no EGL."""
+    from drawing import need_drawing
+
+    need_drawing()

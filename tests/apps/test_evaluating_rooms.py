@@ -32,7 +32,7 @@ def refused(run):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(draws, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rooms")
     done = call(*SETTINGS, "--out", folder / "report", "--json", folder / "all.json")
     return done, folder

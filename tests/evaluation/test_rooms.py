@@ -50,7 +50,7 @@ for number in range(job.rooms):
 
 
 @pytest.fixture(scope="module")
-def fifty():
+def fifty(draws):
     # In a process of its own, as users run it: checks of every shape would take half of the time.
     command = [sys.executable, "-c", SCRIPT, str(ROOMS), str(TASKS)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
