@@ -85,12 +85,12 @@ pictures, or a folder of posed RGB-D
             f"unknown layout {layout!r}; the layouts: {listing(LAYOUTS)}."
             f"{did_you_mean(layout, LAYOUTS)}"
         )
-    if "\0" in str(path) or not where.exists():
+    if not str(path) or "\0" in str(path) or not where.exists():
         raise InputError(
             f"there is no {one_line(where.name or str(path))!r}; expected a video, a folder of "
             "pictures, or a folder of posed RGB-D"
         )
-    where = _unwrapped(where)
+    where = _unwrapped(where.resolve() if where.name in {"", ".."} else where)
     chosen = next((one for one in LAYOUTS if one == layout), None) or _told(where)
     if (chosen == "video") == where.is_dir():
         raise InputError(

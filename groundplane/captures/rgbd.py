@@ -56,8 +56,10 @@ def open_rgbd(folder: Path, options: CaptureOptions) -> Capture:
     rows = document.get("frames")
     if not isinstance(rows, list) or not rows:
         raise InputError(f"{INDEX}: frames: expected a list of frames, got {shown(rows)}")
+    entries = [need_object(row, f"{INDEX}: frames[{at}]") for at, row in enumerate(rows)]
+    _check_indices(entries)
     shots = _Shots(
-        entries=[need_object(row, f"{INDEX}: frames[{at}]") for at, row in enumerate(rows)],
+        entries=entries,
         folder=folder,
         lens=_lens(document),
         fps=options.fps or need_positive(document.get("fps", _FPS), f"{INDEX}: fps"),
@@ -116,6 +118,8 @@ class _Shots:
         entry, where = self.entries[index], f"{INDEX}: frames[{index}]"
         number = _number(entry, where, default=index)
         time = need_number(entry.get("time", number / self.fps), f"{where}.time")
+        if time < 0:
+            raise InputError(f"{where}.time: expected seconds of 0 or more, got {time:g}")
         if "image" in entry:
             return within(self.folder, entry["image"], f"{where}.image"), time
         if (stem := f"{number:05d}") in self.files.pictures:
@@ -135,6 +139,18 @@ class _Shots:
             lens=self.lens,
             pose=self.poses[0][index] if self.poses[1][index] else None,
         )
+
+
+def _check_indices(entries: list[dict[str, Any]]) -> None:
+    """No two frames have one number: the pictures of all but one would be of another pose."""
+    first: dict[int, int] = {}
+    for at, entry in enumerate(entries):
+        number = _number(entry, f"{INDEX}: frames[{at}]", default=at)
+        if first.setdefault(number, at) != at and not {"image", "depth"} <= entry.keys():
+            raise InputError(
+                f"{INDEX}: frames[{at}].index: {number} is the index of frames[{first[number]}] "
+                "already; expected each once"
+            )
 
 
 def _number(entry: dict[str, Any], where: str, *, default: int) -> int:

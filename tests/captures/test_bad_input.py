@@ -350,6 +350,26 @@ class TestText:
         with pytest.raises(InputError, match=r"rgb\.txt, line 3"):
             open_capture(tmp_path)
 
+    def test_two_frames_of_one_number_are_refused_by_place(self, tmp_path):
+        folder = write_capture(tmp_path, walk(3), layout="rgbd")
+        document = json.loads((folder / "poses.json").read_text())
+        document["frames"][2]["index"] = document["frames"][0]["index"] = 1
+        (folder / "poses.json").write_text(json.dumps(document))
+        with pytest.raises(InputError, match=r"frames\[1\].index: 1 is the index of frames\[0\]"):
+            open_capture(folder)
+
+    def test_times_before_the_beginning_are_refused_by_place(self, tmp_path):
+        folder = write_capture(tmp_path, walk(3), layout="rgbd")
+        document = json.loads((folder / "poses.json").read_text())
+        document["frames"][1]["time"] = -2.0
+        (folder / "poses.json").write_text(json.dumps(document))
+        with pytest.raises(InputError, match=r"frames\[1\].time: expected seconds of 0 or more"):
+            list(open_capture(folder).frames())
+
+    def test_a_path_without_a_letter_is_none(self):
+        with pytest.raises(InputError, match="there is no"):
+            open_capture("")
+
     @pytest.mark.parametrize(
         ("place", "value"),
         [
