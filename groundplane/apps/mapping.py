@@ -16,9 +16,10 @@ from groundplane.apps.mapping_flags import least_scores
 from groundplane.apps.mapping_telling import summary_lines, telling
 from groundplane.apps.told import counted, quiet
 from groundplane.core.errors import InputError, OutputError
+from groundplane.core.files import one_line
 from groundplane.mapping.building import make_mapper
 from groundplane.mapping.events import MapSummary
-from groundplane.mapping.fingerprints import fingerprint
+from groundplane.mapping.fingerprints import fingerprint, option_fingerprints
 from groundplane.mapping.looking import phrases_from
 from groundplane.mapping.mapper import Mapper
 from groundplane.mapping.state import FoundLog
@@ -107,25 +108,24 @@ def run(job: MapJob) -> int:
         return _interrupted(job)
     scene = mapper.map()
     _write(job, scene, mapper)
-    sys.stdout.write(f"{job.out}: " + "\n".join(summary_lines(scene, done)) + "\n")
+    sys.stdout.write(f"{one_line(str(job.out))}: " + "\n".join(summary_lines(scene, done)) + "\n")
     return 0
 
 
 def _check_outputs(job: MapJob) -> None:
     """Before any work: everything can be written, and nothing is replaced that is read."""
     check_file("--out", job.out)
-    check_apart("--out", job.out, (job.source,))
     if job.out.exists():
         raise OutputError(f"--out {str(job.out)!r} is there already; name another file")
     if job.picture is not None:
         check_picture("--map", job.picture)
-        check_apart("--map", job.picture, (job.source, job.out))
     for path in job.exports:
         if path.suffix.lower() not in ENDINGS:
             raise OutputError(
                 f"--export {str(path)!r}: the ending must be {' or '.join(sorted(ENDINGS))}"
             )
         check_file("--export", path)
+    _check_each_once(job)
     if job.resume and not job.state.exists():
         raise InputError(f"--resume: there is no {str(job.state)!r} to go on with; leave it out")
     if job.state.exists() and not job.resume:
@@ -133,6 +133,28 @@ def _check_outputs(job: MapJob) -> None:
             f"{str(job.state)!r} holds what an interrupted call found: --resume goes on with it; "
             "or delete it"
         )
+
+
+def _check_each_once(job: MapJob) -> None:
+    """No two outputs are one file, and none is the source."""
+    log = None if job.json_log in (None, "-") else job.json_log
+    written: dict[str, str] = {}
+    for flag, path in (
+        ("--out", job.out),
+        ("--out", job.state),
+        ("--map", job.picture),
+        *(("--export", path) for path in job.exports),
+        ("--json-log", log),
+    ):
+        if path is None:
+            continue
+        check_apart(flag, Path(path), (job.source,))
+        place = os.path.realpath(path)
+        if place in written:
+            raise OutputError(
+                f"{flag} {str(path)!r} is what {written[place]} writes; name another file"
+            )
+        written[place] = flag
 
 
 def _identity(job: MapJob, phrases: Sequence[str]) -> dict[str, object]:
@@ -143,9 +165,11 @@ def _identity(job: MapJob, phrases: Sequence[str]) -> dict[str, object]:
         "phrases": list(phrases),
         "detector": job.detector,
         "segmenter": job.segmenter,
-        "options": dict(sorted(expert_options(job.options).items())),
+        "options": option_fingerprints(expert_options(job.options)),
         "thresholds": sorted(job.thresholds),
+        "layout": job.terms.layout,
         "longest": job.terms.capture.longest,
+        "intrinsics": job.terms.capture.intrinsics,
     }
 
 
@@ -163,14 +187,14 @@ def _mapper(job: MapJob, phrases: Sequence[str], log: FoundLog) -> Mapper:
 
 
 def _write(job: MapJob, scene: CognitiveMap, mapper: Mapper) -> None:
-    scene.save(job.out)
     if job.picture is not None:
         from groundplane.spatial.rendering import draw_map
 
         draw_map(scene, job.picture, title=scene.name)
     for path in job.exports:
         save_model(scene, path, cloud=mapper.cloud(), cameras=mapper.cameras())
-    # Only now is nothing lost with it.
+    # Last, since it is what a call with --resume must not find.
+    scene.save(job.out)
     job.state.unlink(missing_ok=True)
 
 

@@ -102,5 +102,6 @@ def known_sizes(given: Iterable[str], *, camera_height: float | None = None) -> 
         except ValueError as error:
             raise InputError(f"--known {text!r}: expected LABEL=METRES") from error
     if "" in known or not all(0 < metres < math.inf for metres in known.values()):
-        raise InputError("--known: expected LABEL=METRES, such as door=2.0")
+        got = "; ".join(f"{label}={metres:g}" for label, metres in known.items())
+        raise InputError(f"--known: expected LABEL=METRES, such as door=2.0, got {got!r}")
     return ScalingOptions(known=known, camera_height=camera_height or 0.0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from groundplane.core.errors import MediaError
 from groundplane.core.files import one_line
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "option_fingerprints"]
 
 
 def fingerprint(path: str | Path) -> str:
@@ -32,6 +32,31 @@ def fingerprint(path: str | Path) -> str:
     except OSError as error:
         raise MediaError(f"{one_line(Path(path).name)}: {error.strerror}") from error
     return digest.hexdigest()
+
+
+def option_fingerprints(options: Mapping[str, object]) -> dict[str, str]:
+    """Options as text; of one that names a file or a folder, what its files are known by as well.
+
+    Raises:
+        MediaError: If one that is there cannot be looked at.
+
+    Examples:
+        >>> option_fingerprints({"tilt": 5})
+        {'tilt': '5'}
+        >>> option_fingerprints({})
+        {}
+    """
+    return {
+        key: f"{value} {fingerprint(str(value))}" if _is_there(value) else str(value)
+        for key, value in sorted(options.items())
+    }
+
+
+def _is_there(value: object) -> bool:
+    try:
+        return isinstance(value, str | Path) and bool(str(value)) and os.path.exists(value)
+    except ValueError:  # a text that no file can be called
+        return False
 
 
 def _files(root: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -16,7 +16,7 @@ from groundplane.core.files import write_whole
 from groundplane.core.image import Image
 from groundplane.grounding.router import Router
 from groundplane.mapping.building import Geometry, make_mapper, make_router_for
-from groundplane.mapping.fingerprints import fingerprint
+from groundplane.mapping.fingerprints import fingerprint, option_fingerprints
 from groundplane.mapping.given import capture_of
 from groundplane.mapping.in_picture import look_through
 from groundplane.mapping.looking import Looker
@@ -145,7 +145,7 @@ class MapKeeper:
             "source": fingerprint(self.source),
             "wanted": asdict(wanted),
             "experts": experts,
-            "options": {key: str(value) for key, value in sorted(self.options.items())},
+            "options": option_fingerprints(self.options),
             "terms": asdict(self.terms),
         }
         text = json.dumps(job, sort_keys=True, default=_plain)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,7 +59,9 @@ class FoundLog:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            # What could not be written was told when it was tried.
+            with suppress(OSError):
+                self._file.close()
 
     def __len__(self) -> int:
         """Keyframes that it holds."""
@@ -84,6 +87,11 @@ class FoundLog:
                 self._file.write(json.dumps(self._head) + "\n")
             self._file.write(line)
             self._file.flush()
+        except FileExistsError as error:
+            raise OutputError(
+                f"{one_line(str(self._path))}: another call has begun this map meanwhile. "
+                "Try: another --out, or wait for it"
+            ) from error
         except OSError as error:
             raise OutputError(f"{one_line(str(self._path))}: {error.strerror}") from error
 

@@ -33,7 +33,7 @@ def build(run, mapped, tmp_path):
 def test_a_scene_file_a_drawing_and_a_model_come_out(build, run, tmp_path):
     drawn, model = tmp_path / "map.svg", tmp_path / "scene.ply"
 
-    code, out, err = build("--map", drawn, "--export", model)
+    code, out, err = build("--map", drawn, "--export", model, "--quiet")
 
     assert (code, err) == (0, "")
     scene = CognitiveMap.load(tmp_path / "scene.json")
@@ -49,7 +49,7 @@ def test_a_scene_file_a_drawing_and_a_model_come_out(build, run, tmp_path):
 
 
 def test_nothing_found_is_an_empty_scene_with_the_reason(build, run, tmp_path):
-    code, out, err = build(find="dog, unicorn")
+    code, out, err = build("--quiet", find="dog, unicorn")
 
     assert (code, err) == (0, "")
     assert out.splitlines()[0].startswith(f"{tmp_path / 'scene.json'}: 0 objects: dog 0; from 0")
@@ -99,6 +99,40 @@ class TestInterrupted:
 
         assert code == 2
         assert "it is the state of another map: its phrases is not the same" in err
+
+    def test_other_words_of_the_expert_are_another_job(self, cut, build, mapped):
+        os.utime(mapped.instances)
+
+        code, _, err = build("--resume")
+
+        assert code == 2
+        assert "its options is not the same" in err
+
+
+def test_where_the_drawing_fails_the_call_can_go_on(build, monkeypatch, tmp_path):
+    from groundplane.core.errors import OutputError
+    from groundplane.spatial import rendering
+
+    def full(*_, **__):
+        raise OutputError("map.svg: cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rendering, "draw_map", full)
+        code, _, err = build("--map", tmp_path / "map.svg", "--quiet")
+    assert (code, "No space left" in err) == (2, True)
+    assert os.listdir(tmp_path) == ["scene.json.state"]
+
+    assert build("--map", tmp_path / "map.svg", "--quiet", "--resume")[0] == 0
+
+    assert sorted(os.listdir(tmp_path)) == ["map.svg", "scene.json"]
+
+
+def test_the_folder_one_stands_in_has_its_name(build, monkeypatch, mapped, tmp_path):
+    monkeypatch.chdir(mapped.folder)
+
+    assert build(source=".")[0] == 0
+
+    assert CognitiveMap.load(tmp_path / "scene.json").name == "walk"
 
 
 def test_events_go_as_json_lines(build, tmp_path):
@@ -154,6 +188,18 @@ class TestRefused:
         assert code == 2
         assert "depth, intrinsics, pose must be known of its frames" in err
         assert "--geometry depth-pro,odometry" in err
+
+    def test_one_file_for_two_outputs(self, build, tmp_path):
+        log, twice = tmp_path / "scene.json", tmp_path / "a.ply"
+
+        code, _, err = build("--json-log", log)
+        assert (code, "--json-log" in err, "--out writes" in err) == (2, True, True)
+        code, _, err = build("--export", twice, "--export", twice)
+        assert (code, "--export writes" in err) == (2, True)
+        drawn = tmp_path / "map.svg"
+        code, _, err = build("--map", drawn, out=drawn)
+        assert (code, "--out writes" in err) == (2, True)
+        assert os.listdir(tmp_path) == []
 
     def test_no_phrase(self, build):
         code, _, err = build(find=" , ")

@@ -121,3 +121,20 @@ def test_a_folder_that_is_not_there(tmp_path):
 
     with pytest.raises(OutputError, match="No such file"):
         log.keep(1, regions(1), {})
+
+
+def test_two_that_begin_one_log_are_told_apart(tmp_path):
+    path = tmp_path / "state"
+    with FoundLog(path, job=JOB) as first, FoundLog(path, job=JOB) as second:
+        first.keep(0, regions(1), {})
+        with pytest.raises(OutputError, match="state: another call has begun this map meanwhile"):
+            second.keep(0, regions(1), {})
+
+
+def test_a_full_disk_is_told_once(tmp_path):
+    with (
+        pytest.raises(OutputError, match="state: No space left"),
+        FoundLog(tmp_path / "state", job=JOB) as log,
+    ):
+        log._file = open("/dev/full", "w", encoding="ascii")  # noqa: SIM115 - the log closes it
+        log.keep(0, regions(1), {})
