@@ -30,7 +30,7 @@ from groundplane.spatial.mapping.voxels import OWNER_LIMIT, PLACE_BITS, Voxels
 
 __all__ = ["Saved", "read_builder", "write_builder"]
 
-_MAGIC = b"groundplane-builder 1\n"
+_MAGIC = b"groundplane-builder 2\n"
 # A file of so many bytes holds 30 million voxels.
 _LIMIT = 2_000_000_000
 _COLUMNS: Mapping[str, tuple[str, tuple[int, ...]]] = {

@@ -8,7 +8,7 @@ import torch
 from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.mapping.fusing import fuse
-from groundplane.spatial.mapping.oriented import LEAST_SIZE, Uprights, fit_uprights
+from groundplane.spatial.mapping.oriented import LEAST_SIZE, fit_uprights
 from groundplane.spatial.mapping.room import Room
 from groundplane.spatial.mapping.tallies import Tally
 from groundplane.spatial.mapping.things import Things
@@ -40,7 +40,7 @@ def frozen(
     return CognitiveMap(
         name=name,
         ids=ids,
-        objects=_boxes(_fused(things, slots), tallies, options.common),
+        objects=_boxes(things, slots),
         labels=labels,
         scores=torch.tensor([tally.existence for tally in tallies], dtype=torch.float64),
         attributes=tuple({} for _ in ids),
@@ -61,33 +61,28 @@ def _counts(tally: Tally, things: Things) -> bool:
     return tally.hits >= options.least_frames and tally.existence >= options.least_existence
 
 
-def _fused(things: Things, slots: list[int]) -> Uprights:
+def _boxes(things: Things, slots: list[int]) -> Boxes3D:
     """The boxes that views agree on; those round the points where no view was kept."""
     points, counts = things.points(slots)
-    parts = [fit_uprights(points[:0], counts[:0])]
-    for slot, own in zip(slots, np.split(points, np.cumsum(counts))[:-1], strict=True):
-        views = things.tally(slot).boxes
-        alone = np.array([len(own)])
-        parts.append(fuse(views, own.astype(np.float64)) if views else fit_uprights(own, alone))
-    return Uprights(
-        centers=np.concatenate([part.centers for part in parts]),
-        sizes=np.concatenate([part.sizes for part in parts]),
-        directions=np.concatenate([part.directions for part in parts]),
-    )
-
-
-def _boxes(fitted: Uprights, tallies: list[Tally], common: float) -> Boxes3D:
-    """The boxes with their noise, whose sides are turned to the boxes' own axes."""
-    axes = fitted.axes
-    noise = np.zeros((len(tallies), 6, 6))
-    for i, tally in enumerate(tallies):
-        turn = np.eye(6)
-        turn[3:, 3:] = axes[i]
-        noise[i] = turn @ tally.spread(common) @ turn.T
+    parts, noise = [fit_uprights(points[:0], counts[:0])], np.zeros((len(slots), 6, 6))
+    common = things.options.common
+    pieces = np.split(points, np.cumsum(counts))[:-1]
+    for i, (slot, own) in enumerate(zip(slots, pieces, strict=True)):
+        tally = things.tally(slot)
+        if tally.boxes:
+            part, noise[i] = fuse(tally.boxes, own.astype(np.float64), common=common)
+        else:
+            part = fit_uprights(own, np.array([len(own)]))
+            turn = np.eye(6)
+            turn[3:, 3:] = part.axes[0]
+            noise[i] = turn @ tally.spread(common) @ turn.T
+        parts.append(part)
     return Boxes3D(
-        centers=torch.from_numpy(fitted.centers),
-        sizes=torch.from_numpy(np.maximum(fitted.sizes, LEAST_SIZE)),
-        axes=torch.from_numpy(axes),
+        centers=torch.from_numpy(np.concatenate([part.centers for part in parts])),
+        sizes=torch.from_numpy(
+            np.maximum(np.concatenate([part.sizes for part in parts]), LEAST_SIZE)
+        ),
+        axes=torch.from_numpy(np.concatenate([part.axes for part in parts])),
         # All zero is what sightings without noise add up to: then nothing is known of it.
         covariance=torch.from_numpy((noise + noise.transpose(0, 2, 1)) / 2)
         if noise.any()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from groundplane.core.errors import InputError, ShapeError
 from groundplane.spatial.mapping.cells import Cells
+from groundplane.spatial.mapping.fusing import face_columns
 from groundplane.spatial.mapping.sightings import Sightings
 from groundplane.spatial.mapping.tallies import Glimpse
 from groundplane.spatial.mapping.voxels import PLACE_BITS, Voxels
@@ -119,8 +120,9 @@ def _host_table(sightings: Sightings) -> Float[np.ndarray, "n c"]:
 
 def _glimpse(sightings: Sightings, table: Float[np.ndarray, "n c"], i: int) -> Glimpse:
     row = table[i]
+    axes, noise = row[8:17].reshape(3, 3), row[17:53].reshape(6, 6)
     turn = np.eye(6)
-    turn[3:, 3:] = row[8:17].reshape(3, 3).T
+    turn[3:, 3:] = axes.T
     return Glimpse(
         region=sightings.region_ids[i],
         label=sightings.labels[i],
@@ -128,14 +130,15 @@ def _glimpse(sightings: Sightings, table: Float[np.ndarray, "n c"], i: int) -> G
         time=sightings.time,
         pixels=int(row[2]),
         whole=not (row[3] or row[4]),
-        # Centre, sizes and the first side seen from above.
+        # Centre, sizes, the first side seen from above, and how sure the faces are.
         box=[
             *row[5:8].tolist(),
             *row[53:56].tolist(),
             *row[8:10].tolist(),
             float(not row[3:5].any()),
+            *face_columns(noise, axes).tolist(),
         ],
-        spread=turn @ row[17:53].reshape(6, 6) @ turn.T,
+        spread=turn @ noise @ turn.T,
         looks=None if sightings.features is None else row[56:],
     )
 
