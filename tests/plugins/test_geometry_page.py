@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
+
+from groundplane.testing.detectors import unlike_images
+from groundplane.testing.geometry import make_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "geometry.md").read_text()
@@ -18,14 +23,39 @@ EXPERTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry
 OPEN = {"remote", "recorded"}
 
 
+USING, WRITING = PAGE.split("## Write one")
+
+
+def blocks(part, language="python"):
+    return re.findall(rf"```{language}\n(.*?)```", part, flags=re.DOTALL)
+
+
 def test_the_examples_run(capsys):
     scope: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
+    for block in blocks(USING):
         exec(compile(block, "docs/geometry.md", "exec"), scope)
     assert float(capsys.readouterr().out) > 0
-    contract, expert = scope["TestFlatWall"](), scope["FlatWall"](scope["Options"]())
-    contract.test_it_satisfies_the_protocol(expert)
-    contract.test_a_narrow_picture_is_answered(expert)
+
+
+def test_the_expert_that_is_written_passes_its_contract(monkeypatch):
+    plugin, contract = blocks(WRITING)
+    [project] = [tomllib.loads(block)["project"] for block in blocks(WRITING, "toml")]
+    [(name, value)] = project["entry-points"]["groundplane.geometry"].items()
+    home, _, attribute = value.partition(":")
+    module = types.ModuleType(home)
+    monkeypatch.setitem(sys.modules, home, module)
+    exec(compile(plugin, "docs/geometry.md", "exec"), module.__dict__)
+    scope: dict = {}
+    exec(compile(contract, "docs/geometry.md", "exec"), scope)
+
+    expert = getattr(module, attribute)(module.Options())
+    checks = scope["TestFlatWall"]()
+    checks.test_it_satisfies_the_protocol(expert)
+    checks.test_a_narrow_picture_is_answered(expert)
+    frames = [make_frame(image, index=i) for i, image in enumerate(unlike_images())]
+    checks.test_what_it_tells_is_usable(expert, frames)
+    checks.test_what_it_does_not_give_stays(expert, frames)
+    assert f"--geometry {name} --option {name}.metres=3" in WRITING
 
 
 def row_of(name):
