@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 import torch
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor
 
 from groundplane.core.errors import InputError, ShapeError
@@ -26,6 +26,8 @@ __all__ = ["LEAST_SIZE", "Uprights", "fit_uprights", "upright_boxes"]
 # Metres; thinner than this no depth camera measures, and maps take positive sizes only.
 LEAST_SIZE = 0.01
 _DIRECTIONS = 4
+# Numbers that groups may be padded to without a thought of memory.
+_PADDED = 1 << 20
 _Points = Float[np.ndarray, "p 3"]
 
 
@@ -110,17 +112,52 @@ def fit_uprights(points: _Points, counts: Int[np.ndarray, " n"]) -> Uprights:
         return Uprights(
             centers=np.zeros((0, 3)), sizes=np.zeros((0, 3)), directions=np.zeros((0, 2))
         )
-    starts = np.cumsum(counts) - counts
+    starts = _begins(counts)
     low = np.minimum.reduceat(points, starts, axis=0).astype(np.float64)
     high = np.maximum.reduceat(points, starts, axis=0).astype(np.float64)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise InputError("boxes: a point is not finite")
-    flat, groups = _candidates(points, counts, starts)
-    middle, sides, directions = _rectangles(flat, groups, len(counts))
-    middle += points[starts, :2]
+    middle, sides, directions = _tightest(points, counts, starts)
     centers = np.column_stack([middle, (low[:, 2] + high[:, 2]) / 2])
     sizes = np.column_stack([sides, high[:, 2] - low[:, 2]])
     return Uprights(centers=centers, sizes=sizes, directions=directions)
+
+
+def _tightest(
+    points: _Points, counts: Int[np.ndarray, " n"], starts: Int64[np.ndarray, " n"]
+) -> tuple[Float64[np.ndarray, "n 2"], Float64[np.ndarray, "n 2"], Float64[np.ndarray, "n 2"]]:
+    """Middle, sides and direction of each group's smallest rectangle.
+
+    Groups of a call are padded to the largest: where that wastes more than it holds, the larger
+    ones go first, so that memory is bounded by the points however uneven the groups are.
+    """
+    if (counts.max() + 1) * len(counts) > max(_PADDED, 2 * (len(points) + len(counts))):
+        large = counts > counts.max() // 2
+        found = (np.zeros((len(counts), 2)), np.zeros((len(counts), 2)), np.zeros((len(counts), 2)))
+        for part in (large, ~large):
+            for column, own in zip(
+                found, _tightest(_taken(points, counts, part), counts[part], _begins(counts[part])),
+                strict=True,
+            ):  # fmt: skip
+                column[part] = own
+        return found
+    flat, groups = _candidates(points, counts, starts)
+    middle, sides, directions = _rectangles(flat, groups, len(counts))
+    return middle + points[starts, :2], sides, directions
+
+
+def _begins(counts: Int[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    """Where each group begins."""
+    begins: Int64[np.ndarray, " n"] = np.cumsum(counts) - counts
+    return begins
+
+
+def _taken(
+    points: _Points, counts: Int[np.ndarray, " n"], part: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, "q 3"]:
+    """The points of some groups."""
+    taken: Float[np.ndarray, "q 3"] = points[np.repeat(part, counts)]
+    return taken
 
 
 def _candidates(

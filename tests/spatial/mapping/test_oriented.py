@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import shapely
@@ -74,3 +76,20 @@ def test_counts_that_do_not_fit_and_points_that_are_not_finite_are_refused():
         fit_uprights(np.zeros((3, 3)), np.array([3, 0]))
     with pytest.raises(InputError, match="not finite"):
         fit_uprights(np.array([[0, np.nan, 0]]), np.array([1]))
+
+
+def test_very_uneven_groups_take_memory_by_their_points_and_have_the_same_boxes():
+    rng = np.random.default_rng(4)
+    counts = np.array([200_000, *rng.integers(1, 40, 400), 100_000])
+    points = rng.normal(size=(counts.sum(), 3))
+    tracemalloc.start()
+    found = fit_uprights(points, counts)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Padded to the largest they would be 402 times 200,000 points.
+    assert most < 60 * points.nbytes / 3
+    ends = np.cumsum(counts)
+    for i in (0, 1, 57, 400, 401):
+        alone = fit_uprights(points[ends[i] - counts[i] : ends[i]], counts[i : i + 1])
+        assert found.centers[i] == pytest.approx(alone.centers[0], abs=1e-12)
+        assert found.sizes[i] == pytest.approx(alone.sizes[0], abs=1e-12)
