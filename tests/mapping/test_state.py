@@ -132,9 +132,12 @@ def test_two_that_begin_one_log_are_told_apart(tmp_path):
 
 
 def test_a_full_disk_is_told_once(tmp_path):
-    with (
-        pytest.raises(OutputError, match="state: No space left"),
-        FoundLog(tmp_path / "state", job=JOB) as log,
-    ):
-        log._file = open("/dev/full", "w", encoding="ascii")  # noqa: SIM115 - the log closes it
-        log.keep(0, regions(1), {})
+    log = FoundLog(tmp_path / "state", job=JOB)
+    log._file = open("/dev/full", "w", encoding="ascii")  # noqa: SIM115 - the log closes it
+
+    def keep():
+        with log:
+            log.keep(0, regions(1), {})
+
+    with pytest.raises(OutputError, match="state: No space left"):
+        keep()

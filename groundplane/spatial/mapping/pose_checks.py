@@ -45,6 +45,7 @@ _WRONG = 0.35
 _LEFT, _MORE = 0.6, 0.06
 # How far off the units of depth or of translations are, where they are.
 _FACTORS = (0.001, 0.01, 0.1, 0.2, 5.0, 10.0, 100.0, 1000.0)
+_UNITS = "pose units"
 _SHIFTS = (1, -1, 2, -2, 3, -3)
 # Distances at which indoor cameras see, metres.
 _PLAUSIBLE = (0.2, 20.0)
@@ -72,6 +73,16 @@ class PoseReport:
     agreement: Mapping[str, float]
     message: str
 
+    @property
+    def tells_unit(self) -> bool:
+        """Whether the poses fit in their own unit clearly better than in any other.
+
+        They do not where the camera stands, or sees nothing but one wall.
+        """
+        others = [share for name, share in self.agreement.items() if name.startswith(_UNITS)]
+        given = self.agreement.get("as given", 0.0)
+        return self.ok is True and given > max(others, default=0.0) + _MORE
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
@@ -85,8 +96,8 @@ class _Trial:
 
     @property
     def name(self) -> str:
-        if self.reading == "pose units":
-            return f"pose units x {self.factor:g}"
+        if self.reading == _UNITS:
+            return f"{_UNITS} x {self.factor:g}"
         return f"poses shifted by {self.shift:+d}" if self.shift else self.reading
 
 
