@@ -13,24 +13,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundplane.captures.capture import Capture
-from groundplane.core.camera import Frame
+from groundplane.core.camera import Frame, Scale
 from groundplane.core.errors import InputError, listing
 from groundplane.core.files import one_line
-from groundplane.core.geometry import FLOOR_ONLY, UNKNOWN_SHIFT
+from groundplane.core.geometry import FLOOR_ONLY
+from groundplane.core.regions import Regions
 from groundplane.mapping.events import Ended, FrameTold, MapEvent, MapSummary
 from groundplane.mapping.geometry import GeometryChain, known_of
 from groundplane.mapping.looking import Looker
-from groundplane.mapping.pose_watch import PoseWatch
 from groundplane.mapping.tally import MapTally, readable_notes
 from groundplane.mapping.terms import MapTerms
+from groundplane.mapping.units import Units
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.mapping.builder import MapBuilder
 from groundplane.spatial.mapping.cloud import Cloud, CloudKeeper
 from groundplane.spatial.mapping.gravity import UpEstimate, aligned, estimate_up
 from groundplane.spatial.mapping.keyframes import KeyframeChooser
 from groundplane.spatial.mapping.lifting import Lifter
+from groundplane.spatial.mapping.pose_checks import check_poses
 from groundplane.spatial.mapping.room import RoomBuilder
-from groundplane.spatial.mapping.scaling import Scaler, ScalingOptions
 from groundplane.spatial.mapping.standing import stand_on_floor
 
 __all__ = ["Mapper"]
@@ -62,9 +63,11 @@ class Mapper:
         self._capture, self._looker, self._terms = capture, looker, terms
         self._early, self._late = geometry.split(capture.gives)
         self._chooser = KeyframeChooser(terms.keyframes)
-        checks = terms.poses == "check"
-        self._watch = PoseWatch(capture.name, frames=terms.first) if checks else None
-        self._scaler = Scaler(terms.scaling)
+        self._units = Units(terms.scaling, gives=capture.gives, source=repr(capture.name))
+        # Of the poses of the files, if they have some.
+        self._posed: Scale = "metric"
+        # Found already, when the unit was sought.
+        self._found: dict[int, Regions] = {}
         self._lifter = Lifter(terms.lifting)
         self._builder = MapBuilder(terms.association)
         self._room = RoomBuilder()
@@ -141,8 +144,6 @@ class Mapper:
                 if len(held) < self._terms.first:
                     continue
                 frames, held = self._settled(held), []
-            elif self._watch is not None:
-                self._watch.see(frames)
             for part in _batched(iter(frames), self._terms.batch):
                 yield [aligned(frame, self._up) for frame in part] if self._up else part
         for part in _batched(iter(self._settled(held)), self._terms.batch):
@@ -158,6 +159,7 @@ class Mapper:
             if self._ended:
                 return
             self._tally.frames += len(batch)
+            self._posed = batch[0].scale
             for frame in self._early.estimate(batch):
                 if "pose" not in known_of(frame):
                     self._tally.pass_over(frame.notes, "its pose is not known")
@@ -170,6 +172,7 @@ class Mapper:
             if self._ended:
                 return
             self._tally.frames += 1
+            self._posed = glance.scale
             if glance.pose is None:
                 self._tally.pass_over(glance.notes, "its pose is not known")
             elif self._chooser.may_want(glance.time, glance.pose, glance.scale):
@@ -187,33 +190,50 @@ class Mapper:
         """The first keyframes, once it is known which way is up and that poses can be right."""
         if self._up is not None or not frames:
             return frames
-        if self._watch is not None:
-            self._tally.note(self._watch.begin(frames))
-        if self._capture.length != 1 and not _tells_scale(self._terms.scaling):
-            self._check_units(frames)
+        if self._terms.poses == "check":
+            report = check_poses(frames)
+            if report.ok is False:
+                raise InputError(
+                    f"{self._capture.name!r}: {report.message}. To go on as it is: --poses trust"
+                )
+            if report.ok is None and len(frames) > 1:
+                self._tally.note([f"whether the poses are right is not known: {report.message}"])
+        if self._capture.length != 1:
+            trusted = self._terms.poses == "trust"
+            self._units.check(frames, posed="metric" if trusted else self._posed)
         # Whoever knows the floor alone knows which way is up.
         floor = any(FLOOR_ONLY in frame.notes for frame in frames)
         self._up = estimate_up(frames, stated=(0, 0, 1) if floor else self._capture.up)
         self._tally.note(self._up.notes)
+        if self._capture.length != 1 and self._units.wanted and self._units.is_one(frames):
+            self._in_one_unit(frames)
         return frames
 
-    def _check_units(self, frames: list[Frame]) -> None:
-        """Several frames make one map only where their depths have one unit."""
-        if any(UNKNOWN_SHIFT in frame.notes for frame in frames):
-            raise InputError(
-                f"{self._capture.name!r}: the depth of each frame has a unit of its own, so they "
-                "make no map together. Try: --known door=2.0 or --camera-height 1.5, or geometry "
-                "that is metric"
-            )
+    def _in_one_unit(self, frames: list[Frame]) -> None:
+        """Where depth and poses have one unit, it is told by what the first keyframes show."""
+        upright = [aligned(frame, self._up) if self._up else frame for frame in frames]
+        found = [r for part in _batched(iter(upright), self._terms.batch) for r in self._look(part)]
+        self._tally.note(self._units.settle(upright, found))
+        self._found = {frame.index: one for frame, one in zip(frames, found, strict=True)}
+
+    def _look(self, frames: list[Frame]) -> list[Regions]:
+        """What is in frames; nobody looks twice."""
+        new = [frame for frame in frames if frame.index not in self._found]
+        found = dict(zip([frame.index for frame in new], self._looker.look(new), strict=True))
+        return [
+            found[frame.index] if frame.index in found else self._found.pop(frame.index)
+            for frame in frames
+        ]
 
     def _take(self, frames: list[Frame]) -> Iterator[FrameTold]:
         """Look at frames and put what is seen into the map."""
-        for bare, regions in zip(frames, self._looker.look(frames), strict=True):
+        for bare, regions in zip(frames, self._look(frames), strict=True):
             if self._full():
                 return
-            frame = self._scaler.scale(stand_on_floor(bare, regions), regions)
-            if frame.scale == "relative" and _tells_scale(self._terms.scaling):
-                self._tally.pass_over(frame.notes, "its depth has no unit")
+            placed = stand_on_floor(bare, regions)
+            frame = self._units.in_metres(placed, regions)
+            if frame is None:
+                self._tally.pass_over(placed.notes, "its depth has no unit")
                 continue
             seen = self._lifter.lift(regions, frame)
             self._builder.add(seen, frame=frame)
@@ -244,10 +264,6 @@ class Mapper:
             left_out=tally.reasons(), cannot=dict(self._looker.cannot),
             seconds=time.monotonic() - self._begun,
         )  # fmt: skip
-
-
-def _tells_scale(known: ScalingOptions) -> bool:
-    return bool(known.known or known.camera_height or known.distances)
 
 
 def _view_of(frame: Frame) -> Float[Tensor, " 3"] | None:
