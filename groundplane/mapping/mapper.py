@@ -21,6 +21,7 @@ from groundplane.core.regions import Regions
 from groundplane.mapping.events import Ended, FrameTold, MapEvent, MapSummary
 from groundplane.mapping.geometry import GeometryChain, known_of
 from groundplane.mapping.looking import Looker
+from groundplane.mapping.pose_watch import PoseWatch
 from groundplane.mapping.tally import MapTally, readable_notes
 from groundplane.mapping.terms import MapTerms
 from groundplane.mapping.units import Units
@@ -30,7 +31,6 @@ from groundplane.spatial.mapping.cloud import Cloud, CloudKeeper
 from groundplane.spatial.mapping.gravity import UpEstimate, aligned, estimate_up
 from groundplane.spatial.mapping.keyframes import KeyframeChooser
 from groundplane.spatial.mapping.lifting import Lifter
-from groundplane.spatial.mapping.pose_checks import check_poses
 from groundplane.spatial.mapping.room import RoomBuilder
 from groundplane.spatial.mapping.standing import stand_on_floor
 
@@ -63,6 +63,8 @@ class Mapper:
         self._capture, self._looker, self._terms = capture, looker, terms
         self._early, self._late = geometry.split(capture.gives)
         self._chooser = KeyframeChooser(terms.keyframes)
+        checks = terms.poses == "check"
+        self._watch = PoseWatch(capture.name, frames=terms.first) if checks else None
         self._units = Units(terms.scaling, gives=capture.gives, source=repr(capture.name))
         # Of the poses of the files, if they have some.
         self._posed: Scale = "metric"
@@ -144,6 +146,8 @@ class Mapper:
                 if len(held) < self._terms.first:
                     continue
                 frames, held = self._settled(held), []
+            elif self._watch is not None:
+                self._watch.see(frames)
             for part in _batched(iter(frames), self._terms.batch):
                 yield [aligned(frame, self._up) for frame in part] if self._up else part
         for part in _batched(iter(self._settled(held)), self._terms.batch):
@@ -190,14 +194,8 @@ class Mapper:
         """The first keyframes, once it is known which way is up and that poses can be right."""
         if self._up is not None or not frames:
             return frames
-        if self._terms.poses == "check":
-            report = check_poses(frames)
-            if report.ok is False:
-                raise InputError(
-                    f"{self._capture.name!r}: {report.message}. To go on as it is: --poses trust"
-                )
-            if report.ok is None and len(frames) > 1:
-                self._tally.note([f"whether the poses are right is not known: {report.message}"])
+        if self._watch is not None:
+            self._tally.note(self._watch.begin(frames))
         if self._capture.length != 1:
             trusted = self._terms.poses == "trust"
             self._units.check(frames, posed="metric" if trusted else self._posed)
