@@ -15,8 +15,8 @@ __all__ = ["covariance_of_faces", "extreme_of_noise", "hidden_variance"]
 
 # Standard deviation of what is not seen beyond a side, as a share of what is seen across it.
 _HIDDEN = 0.5
-# Least squares over simulated ends of both kinds with 1 to 2,000 points (the test of this module
-# repeats it): the mean of either kind is met within 0.6 standard deviations from 4 points on.
+# Least squares over simulated ends of both kinds with 1 to 2,000 points: the mean of either kind is
+# met within 0.6 standard deviations from 4 points on (tests/spatial/mapping/test_spread.py).
 _OFFSET, _OF_NEAR, _OF_WIDE = -0.03, -0.69, 0.81
 _REST, _REST_OF_ONE = 0.6, 0.6
 
