@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundplane.asking import Asker
+from groundplane.core.budget import Budget
 from groundplane.core.errors import InputError
 from groundplane.evaluation.rooms_maps import compare, true_map
 from groundplane.evaluation.rooms_records import (
@@ -33,6 +34,8 @@ __all__ = ["RoomsJob", "answer_questions", "evaluate_room", "plan_of_room"]
 
 # Poses a walk has in a second.
 _RATE = 30
+# What is measured does not turn on how busy the machine is.
+_BUDGET = Budget(seconds=86_400.0, deadline=3_600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +153,7 @@ def answer_questions(scene: CognitiveMap, questions: Sequence[RoomQuestion]) -> 
         scene: The map.
         questions: Their truths reach the scorer only.
     """
-    asker = Asker(scene, distance="sampled")
+    asker = Asker(scene, distance="sampled", budget=_BUDGET)
     asked = [(question.draft.text, question.draft.choices) for question in questions]
     for question, reply in zip(questions, asker.ask_many(asked), strict=True):
         draft = question.draft

@@ -75,7 +75,7 @@ def ask_distance(facts: Facts, chance: np.random.Generator, task: str) -> Iterat
         if facts.gaps[pairs[index]] < _LEAST / 2:
             continue
         gap = grid_gap(a, b)
-        if round(gap, 1) < _LEAST or abs(round(gap, 1) / gap - 1) > _ROUNDED:
+        if round(gap, 1) < _LEAST or abs(gap / round(gap, 1) - 1) > _ROUNDED:
             continue
         yield Draft(
             text="Measuring from the closest point of each object, what is the distance between "
