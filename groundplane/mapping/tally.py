@@ -21,6 +21,7 @@ _NOTES = 20
 _LENGTH, _MOST = 1000, 60
 # What is neither a letter nor a space: controls and halves of surrogate pairs.
 _UNREADABLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 # So many reasons are told apart; whatever else frames were passed over for is one more.
 _REASONS = 50
 
@@ -37,7 +38,8 @@ class MapTally:
         found: Regions by label.
         passed_over: Frames that were passed over, by reason.
         left_out: Regions that were left out, by label and reason.
-        notes: Of frames and of the world, each once.
+        notes: Of frames and of the world, each once; of those that differ in their numbers alone
+            the first, by what they have in common.
         scales: Of the frames.
     """
 
@@ -48,7 +50,8 @@ class MapTally:
     found: Counter[str] = field(default_factory=Counter)
     passed_over: Counter[str] = field(default_factory=Counter)
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
-    notes: dict[str, None] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    _varied: set[str] = field(default_factory=set)
     scales: set[Scale] = field(default_factory=set)
 
     def pass_over(self, notes: tuple[str, ...], why: str) -> None:
@@ -74,7 +77,10 @@ class MapTally:
 
     def note(self, notes: Iterable[str]) -> None:
         """Keep notes, each once."""
-        self.notes |= dict.fromkeys(notes)
+        for note in notes:
+            shape = _NUMBER.sub("#", note)
+            if self.notes.setdefault(shape, note) != note:
+                self._varied.add(shape)
 
     def reasons(self) -> dict[str, int]:
         """Why regions were left out, and how many."""
@@ -93,7 +99,10 @@ class MapTally:
             phrases: What was looked for.
             cannot: What nobody could look for, and why.
         """
-        told = list(islice(self.notes, _NOTES))
+        told = [
+            f"{note}, and alike with other numbers" if shape in self._varied else note
+            for shape, note in islice(self.notes.items(), _NOTES)
+        ]
         told += [
             f"nobody could look for {phrase!r}: {why}"
             for phrase, why in islice(cannot.items(), _NOTES)
@@ -127,10 +136,10 @@ class MapTally:
             return "nothing was looked for: only the room is known"
         if not self.regions:
             sought = listing(map(repr, phrases), limit=6)
-            return f"the map is empty: no {sought} was found in {self.keyframes} keyframes"
+            return f"the map is empty: no {sought} was found in {_counted(self.keyframes)}"
         return (
-            f"the map is empty: of {self.regions} regions that were found in {self.keyframes} "
-            f"keyframes none became an object{_why(Counter(self.reasons()))}"
+            f"the map is empty: of {self.regions} regions that were found in "
+            f"{_counted(self.keyframes)} none became an object{_why(Counter(self.reasons()))}"
         )
 
 
@@ -145,6 +154,10 @@ def readable_notes(notes: Iterable[str]) -> tuple[str, ...]:
     """
     lines = (" ".join(_UNREADABLE.sub("\N{REPLACEMENT CHARACTER}", n).split()) for n in notes)
     return tuple(dict.fromkeys(line[:_LENGTH] for line in lines if line))[:_MOST]
+
+
+def _counted(keyframes: int) -> str:
+    return f"{keyframes} keyframe{'' if keyframes == 1 else 's'}"
 
 
 def _why(reasons: Counter[str]) -> str:

@@ -43,6 +43,18 @@ def test_regions_of_any_size_are_left_out_for_one_reason():
     assert list(tally.reasons().values()) == [2]
 
 
+def test_notes_that_differ_in_their_numbers_alone_are_told_once():
+    tally = MapTally()
+    for number in range(30):
+        tally.note([f"{number} depths were negative", "the depth is guessed"])
+
+    assert tally.told(there=set(), phrases=(), cannot={})[:2] == [
+        "0 depths were negative, and alike with other numbers",
+        "the depth is guessed",
+    ]
+    assert len(tally.notes) == 2
+
+
 def test_a_tally_of_nothing_says_that_the_map_is_empty():
     assert MapTally().told(there=set(), phrases=("lamp",), cannot={}) == [
         "the map is empty: none of 0 frames could be placed"
