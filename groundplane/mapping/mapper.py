@@ -14,7 +14,7 @@ from torch import Tensor
 
 from groundplane.captures.capture import Capture
 from groundplane.core.camera import Frame, Scale
-from groundplane.core.errors import InputError, listing
+from groundplane.core.errors import listing
 from groundplane.core.files import one_line
 from groundplane.core.geometry import FLOOR_ONLY
 from groundplane.core.regions import Regions
@@ -25,6 +25,7 @@ from groundplane.mapping.pose_watch import PoseWatch
 from groundplane.mapping.tally import MapTally, readable_notes
 from groundplane.mapping.terms import MapTerms
 from groundplane.mapping.units import Units
+from groundplane.spatial.boxes import Boxes3D
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.mapping.builder import MapBuilder
 from groundplane.spatial.mapping.cloud import Cloud, CloudKeeper
@@ -33,6 +34,7 @@ from groundplane.spatial.mapping.keyframes import KeyframeChooser
 from groundplane.spatial.mapping.lifting import Lifter
 from groundplane.spatial.mapping.room import RoomBuilder
 from groundplane.spatial.mapping.standing import stand_on_floor
+from groundplane.spatial.mapping.standing_depth import deepened
 
 __all__ = ["Mapper"]
 
@@ -78,6 +80,8 @@ class Mapper:
         self._roomy = terms.room and capture.length != 1
         self._view: Float[Tensor, " 3"] | None = None
         self._up: UpEstimate | None = None
+        # Of frames of which the floor alone is known; they are all seen from one place.
+        self._over_floor: Frame | None = None
         self._tally = MapTally()
         self._ended = False
         self._begun = 0.0
@@ -119,11 +123,19 @@ class Mapper:
         told = self._tally.told(there=set(grown.labels), phrases=phrases, cannot=cannot)
         return replace(
             grown,
+            objects=self._objects(grown.objects),
             counts={**{phrase: 0 for phrase in phrases if phrase not in cannot}, **grown.counts},
             view=self._view,
             scale="relative" if "relative" in self._tally.scales else "metric",
             notes=readable_notes([*grown.notes, *self._capture.notes, *told]),
         )
+
+    def _objects(self, boxes: Boxes3D) -> Boxes3D:
+        """Boxes; faces that stand on a floor get the depth that nobody saw."""
+        frame = self._over_floor
+        if frame is None or frame.camera is None:
+            return boxes
+        return deepened(boxes, frame.camera, by_distance=frame.noise.quadratic)
 
     def cloud(self) -> Cloud | None:
         """The coloured points that were kept; None unless the terms ask for some."""
@@ -241,6 +253,8 @@ class Mapper:
                 self._cloud.add(frame)
                 self._cameras += _poses_of(frame)
             self._tally.took(frame, regions, seen)
+            if FLOOR_ONLY in bare.notes:
+                self._over_floor = replace(bare, depth=None)
             if self._capture.length == 1:
                 self._view = _view_of(frame)
             yield FrameTold(

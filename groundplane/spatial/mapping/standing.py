@@ -34,7 +34,8 @@ def stand_on_floor(frame: Frame, regions: Regions) -> Frame:
         regions: What was found in it. Where two overlap the nearer one is seen.
 
     Returns:
-        The frame. A thing whose foot is not in the picture, or that hangs so high or stands so
+        The frame, its noise that of faces: what a wrong tilt does is left to `standing_depth`.
+        A thing whose foot is not in the picture, or that hangs so high or stands so
         far that its foot meets no known floor, gets no depth, and a note names it.
 
     Raises:
@@ -67,6 +68,8 @@ def stand_on_floor(frame: Frame, regions: Regions) -> Frame:
     return replace(
         frame,
         depth=torch.from_numpy(depth.astype(np.float32)).to(frame.depth.device),
+        # An error of the tilt moves all of a face alike; no pixel of it sticks out by itself.
+        noise=replace(frame.noise, quadratic=0.0),
         notes=tuple(dict.fromkeys((*frame.notes, *notes))),
     )
 
