@@ -67,7 +67,8 @@ _Record = Annotated[
     Path | None, typer.Option(help="Keep all that happens in a file, for `groundplane explain`.")
 ]
 _AskSegmenter = Annotated[
-    str | None, typer.Option("--segmenter", help="Captures: the expert that makes masks.")
+    str | None,
+    typer.Option("--segmenter", help="Captures: the expert that makes a mask of each thing found."),
 ]
 _AskGeometry = Annotated[
     str | None,
@@ -154,7 +155,10 @@ def ask(  # noqa: PLR0913, PLR0917 - one a flag
     ] = None,
     detector: Annotated[
         str | None,
-        typer.Option(help="For photos: the expert, or several with commas; else all installed."),
+        typer.Option(
+            help="Photos and captures: the expert that looks, or several with commas; else all "
+            "installed."
+        ),
     ] = None,
     option: _Options = None,
     model: _Model = "planner",

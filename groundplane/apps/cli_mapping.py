@@ -80,7 +80,7 @@ _Device = Annotated[str, typer.Option(help="Where experts run: auto, cpu, cuda, 
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted call.")]
 _Quiet = Annotated[bool, typer.Option("--quiet", help="Tell nothing meanwhile.")]
 _JsonLog = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Events as JSON lines; - for stderr.")
+    str | None, typer.Option(metavar="FILE", help="Events as JSON lines; '-' for stderr.")
 ]
 
 
