@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from groundplane.spatial.mapping.fusing import MOST_BOXES, fuse, thinned
+from groundplane.spatial.mapping.fusing import MOST_BOXES, face_columns, fuse, thinned
+from groundplane.spatial.mapping.spread import covariance_of_faces
 
 SIZE = np.array([2.0, 1.0, 0.8])
 # A centimetre off at each face, and nothing that two of them share.
@@ -101,3 +102,75 @@ def test_few_views_are_kept_and_whole_ones_longest() -> None:
         kept = thinned([*kept, each])
     assert len(kept) <= MOST_BOXES
     assert sum(each[8] for each in kept) >= 20
+
+
+def test_error_bars_follow_from_how_well_views_agree() -> None:
+    truth, points = np.concatenate([[0, 0, 0.4], SIZE]), wide(by=0.1)
+    off, bars = {}, {}
+    for sigma in (0.01, 0.05):
+        made = [fuse(noisy(12, sigma, seed=seed), points) for seed in range(15)]
+        boxes = [np.concatenate([box.centers[0], box.sizes[0]]) for box, _ in made]
+        off[sigma] = np.array(boxes) - truth
+        bars[sigma] = np.sqrt([covariance.diagonal() for _, covariance in made])
+        assert (np.abs(off[sigma]) < 1.645 * bars[sigma]).mean() > 0.85
+    assert 2.5 < bars[0.05].mean() / bars[0.01].mean() < 5.5
+    # Bars of views that agree well do not hold the truth of views that do not.
+    assert (np.abs(off[0.05]) < 1.645 * bars[0.01]).mean() < 0.85
+
+
+def test_poses_that_shift_every_view_do_not_make_a_box_grow() -> None:
+    draw = np.random.default_rng(0)
+    shifts = draw.normal(0, 0.05, (20, 3))
+    views = [
+        view(low=tuple(np.add((-1, -0.5, 0), off)), high=tuple(np.add((1, 0.5, 0.8), off)))
+        for off in shifts
+    ]
+    box, covariance = fuse(views, wide(by=0.1))
+    assert np.abs(box.sizes[0] - SIZE).max() < 0.05
+    assert np.sqrt(covariance.diagonal()).min() > 0.01
+
+
+def test_a_slow_drift_does_not_make_a_box_grow() -> None:
+    views = [
+        view(low=(-1 + off, -0.5 + off, off), high=(1 + off, 0.5 + off, 0.8 + off))
+        for off in np.linspace(-0.15, 0.15, 20)
+    ]
+    assert np.abs(fuse(views, wide(by=0.1))[0].sizes[0] - SIZE).max() < 0.1
+
+
+def test_what_all_views_share_does_not_average_out() -> None:
+    shared = [1.01e-2] * 6 + [1e-2] * 3
+    views = [[*view()[:9], *shared]] * 30
+    spread = np.sqrt(fuse(views, CORNERS)[1].diagonal())
+    assert spread[:3] == pytest.approx([0.1] * 3, rel=0.1)
+    assert spread[3:].max() < 0.03
+
+
+def test_views_that_turn_make_sides_less_sure() -> None:
+    straight = fuse([view()] * 8, CORNERS)[1].diagonal()
+    turned = fuse([view(turn=0.1 * (-1) ** k) for k in range(8)], CORNERS)[1].diagonal()
+    assert (turned[3:5] > straight[3:5]).all()
+    assert turned[5] == pytest.approx(straight[5])
+
+
+def test_faces_have_the_variances_that_they_were_made_from() -> None:
+    low, high = np.array([[0.01, 0.02, 0.03]]), np.array([[0.04, 0.01, 0.02]])
+    axes = np.array([[[0.6, 0.8, 0], [-0.8, 0.6, 0], [0, 0, 1.0]]])
+    found = face_columns(covariance_of_faces(low, high, axes)[0], axes[0])
+    assert found == pytest.approx([*low[0], *high[0], 0, 0, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize("turn", [0.0, np.pi / 2, np.pi, -np.pi / 2])
+def test_a_side_that_is_less_sure_stays_on_its_side_however_a_view_is_turned(turn: float) -> None:
+    # The face at x = 1 is hidden; in the view's own axes that is another one for each turn.
+    own = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) @ [1.0, 0]
+    low, high = np.full(3, 1e-4), np.full(3, 1e-4)
+    axis = int(np.abs(own).argmax())
+    (high if own[axis] > 0 else low)[axis] = 1.0
+    size = (2.0, 1.0) if axis == 0 else (1.0, 2.0)
+    one = [0, 0, 0.4, *size, 0.8, np.cos(turn), np.sin(turn), 0, *low, *high, 0, 0, 0]
+    box, covariance = fuse([one] * 2, CORNERS)
+    assert box.sizes[0] == pytest.approx(SIZE)
+    # What goes on to the right moves the middle to the right.
+    assert covariance[0, 3] > 0.1
+    assert np.sqrt(covariance[4, 4]) < 0.1
