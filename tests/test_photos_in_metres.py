@@ -32,7 +32,7 @@ def free(room, shot):
     for thing in room.objects:
         mask = shot.ids == thing.id
         center, size = thing.box
-        on_floor = abs(center[2] - size[2] / 2 - room.floor) < 0.03 and thing.support is None
+        on_floor = abs(center[2] - size[2] / 2 - room.floor) < 0.03
         edge = mask[[0, -1]].any() or mask[:, [0, -1]].any()
         if mask.sum() < LEAST or edge or labels.count(thing.label) > 1 or not on_floor:
             continue
