@@ -14,8 +14,8 @@ __all__ = ["build"]
 _Source = Annotated[
     str,
     typer.Argument(
-        help="Video, folder of frames, or posed RGB-D: TUM, ScanNet, ARKitScenes, COLMAP, "
-        "nerfstudio."
+        help="Video, photo, folder of frames, or posed RGB-D: TUM, ScanNet, ARKitScenes, "
+        "COLMAP, nerfstudio."
     ),
 ]
 _Find = Annotated[str, typer.Option(help="What to look for, with commas: 'sofa, tv, chair'.")]

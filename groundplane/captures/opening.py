@@ -23,6 +23,7 @@ from groundplane.captures.options import CaptureOptions
 from groundplane.captures.texts import pictures_in
 from groundplane.core.errors import InputError, did_you_mean, listing
 from groundplane.core.files import one_line
+from groundplane.core.media import is_picture_name
 from groundplane.core.video import is_video_name
 
 __all__ = ["layout_of", "open_capture"]
@@ -58,13 +59,13 @@ _SIGNS: Mapping[Layout, str] = MappingProxyType(
 def open_capture(
     path: str | Path, *, layout: str | None = None, options: CaptureOptions = _DEFAULT
 ) -> Capture:
-    """Open a video, a folder of pictures, or posed RGB-D in the layout of a public dataset.
+    """Open a video, a picture or a folder of them, or posed RGB-D in the layout of a dataset.
 
     No picture is read until frames are asked for, and never more than one is held.
 
     Args:
-        path: A video, a folder, or the index file of a layout that has one (`poses.json`,
-            `transforms.json`).
+        path: A video, a picture, a folder, or the index file of a layout that has one
+            (`poses.json`, `transforms.json`).
         layout: One of `LAYOUTS`; None finds out by the files that are there.
         options: What is said of the capture beside its files.
 
@@ -92,7 +93,8 @@ pictures, or a folder of posed RGB-D
         )
     where = _unwrapped(where.resolve() if where.name in {"", ".."} else where)
     chosen = next((one for one in LAYOUTS if one == layout), None) or _told(where)
-    if (chosen == "video") == where.is_dir():
+    single = chosen == "frames" and is_picture_name(where.name)
+    if (chosen == "video") == where.is_dir() and not single:
         raise InputError(
             f"layout {chosen!r} is {'a file' if chosen == 'video' else 'a folder'}, but "
             f"{one_line(where.name)!r} is {'a folder' if where.is_dir() else 'a file'}"
@@ -127,6 +129,8 @@ def _told(path: Path) -> Layout:
     if path.is_file():
         if is_video_name(path):
             return "video"
+        if is_picture_name(path.name):
+            return "frames"
         raise InputError(
             f"{one_line(path.name)!r} has no name of a video; expected one such as walk.mp4, or "
             "a folder. Try: layout 'video' if it is one"

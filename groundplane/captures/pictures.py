@@ -17,27 +17,27 @@ __all__ = ["open_pictures"]
 _FPS = 30.0
 
 
-def open_pictures(folder: Path, options: CaptureOptions) -> Capture:
-    """Open a folder of pictures, in natural order of their names.
+def open_pictures(path: Path, options: CaptureOptions) -> Capture:
+    """Open a folder of pictures, in natural order of their names, or one picture.
 
     Raises:
-        InputError: If it holds none.
+        InputError: If the folder holds none.
     """
-    pictures = pictures_in(folder)
+    pictures = pictures_in(path) if path.is_dir() else [path]
     if not pictures:
         raise InputError(
-            f"folder {one_line(folder.name)!r} holds no picture; expected files ending in .jpg, "
+            f"folder {one_line(path.name)!r} holds no picture; expected files ending in .jpg, "
             ".png, .webp, .bmp, .tif or .gif, not in folders below it"
         )
     fps = options.fps or _FPS
     guessed = f"the pictures state no times: {fps:g} a second are assumed"
     return Capture(
-        name=folder.name,
+        name=path.name,
         layout="frames",
         up=options.up_or(None),
         length=len(pictures),
         gives=frozenset({"intrinsics"} if options.intrinsics else ()),
-        notes=() if options.fps else (guessed,),
+        notes=() if options.fps or len(pictures) == 1 else (guessed,),
         source=ShotSource(
             shots=_Shots(pictures=pictures, fps=fps),
             options=options,

@@ -89,7 +89,8 @@ class GuardedExpert:
             pairs = zip(told, frames, strict=True)
             return [replace(frame, image=before.image) for frame, before in pairs]
 
-        where = f"frames {frames[0].index} to {frames[-1].index}"
+        first, last = frames[0].index, frames[-1].index
+        where = f"frame {first}" if len(frames) == 1 else f"frames {first} to {last}"
         return self._ask(run, where=where, seconds=self._seconds * len(frames))
 
     def _ask(self, call: Callable[[], T], *, where: str, seconds: float) -> T:

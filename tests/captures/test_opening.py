@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from groundplane.captures.opening import open_capture
+from groundplane.captures.opening import layout_of, open_capture
 from groundplane.captures.options import CaptureOptions
 from groundplane.core.errors import InputError
 
@@ -27,6 +27,18 @@ def test_index_file_opens_its_folder(data_dir):
 def test_video_and_pictures_are_told_by_their_names(data_dir):
     assert open_capture(data_dir / "video" / "04_coffee.mp4").layout == "video"
     assert open_capture(data_dir / "rgbd" / "livingroom1" / "image").layout == "frames"
+
+
+def test_one_picture_is_a_capture_of_one_frame(data_dir):
+    path = data_dir / "rgbd" / "livingroom1" / "image" / "00045.jpg"
+    options = CaptureOptions(intrinsics=(500.0, 500.0, 320.0, 240.0))
+    for layout in (None, "frames"):
+        capture = open_capture(path, layout=layout, options=options)
+        assert (capture.name, capture.layout, capture.length) == ("00045.jpg", "frames", 1)
+        assert (capture.gives, capture.notes) == ({"intrinsics"}, ())
+        [frame] = capture.frames()
+        assert frame.image.source.name == "00045.jpg"
+    assert layout_of(path) is None
 
 
 def test_unknown_layout_names_the_nearest(tmp_path):
