@@ -1,10 +1,15 @@
 """Lifting twenty masks of a 640 by 480 frame, against one mask at a time on the whole frame.
 
-The peer is what scripts of posed RGB-D do, ConceptGraphs among them: decode a mask to a picture,
-wear it away at the rim, back-project the picture, take the mask's points, drop those of another
-depth, and fit a rectangle and a height. It is numpy and shapely only. Ours does more, for it also
-looks for what hides the thing and says how sure the box is. Points and rectangles are checked to be
-equal first. All runs on one thread. The last line is the ratio.
+The peer is what scripts of posed RGB-D do: decode a mask to a picture, wear it away at the rim,
+back-project the picture, take the mask's points, drop those of another depth, and fit a rectangle
+and a height. It is numpy and shapely only. A second peer back-projects only the pixels that it
+takes, as ConceptGraphs does; its ratio stands on the line before the last. Ours does more than
+either, for it also looks for what hides the thing and says how sure the box is. Points and
+rectangles are checked to be equal first.
+
+All runs on one thread, that of BLAS too: its threads, waiting for one another on a machine with
+other work, would make the peer ten times slower than it is. Times are of the processor, and the
+sides take turns. The last line is the ratio.
 
 Run: python benchmarks/lifting.py
 """
@@ -12,9 +17,12 @@ Run: python benchmarks/lifting.py
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
+
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 import numpy as np
 import shapely
@@ -87,6 +95,26 @@ def lift_one(
     return points, float(rectangle.area)
 
 
+def lift_few(
+    mask: RleMask, depth: NDArray[np.float32], pose: Pixels, options: LiftingOptions
+) -> tuple[Pixels, float]:
+    """The second peer: as the first, but only pixels that are taken are back-projected."""
+    core = worn(decode(mask))
+    step = max(int(np.ceil(np.sqrt(core.sum() / options.points))), 1)
+    v, u = np.nonzero(core)
+    on = (u % step == step // 2) & (v % step == step // 2)
+    v, u = v[on], u[on]
+    z = depth[v, u]
+    known = (z > 0) & np.isfinite(z)
+    v, u, z = v[known], u[known], z[known]
+    x = (u + 0.5 - K[0, 2]) / K[0, 0] * z
+    y = (v + 0.5 - K[1, 2]) / K[1, 1] * z
+    points = np.column_stack([x, y, z]) @ pose[:3, :3].T + pose[:3, 3]
+    points = points[of_one_depth(z, options)]
+    rectangle = shapely.minimum_rotated_rectangle(shapely.multipoints(points[:, :2]))
+    return points, float(rectangle.area)
+
+
 def worn(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A mask without its rim; a thin one as it is."""
     core = mask.copy()
@@ -125,10 +153,10 @@ def check(regions: Regions, frame: Frame, peer: list[tuple[Pixels, float]]) -> N
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long work takes."""
-    start = time.perf_counter()
+    """How long work takes the processor."""
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main() -> None:
@@ -151,15 +179,20 @@ def main() -> None:
     )
     camera = Camera(K=K, T_world_cam=pose)
     frame = Frame(image=black, camera=camera, depth=torch.from_numpy(depth), noise=NOISE)
-    check(regions, frame, [lift_one(mask, depth, pose, defaults) for mask in masks])
-    lifter, slow, fast = Lifter(), [], []
+    for peer in (lift_one, lift_few):
+        check(regions, frame, [peer(mask, depth, pose, defaults) for mask in masks])
+    lifter, whole, few, fast = Lifter(), [], [], []
     for _ in range(options.rounds):
-        slow.append(seconds(lambda: [lift_one(mask, depth, pose, defaults) for mask in masks]))
+        whole.append(seconds(lambda: [lift_one(mask, depth, pose, defaults) for mask in masks]))
+        few.append(seconds(lambda: [lift_few(mask, depth, pose, defaults) for mask in masks]))
         fast += [seconds(lambda: lifter.lift(regions, frame)) for _ in range(10)]
-    peer, ours = statistics.median(slow), statistics.median(fast)
-    print(f"peer, mask by mask: {1e3 * peer:.1f} ms a frame (least {1e3 * min(slow):.1f})")
-    print(f"ours, all at once: {1e3 * ours:.2f} ms a frame (least {1e3 * min(fast):.2f})")
-    print(f"ratio = {peer / ours:.1f}")
+    told = {"peer, whole pictures": whole, "peer, taken pixels": few, "ours": fast}
+    for name, times in told.items():
+        median = 1e3 * statistics.median(times)
+        print(f"{name}: {median:.2f} ms a frame (least {1e3 * min(times):.2f})")
+    ours = statistics.median(fast)
+    print(f"taken pixels alone: ratio = {statistics.median(few) / ours:.1f}")
+    print(f"ratio = {statistics.median(whole) / ours:.1f}")
 
 
 if __name__ == "__main__":
