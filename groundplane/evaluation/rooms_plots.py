@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import shapely
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -125,7 +127,10 @@ def _draw_box(axes: Axes, shape: shapely.Polygon, label: str, *, fill: bool) -> 
     if fill:
         axes.fill(*shape.exterior.xy, color=_TRUE, alpha=0.6, linewidth=0)
         at = shape.centroid
-        axes.annotate(label, (at.x, at.y), fontsize=6, color=_INK, ha="center", va="center")
+        axes.annotate(
+            label, (at.x, at.y), fontsize=6, color=_INK, ha="center", va="center",
+            parse_math=False,
+        )  # fmt: skip
     else:
         axes.plot(*shape.exterior.xy, color=_BUILT, linewidth=1)
 
@@ -147,6 +152,10 @@ def _figure(panels: int, *, width: float, height: float) -> tuple[Figure, Sequen
 
 def _svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    # Without the date, so that the same result gives the same bytes.
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    # Words stay words, so that who shows them finds letters of any script: matplotlib's own font
+    # lacks many, which it need not tell. Without the date and with a fixed salt of its ids, the
+    # same result gives the same bytes.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "rooms"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

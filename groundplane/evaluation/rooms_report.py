@@ -32,13 +32,17 @@ _CONDITIONS: Mapping[Condition, str] = {
     "compared",
 }
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#26323d}
+:root{color-scheme:light dark}
+body{font:15px/1.5 system-ui,sans-serif;color:#26323d;background:#fff;overflow-wrap:anywhere}
 body{max-width:1080px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}img{max-width:100%}
 table{border-collapse:collapse;font-size:13px;width:100%;display:block;overflow-x:auto}
-td,th{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #dde3e8}
+td,th{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #dde3e8;overflow-wrap:normal}
 td:first-child,th:first-child{text-align:left}.low{color:#d1240f}.quiet{color:#6b7680;font-size:13px}
-.rooms{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:1rem}
+.rooms{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(320px,100%),1fr));gap:1rem}
+.rooms>div{min-width:0}
+@media(prefers-color-scheme:dark){body{color:#d5dce3;background:#14191e}
+td,th{border-color:#33404b}.quiet{color:#9aa7b2}.low{color:#ff7a66}}
 """
 
 

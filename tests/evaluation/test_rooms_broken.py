@@ -113,17 +113,21 @@ def walked():
 
 
 @pytest.fixture
-def deep(monkeypatch):
-    """Depth that is a fifth too large in all pictures."""
+def deeper(monkeypatch):
+    """Make depth too large in all pictures, so many times."""
 
-    def worse(frame, condition, seed):
-        return replace(frame, depth=frame.depth * 1.2)
+    def by(times):
+        def worse(frame, condition, seed):
+            return replace(frame, depth=frame.depth * times)
 
-    monkeypatch.setattr(rooms_mapping, "_worse", worse)
+        monkeypatch.setattr(rooms_mapping, "_worse", worse)
+
+    return by
 
 
-def test_a_map_from_wrong_depth_is_off(walked, deep):
+def test_a_map_from_depth_that_is_a_fifth_too_large_is_off(walked, deeper):
     room, shots = walked
+    deeper(1.2)
     true = true_map(facts_of(room, first_seen(shots)))
     made = compare(rooms_mapping.map_room(room, shots, Condition("depth", 0.01)), true)
     own, area = made.area
@@ -131,6 +135,7 @@ def test_a_map_from_wrong_depth_is_off(walked, deep):
     assert own is None or own > 1.1 * area
 
 
-def test_wrong_depth_that_is_not_announced_is_named(walked, deep):
+def test_depth_in_other_units_is_named(walked, deeper):
+    deeper(10)
     with pytest.raises(InputError, match="depth"):
         rooms_mapping.map_room(*walked, CLEAN)
