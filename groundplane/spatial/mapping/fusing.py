@@ -234,7 +234,9 @@ def _farthest(
     count = (
         len(down) - np.searchsorted(down[::-1], down - _AGREE_REACH * noise) - np.arange(len(down))
     )
-    needed = 1 if len(down) < _ALIKE_VIEWS else max(_AGREE, _AGREE_SHARE * len(down))
+    # A view of which that side is hidden does not say that the thing ends there.
+    sure = np.minimum(1, (_AGREE_REACH * noise) ** 2 / variance).sum()
+    needed = 1 if len(down) < _ALIKE_VIEWS else max(_AGREE, _AGREE_SHARE * sure)
     enough = np.flatnonzero(count >= needed)
     first = int(enough[0]) if len(enough) else int(count.argmax())
     place = float(down[first : first + count[first]].mean())
@@ -258,9 +260,9 @@ def _bounded(
     wide: float,
 ) -> tuple[Float64[np.ndarray, "3 2"], Float64[np.ndarray, "3 2"]]:
     """Sides are not beyond all points, nor far within most; what points had to say widens bars."""
-    # Noise of depth lies along rays, which are nearly level: in heights the surest view counts.
+    # Noise of depth lies along rays, which are nearly level: heights are off by the least of all.
     off = np.sqrt(np.median(variance, axis=0))
-    off[2] = np.sqrt(1 / np.mean(1 / variance[:, 2], axis=0))
+    off[2] = np.sqrt(1 / np.mean(1 / variance, axis=0)).min()
     room = np.maximum(wide, _POINTS_REACH * off)
     # Views that stood askew were put aside; what only they saw, the points still tell.
     low, high = np.quantile(points, (_TRIM, 1 - _TRIM), axis=0)
