@@ -113,14 +113,18 @@ class GeometryChain:
         have: set[Known] = set(known)
         for name, expert in zip(self.names, self.experts, strict=True):
             able = expert.capabilities
-            if lacking := [part for part in _NEEDED if part in able.needs - have]:
+            lacking = [part for part in _NEEDED if part in able.needs - have]
+            # That a picture has a place of its own is no expert that somebody named.
+            if lacking and not isinstance(expert, _OnePicture):
                 raise InputError(
                     f"geometry {name!r} needs {listing(lacking)}, which nothing before it tells "
                     f"of {source}. Try: {_advice(lacking)}"
                 )
             have |= able.gives
         if missing := [part for part in _NEEDED if part not in have]:
-            told = f"; it is known: {listing(sorted(have))}" if have else ""
+            alone = any(isinstance(expert, _OnePicture) for expert in self.experts)
+            given = sorted(have - {"pose"} if alone else have)
+            told = f"; it is known: {listing(given)}" if given else ""
             raise InputError(
                 f"{source}: to map it, {listing(missing)} must be known of its frames{told}. "
                 f"Try: {_advice(missing)}. Installed: {listing(_installed())}"

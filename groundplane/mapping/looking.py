@@ -22,13 +22,13 @@ _BETWEEN = re.compile(r"[,;\n\uff0c\u3001\uff1b]")
 
 
 def phrases_from(given: str | Sequence[str]) -> tuple[str, ...]:
-    """What to look for, each once; a text is parted at its commas.
+    """What to look for, each once; a text is parted at its commas, and case makes no difference.
 
     Raises:
         InputError: If there is none, or one is no text.
 
     Examples:
-        >>> phrases_from("sofa, red  cup,sofa")
+        >>> phrases_from("sofa, red  cup,Sofa")
         ('sofa', 'red cup')
         >>> phrases_from([])
         Traceback (most recent call last):
@@ -39,6 +39,12 @@ def phrases_from(given: str | Sequence[str]) -> tuple[str, ...]:
     if strange := [part for part in parts if not isinstance(part, str)]:
         raise InputError(f"map: expected phrases in words, got {type(strange[0]).__name__}")
     phrases = tuple(dict.fromkeys(name for part in parts if (name := " ".join(part.split()))))
+    if isinstance(given, str):
+        # Who writes a list by hand means one thing by "TV, tv"; each would be counted.
+        first: dict[str, str] = {}
+        for phrase in phrases:
+            first.setdefault(phrase.casefold(), phrase)
+        phrases = tuple(first.values())
     for phrase in phrases:
         if len(phrase) > _LONGEST or _UNFIT & set(map(unicodedata.category, phrase)):
             raise InputError(

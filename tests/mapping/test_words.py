@@ -25,7 +25,7 @@ def test_phrases_are_short_texts_or_refused(text):
         phrases = phrases_from(text)
     except InputError:
         return
-    assert phrases == tuple(dict.fromkeys(phrases))
+    assert len({phrase.casefold() for phrase in phrases}) == len(phrases)
     assert all(0 < len(phrase) <= 200 and phrase == phrase.strip() for phrase in phrases)
 
 
@@ -114,3 +114,14 @@ class TestOptions:
     def test_names_that_are_empty_or_twice(self, names):
         with pytest.raises(InputError, match="expected a name, or several"):
             self.split({}, geometry=names)
+
+
+def test_a_list_by_hand_means_one_thing_whatever_its_case():
+    assert phrases_from("TV, sofa, tv, Sofa") == ("TV", "sofa")
+    assert phrases_from(["TV", "tv"]) == ("TV", "tv")
+
+
+def test_a_picture_without_geometry_is_told_all_that_it_lacks(mapped):
+    with pytest.raises(InputError, match="to map it, depth, intrinsics must be known") as caught:
+        build_map(mapped.frames[0].image, "sofa")
+    assert "pose" not in str(caught.value).split("Try:")[0]
