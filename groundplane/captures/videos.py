@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,21 @@ from groundplane.core.files import one_line
 from groundplane.core.image import Image
 from groundplane.core.video import read_frames
 
-__all__ = ["open_video"]
+__all__ = ["ends_early", "open_video"]
+
+_EARLY = "the video ends early"
+
+
+def ends_early(notes: Iterable[str]) -> list[str]:
+    """What the notes of a frame say of a fault after it, which is told of the whole video.
+
+    Examples:
+        >>> ends_early(["blurred", "the video ends early: cut off"])
+        ['the video ends early: cut off']
+        >>> ends_early([])
+        []
+    """
+    return [note for note in notes if note.startswith(_EARLY)]
 
 
 def open_video(path: Path, options: CaptureOptions) -> Capture:
@@ -48,7 +62,7 @@ class _VideoSource:
                 if held is not None:
                     yield held
                 raise
-            held = replace(held, notes=(*held.notes, f"the video ends early: {error}"))
+            held = replace(held, notes=(*held.notes, f"{_EARLY}: {error}"))
         if held is not None:
             yield held
 

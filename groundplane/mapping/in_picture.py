@@ -10,6 +10,7 @@ from itertools import islice
 import torch
 
 from groundplane.captures.capture import Capture
+from groundplane.captures.videos import ends_early
 from groundplane.core.camera import Frame
 from groundplane.core.files import one_line
 from groundplane.mapping.looking import Looker
@@ -57,7 +58,8 @@ def look_through(capture: Capture, looker: Looker, terms: MapTerms) -> Cognitive
         DetectorError: If an expert fails, or no expert can look for any phrase.
     """
     seen = {phrase: _Seen() for phrase in looker.phrases}
-    frames = _chosen(capture, terms)
+    ends: list[str] = []
+    frames = _chosen(capture, terms, ends)
     while batch := list(islice(frames, terms.batch)):
         for frame, regions in zip(batch, looker.look(batch), strict=True):
             labels = regions.labels()
@@ -84,16 +86,21 @@ def look_through(capture: Capture, looker: Looker, terms: MapTerms) -> Cognitive
         first_seen=torch.tensor([seen[name].first for name in there], dtype=torch.float64),
         scale="relative",
         provenance={name: tuple(seen[name].regions) for name in there},
-        notes=readable_notes([_NOTE, *capture.notes, *cannot]),
+        notes=readable_notes([_NOTE, *capture.notes, *ends, *cannot]),
     )
 
 
-def _chosen(capture: Capture, terms: MapTerms) -> Iterator[Frame]:
-    """Frames that are worth a look, as many as the terms allow."""
+def _chosen(capture: Capture, terms: MapTerms, ends: list[str]) -> Iterator[Frame]:
+    """Frames that are worth a look, as many as the terms allow; what is said of the end is added.
+
+    A video that ends early says so of its last frame, be that one worth a look or not.
+    """
     chooser = KeyframeChooser(terms.keyframes)
-    frames = (
-        glance.read()
-        for glance in capture.glances(0, terms.every)
-        if chooser.may_want(glance.time, glance.pose, glance.scale)
-    )
-    return islice(filter(chooser.wants, frames), terms.limit)
+
+    def wanted() -> Iterator[Frame]:
+        for glance in capture.glances(0, terms.every):
+            ends.extend(ends_early(glance.notes))
+            if chooser.may_want(glance.time, glance.pose, glance.scale):
+                yield glance.read()
+
+    return islice(filter(chooser.wants, wanted()), terms.limit)

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundplane.captures.capture import Capture
+from groundplane.captures.videos import ends_early
 from groundplane.core.camera import Frame, Scale
 from groundplane.core.errors import listing
 from groundplane.core.files import one_line
@@ -176,6 +177,7 @@ class Mapper:
                 return
             self._tally.frames += len(batch)
             self._posed = batch[0].scale
+            self._tally.note(ends_early(batch[-1].notes))
             for frame in self._early.estimate(batch):
                 if "pose" not in known_of(frame):
                     self._tally.pass_over(frame.notes, "its pose is not known")
@@ -189,6 +191,7 @@ class Mapper:
                 return
             self._tally.frames += 1
             self._posed = glance.scale
+            self._tally.note(ends_early(glance.notes))
             if glance.pose is None:
                 self._tally.pass_over(glance.notes, "its pose is not known")
             elif self._chooser.may_want(glance.time, glance.pose, glance.scale):

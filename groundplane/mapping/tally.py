@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from groundplane.captures.videos import ends_early
 from groundplane.core.camera import Frame, Scale
 from groundplane.core.errors import listing
 from groundplane.core.regions import Regions
@@ -40,6 +41,7 @@ class MapTally:
         left_out: Regions that were left out, by label and reason.
         notes: Of frames and of the world, each once; of those that differ in their numbers alone
             the first, by what they have in common.
+        ends: Why a video ended early, if it did; told first.
         scales: Of the frames.
     """
 
@@ -51,6 +53,7 @@ class MapTally:
     passed_over: Counter[str] = field(default_factory=Counter)
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     notes: dict[str, str] = field(default_factory=dict)
+    ends: list[str] = field(default_factory=list)
     _varied: set[str] = field(default_factory=set)
     scales: set[Scale] = field(default_factory=set)
 
@@ -78,6 +81,10 @@ class MapTally:
     def note(self, notes: Iterable[str]) -> None:
         """Keep notes, each once."""
         for note in notes:
+            if ends_early([note]):
+                # The last of all notes, and the one that concerns all of the map.
+                self.ends = [note]
+                continue
             shape = _NUMBER.sub("#", note)
             if self.notes.setdefault(shape, note) != note:
                 self._varied.add(shape)
@@ -99,7 +106,7 @@ class MapTally:
             phrases: What was looked for.
             cannot: What nobody could look for, and why.
         """
-        told = [
+        told = self.ends + [
             f"{note}, and alike with other numbers" if shape in self._varied else note
             for shape, note in islice(self.notes.items(), _NOTES)
         ]
