@@ -182,6 +182,13 @@ class _Run:
             plan = draw_plan(outcome.truth, laid_over(outcome.scene, outcome.truth))
             write_whole(folder / _PLANS / f"{name}.svg", plan)
 
+    def _told(self) -> dict[str, object]:
+        """How it was run, as far as users said it."""
+        crew = self._job.crew.record()
+        del crew["terms"]
+        sizes = {"every": self._flags.every, "longest": self._flags.longest}
+        return {name: value for name, value in (crew | sizes).items() if value}
+
     def _write_page(self, folder: Path, result: RoomsResult) -> None:
         files: Mapping[str, Path] = {
             each.room: folder / _PLANS / f"{each.room}.svg" for each in result.worst(VIDEOS, _MOST)
@@ -189,7 +196,7 @@ class _Run:
         report = Report(
             title=f"VSI-Bench, {len(self._job.scenes)} scenes",
             result=result,
-            settings=self._job.crew.record(),
+            settings=self._told(),
             plans={name: file.read_bytes() for name, file in files.items() if file.is_file()},
             failures=self._failures,
             most=_MOST,
