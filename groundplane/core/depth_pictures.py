@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -21,7 +22,7 @@ from groundplane.core.errors import InputError, WeightsError
 from groundplane.core.image import Image
 from groundplane.core.pixels import resize_pixels
 
-__all__ = ["DepthPictureRule", "normalised", "read_depth_rule", "resized_values"]
+__all__ = ["DepthPictureRule", "normalised", "read_depth_rule", "resized_values", "shares_of"]
 
 _FILTERS: dict[object, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 # A strip that keeps its shape would ask for any number of pixels: this many times as many as the
@@ -115,6 +116,15 @@ class DepthPictureRule:
             resize_pixels(image.pixels, size, filter=self.filter, device=device) for image in images
         ]
         return torch.stack(planes).float() / 255
+
+
+def shares_of(images: Sequence[Image], *, device: torch.device | str) -> Float[Tensor, "b 3 h w"]:
+    """Pictures of one size, as they are, in shares of brightness."""
+    planes = [
+        torch.from_numpy(np.require(image.pixels, requirements=["C", "W"])).to(device)
+        for image in images
+    ]
+    return torch.stack(planes).permute(0, 3, 1, 2).float() / 255
 
 
 def normalised(

@@ -27,26 +27,29 @@ from groundplane.core.depth_models import (
 from groundplane.core.depth_pictures import (
     DepthPictureRule,
     normalised,
-    read_depth_rule,
     resized_values,
 )
+from groundplane.core.depth_weights import DepthFamily, load_depth
 from groundplane.core.errors import WeightsError
 from groundplane.core.geometry import UNKNOWN_SHIFT, GeometryCapabilities
 from groundplane.core.image import Image
-from groundplane.core.weights import default_dtype, find_weights, load_model, need_library
+from groundplane.core.weights import need_library
 
 __all__ = ["DepthAnythingGeometry", "DepthAnythingOptions"]
 
 _WHO = "geometry 'depth-anything'"
 # What the checkpoints of the authors state; a file may say otherwise.
-_DEFAULTS = {
-    "size": {"height": 518, "width": 518},
-    "keep_aspect_ratio": True,
-    "ensure_multiple_of": 14,
-    "resample": 3,
-    "image_mean": (0.485, 0.456, 0.406),
-    "image_std": (0.229, 0.224, 0.225),
-}
+_FAMILY = DepthFamily(
+    who=_WHO,
+    defaults={
+        "size": {"height": 518, "width": 518},
+        "keep_aspect_ratio": True,
+        "ensure_multiple_of": 14,
+        "resample": 3,
+        "image_mean": (0.485, 0.456, 0.406),
+        "image_std": (0.229, 0.224, 0.225),
+    },
+)
 # Widths of the backbone; the small ones are free, the larger ones of version 2 are not.
 _LICENCES = {384: "Apache-2.0"}
 _OTHER_LICENCE = "CC-BY-NC-4.0"
@@ -120,14 +123,14 @@ class DepthAnythingGeometry:
         dtype: torch.dtype | None = None,
     ) -> None:
         library = need_library("transformers", who=_WHO, extra="depth-anything")
-        folder = find_weights(
-            options.weights, revision=options.revision, offline=options.offline, who=_WHO
+        loaded = load_depth(
+            library.DepthAnythingForDepthEstimation,
+            _FAMILY,
+            options=options,
+            device=device,
+            dtype=dtype,
         )
-        number = default_dtype(device, dtype)
-        model = load_model(
-            library.DepthAnythingForDepthEstimation, folder, who=_WHO, device=device, dtype=number
-        )
-        rule = read_depth_rule(folder, who=_WHO, defaults=_DEFAULTS)
+        model, rule, number = loaded.model, loaded.rule, loaded.dtype
         _check_rule(rule, model.config)
         metric = model.config.depth_estimation_type == "metric"
         width = getattr(model.config.backbone_config, "hidden_size", 0)

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -29,24 +28,28 @@ from groundplane.core.depth_models import (
 from groundplane.core.depth_pictures import (
     DepthPictureRule,
     normalised,
-    read_depth_rule,
     resized_values,
+    shares_of,
 )
+from groundplane.core.depth_weights import DepthFamily, load_depth
 from groundplane.core.errors import InputError, WeightsError
 from groundplane.core.geometry import GeometryCapabilities
 from groundplane.core.image import Image
-from groundplane.core.weights import default_dtype, find_weights, load_model, need_library
+from groundplane.core.weights import need_library
 
 __all__ = ["DepthProGeometry", "DepthProOptions"]
 
 _WHO = "geometry 'depth-pro'"
 _NOTE = "depth in metres is estimated from the picture by depth-pro"
-_DEFAULTS = {
-    "size": {"height": 1536, "width": 1536},
-    "resample": 2,
-    "image_mean": (0.5, 0.5, 0.5),
-    "image_std": (0.5, 0.5, 0.5),
-}
+_FAMILY = DepthFamily(
+    who=_WHO,
+    defaults={
+        "size": {"height": 1536, "width": 1536},
+        "resample": 2,
+        "image_mean": (0.5, 0.5, 0.5),
+        "image_std": (0.5, 0.5, 0.5),
+    },
+)
 # The authors' limits of inverse depth, 1 / metres. What is at the lower one is beyond what the
 # network can tell.
 _LEAST, _MOST = 1e-4, 1e4
@@ -113,14 +116,10 @@ class DepthProGeometry:
         self, options: DepthProOptions, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> None:
         library = need_library("transformers", who=_WHO, extra="depth-pro")
-        folder = find_weights(
-            options.weights, revision=options.revision, offline=options.offline, who=_WHO
+        loaded = load_depth(
+            library.DepthProForDepthEstimation, _FAMILY, options=options, device=device, dtype=dtype
         )
-        number = default_dtype(device, dtype)
-        model = load_model(
-            library.DepthProForDepthEstimation, folder, who=_WHO, device=device, dtype=number
-        )
-        rule = read_depth_rule(folder, who=_WHO, defaults=_DEFAULTS)
+        model, rule, number = loaded.model, loaded.rule, loaded.dtype
         _check_rule(rule, model.config)
         if model.fov_model is None and not options.fov:
             self.capabilities = replace(
@@ -178,11 +177,7 @@ class _Network:
 
     def _pixels(self, images: Sequence[Image]) -> Float[Tensor, "b 3 h w"]:
         """As the authors do it: normalised first, then resized without a wider filter."""
-        planes = [
-            torch.from_numpy(np.require(image.pixels, requirements=["C", "W"])).to(self._device)
-            for image in images
-        ]
-        shares = torch.stack(planes).permute(0, 3, 1, 2).float() / 255
+        shares = shares_of(images, device=self._device)
         resized = torch.nn.functional.interpolate(
             normalised(shares, self._rule),
             size=(self._rule.height, self._rule.width),

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,27 +27,31 @@ from groundplane.core.depth_models import (
 from groundplane.core.depth_pictures import (
     DepthPictureRule,
     normalised,
-    read_depth_rule,
     resized_values,
+    shares_of,
 )
+from groundplane.core.depth_weights import DepthFamily, load_depth
 from groundplane.core.errors import WeightsError
 from groundplane.core.geometry import GeometryCapabilities
 from groundplane.core.image import Image
-from groundplane.core.weights import default_dtype, find_weights, load_model, need_library
+from groundplane.core.weights import need_library
 
 __all__ = ["ZoeDepthGeometry", "ZoeDepthOptions"]
 
 _WHO = "geometry 'zoedepth'"
 _NOTE = "depth in metres is estimated from the picture by zoedepth"
-_DEFAULTS = {
-    "size": {"height": 384, "width": 512},
-    "keep_aspect_ratio": True,
-    "ensure_multiple_of": 32,
-    "resample": 2,
-    "image_mean": (0.5, 0.5, 0.5),
-    "image_std": (0.5, 0.5, 0.5),
-    "do_pad": True,
-}
+_FAMILY = DepthFamily(
+    who=_WHO,
+    defaults={
+        "size": {"height": 384, "width": 512},
+        "keep_aspect_ratio": True,
+        "ensure_multiple_of": 32,
+        "resample": 2,
+        "image_mean": (0.5, 0.5, 0.5),
+        "image_std": (0.5, 0.5, 0.5),
+        "do_pad": True,
+    },
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +113,12 @@ class ZoeDepthGeometry:
     def __init__(
         self, options: ZoeDepthOptions, *, device: str = "cpu", dtype: torch.dtype | None = None
     ) -> None:
+        dtype = torch.float32 if dtype is None else dtype
         library = need_library("transformers", who=_WHO, extra="zoedepth")
-        folder = find_weights(
-            options.weights, revision=options.revision, offline=options.offline, who=_WHO
+        loaded = load_depth(
+            library.ZoeDepthForDepthEstimation, _FAMILY, options=options, device=device, dtype=dtype
         )
-        number = default_dtype(device, torch.float32 if dtype is None else dtype)
-        model = load_model(
-            library.ZoeDepthForDepthEstimation, folder, who=_WHO, device=device, dtype=number
-        )
-        rule = read_depth_rule(folder, who=_WHO, defaults=_DEFAULTS)
+        model, rule, number = loaded.model, loaded.rule, loaded.dtype
         _check_rule(rule, model.config)
         if options.fov:
             self.capabilities = replace(
@@ -170,11 +170,7 @@ class _Network:
 
     def _pixels(self, images: Sequence[Image]) -> Float[Tensor, "b 3 h w"]:
         """Mirrored beyond the border, then resized, corners on corners."""
-        planes = [
-            torch.from_numpy(np.require(image.pixels, requirements=["C", "W"])).to(self._device)
-            for image in images
-        ]
-        shares = torch.stack(planes).permute(0, 3, 1, 2).float() / 255
+        shares = shares_of(images, device=self._device)
         size = images[0].size
         across, down = self._margins(size)
         # A margin as wide as the picture cannot be mirrored from it: its edge is repeated.
