@@ -7,7 +7,8 @@ quaternions qw qx qy qz and translations, world to camera; the middle of the top
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -151,14 +152,15 @@ def _shots(model: Path, home: Path, options: CaptureOptions) -> _Shots:
     poses[:, :3, 3] = values[:, 4:]
     poses, known = rigid(poses, places.__getitem__)
     poses = inverted(poses)
-    depths = _depths(home)
+    pictures = [within(home, name, place) for name, place in zip(names, places, strict=True)]
+    depths = _depths(home, names)
     order = sorted(range(len(names)), key=lambda row: natural(names[row]))
     return _Shots(
         rows=[
             Shot(
-                picture=within(home, names[row], places[row]),
+                picture=pictures[row],
                 time=at / (options.fps or _FPS),
-                depth=depths.get(Path(names[row]).stem),
+                depth=depths.get(names[row]),
                 lens=lenses[cameras[row]],
                 pose=poses[row] if known[row] else None,
             )
@@ -211,9 +213,30 @@ def _lenses(path: Path) -> dict[str, Lens]:
     return lenses
 
 
-def _depths(home: Path) -> dict[str, Path]:
-    for name in ("depth", "depths"):
-        folder = home.parent / name
-        if folder.is_dir():
-            return {entry.rpartition(".")[0]: folder / entry for entry in listed(folder)}
-    return {}
+def _depths(home: Path, names: Sequence[str]) -> dict[str, Path]:
+    """The depth of each picture that has one: in the same folder below `depth`, or right in it.
+
+    Pictures of several cameras may be called alike in folders of their own; what lies in no folder
+    is then nobody's.
+    """
+    root = next((r for r in (home.parent / "depth", home.parent / "depths") if r.is_dir()), None)
+    if root is None:
+        return {}
+    stems = Counter(Path(name).stem for name in names)
+    found: dict[str, Path] = {}
+    held: dict[Path, dict[str, Path]] = {}
+    for name in names:
+        stem, own = Path(name).stem, root / Path(name).parent
+        for folder in (own, root) if stems[stem] == 1 else (own,):
+            if folder not in held:
+                held[folder] = _by_stem(folder)
+            if stem in held[folder]:
+                found[name] = held[folder][stem]
+                break
+    return found
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    return {entry.rpartition(".")[0]: folder / entry for entry in listed(folder)}

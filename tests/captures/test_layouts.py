@@ -80,6 +80,30 @@ def test_colmap_leaves_out_what_it_could_not_register(tmp_path):
     assert [frame.image.source.name for frame in capture.frames()] == ["0.png", "2.png"]
 
 
+@pytest.mark.parametrize("apart", [True, False])
+def test_pictures_of_two_cameras_that_are_called_alike_keep_their_own_depth(tmp_path, apart):
+    folder = write_capture(tmp_path / "walk", walk(2), layout="colmap")
+    table = folder / "sparse" / "0" / "images.txt"
+    for at in (0, 1):
+        table.write_text(table.read_text().replace(f" {at}.png", f" cam{at}/7.png"))
+        for kind in ("images", "depth") if apart else ("images",):
+            (folder / kind / f"cam{at}").mkdir()
+            (folder / kind / f"{at}.png").rename(folder / kind / f"cam{at}" / "7.png")
+    if not apart:
+        (folder / "depth" / "0.png").rename(folder / "depth" / "7.png")
+
+    made = list(open_capture(folder).frames())
+
+    if apart:
+        assert all(
+            torch.allclose(frame.depth, true.depth, atol=1e-3)
+            for frame, true in zip(made, walk(2), strict=True)
+        )
+    else:
+        # Which of the two it is of is not known.
+        assert [frame.depth for frame in made] == [None, None]
+
+
 def test_shrunk_pictures_show_points_at_their_share(tmp_path, layout):
     folder = write_capture(tmp_path / "walk", walk(), layout=layout)
     small = open_capture(folder, options=CaptureOptions(longest=24))
