@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import hmac
 import logging
+import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import Any
 
-from groundplane.core.errors import GroundplaneError
+from groundplane.core.errors import GroundplaneError, InputError
+from groundplane.core.host import load
 from groundplane.grounding.remote_parts import printable
 from groundplane.grounding.remote_protocol import write_error
 
-__all__ = ["HttpServing"]
+__all__ = ["HttpServing", "Served", "serve"]
 
 _log = logging.getLogger(__name__)
 
@@ -120,3 +126,46 @@ class HttpServing:
                 _log.info("%s", printable(format % args))
 
         return Handler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Which plugins a command serves.
+
+    Attributes:
+        kind: Of the plugins, as `load` takes it.
+        noun: What one is called.
+        server: Makes the server of a plugin, with its `name`, `token` and `address`; a context
+            that has a `url`.
+    """
+
+    kind: str
+    noun: str
+    server: Callable[..., Any]
+
+
+def serve(served: Served, arguments: Sequence[str] | None = None) -> None:
+    """Serve an installed plugin until interrupted.
+
+    Raises:
+        InputError: If the variable of the token is not set, or an option is malformed.
+        PluginNotFoundError, PluginBrokenError: If the plugin cannot be had.
+    """
+    parser = argparse.ArgumentParser(description=f"Serve a {served.noun} over HTTP.")
+    parser.add_argument("plugin", help="the plugin's name")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--token-env", default="", help="variable that holds the clients' token")
+    given = parser.parse_args(arguments)
+    pairs = [option.partition("=")[::2] for option in given.option]
+    token = os.environ.get(given.token_env, "") if given.token_env else ""
+    if given.token_env and not token:
+        raise InputError(f"the environment variable {given.token_env!r} is not set")
+    plugin = load(served.kind, given.plugin, device=given.device, **dict(pairs))
+    server = served.server(plugin, name=given.plugin, token=token, address=(given.host, given.port))
+    with server:
+        sys.stdout.write(f"{given.plugin} at {server.url}\n")
+        sys.stdout.flush()
+        threading.Event().wait()

@@ -8,9 +8,6 @@ machines put a web server with TLS in front of it.
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,7 +15,6 @@ from types import TracebackType
 from groundplane.core.camera import Frame
 from groundplane.core.errors import GroundplaneError, InputError
 from groundplane.core.geometry import GeometryExpert
-from groundplane.core.host import load
 from groundplane.grounding.remote_geometry_protocol import (
     GeometryInfo,
     GeometryRequest,
@@ -26,7 +22,7 @@ from groundplane.grounding.remote_geometry_protocol import (
     write_geometry_info,
     write_geometry_results,
 )
-from groundplane.testing.http_serving import HttpServing
+from groundplane.testing.http_serving import HttpServing, Served, serve
 
 __all__ = ["RemoteGeometryServer", "main"]
 
@@ -47,6 +43,7 @@ class RemoteGeometryServer:
         max_body: A longer request is refused, bytes.
 
     Examples:
+        >>> from groundplane.core.host import load
         >>> floor = load("geometry", "flat-floor", device="cpu", height=1.4, tilt=20, fov=60)
         >>> with RemoteGeometryServer(floor, name="floor") as server:
         ...     there = load("geometry", "remote", device="cpu", url=server.url)
@@ -130,26 +127,7 @@ class RemoteGeometryServer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve an installed geometry expert until interrupted."""
-    parser = argparse.ArgumentParser(description="Serve a geometry expert over HTTP.")
-    parser.add_argument("geometry", help="the plugin's name")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--token-env", default="", help="variable that holds the clients' token")
-    given = parser.parse_args(arguments)
-    pairs = [option.partition("=")[::2] for option in given.option]
-    token = os.environ.get(given.token_env, "") if given.token_env else ""
-    if given.token_env and not token:
-        raise InputError(f"the environment variable {given.token_env!r} is not set")
-    geometry = load("geometry", given.geometry, device=given.device, **dict(pairs))
-    server = RemoteGeometryServer(
-        geometry, name=given.geometry, token=token, address=(given.host, given.port)
-    )
-    with server:
-        sys.stdout.write(f"{given.geometry} at {server.url}\n")
-        sys.stdout.flush()
-        threading.Event().wait()
+    serve(Served(kind="geometry", noun="geometry expert", server=RemoteGeometryServer), arguments)
 
 
 if __name__ == "__main__":

@@ -8,24 +8,20 @@ a web server with TLS in front of it.
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 import threading
 from collections.abc import Sequence
 from types import TracebackType
 
 from groundplane.core.capabilities import Capabilities
 from groundplane.core.detection import Detector, DetectRequest, DetectResult
-from groundplane.core.errors import GroundplaneError, InputError
-from groundplane.core.host import load
+from groundplane.core.errors import GroundplaneError
 from groundplane.grounding.remote_protocol import (
     Info,
     read_requests,
     write_info,
     write_results,
 )
-from groundplane.testing.http_serving import HttpServing
+from groundplane.testing.http_serving import HttpServing, Served, serve
 
 __all__ = ["RemoteServer", "main"]
 
@@ -116,26 +112,7 @@ class RemoteServer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve an installed detector until interrupted."""
-    parser = argparse.ArgumentParser(description="Serve a detector over HTTP.")
-    parser.add_argument("detector", help="the plugin's name")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--token-env", default="", help="variable that holds the clients' token")
-    given = parser.parse_args(arguments)
-    pairs = [option.partition("=")[::2] for option in given.option]
-    token = os.environ.get(given.token_env, "") if given.token_env else ""
-    if given.token_env and not token:
-        raise InputError(f"the environment variable {given.token_env!r} is not set")
-    detector = load("detectors", given.detector, device=given.device, **dict(pairs))
-    server = RemoteServer(
-        detector, name=given.detector, token=token, address=(given.host, given.port)
-    )
-    with server:
-        sys.stdout.write(f"{given.detector} at {server.url}\n")
-        sys.stdout.flush()
-        threading.Event().wait()
+    serve(Served(kind="detectors", noun="detector", server=RemoteServer), arguments)
 
 
 if __name__ == "__main__":
