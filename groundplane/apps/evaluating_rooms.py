@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from groundplane.annotation.signals import drained_by_signals
 from groundplane.apps.evaluating import check_out
 from groundplane.apps.rooms_log import RoomsLog
 from groundplane.apps.rooms_told import misses_of, table_of, tell_done
@@ -52,14 +53,18 @@ def run(job: RoomsJob, *, folder: Path | None, out: Path | None, misses: int) ->
     log = None if folder is None else RoomsLog(folder, job.record())
     records: list[RoomRecord] = []
     begun = time.monotonic()
-    for number in range(job.rooms):
-        made = None if log is None else log.known(job.seed + number)
-        if made is None:
-            made = evaluate_room(job, number)
-            if log is not None:
-                log.add(made)
-        records += made
-        tell_done(number + 1, job.rooms, begun, what="rooms")
+    ending = _Ending()
+    with drained_by_signals(ending):
+        for number in range(job.rooms):
+            made = None if log is None else log.known(job.seed + number)
+            if made is None:
+                made = evaluate_room(job, number)
+                if log is not None:
+                    log.add(made)
+            records += made
+            tell_done(number + 1, job.rooms, begun, what="rooms")
+            if ending.asked:
+                return _interrupted(number + 1, folder)
     result = RoomsResult(records=tuple(records))
     if out is not None:
         write_whole(out, (json.dumps(result.record(), indent=1) + "\n").encode())
@@ -67,6 +72,25 @@ def run(job: RoomsJob, *, folder: Path | None, out: Path | None, misses: int) ->
         _write_page(job, result, folder)
     sys.stdout.write(table_of(result) + misses_of(result, misses))
     return 0
+
+
+class _Ending:
+    """Ctrl-C ends the run after the room that is being evaluated, once more at once."""
+
+    asked = False
+
+    def drain(self, why: str = "") -> None:
+        del why
+        self.asked = True
+
+    def stop(self) -> None:
+        raise KeyboardInterrupt
+
+
+def _interrupted(rooms: int, folder: Path | None) -> int:
+    kept = "" if folder is None else "; the same call goes on from there"
+    sys.stderr.write(f"groundplane: interrupted after room {rooms}{kept}\n")
+    return 130
 
 
 def _write_page(job: RoomsJob, result: RoomsResult, folder: Path) -> None:

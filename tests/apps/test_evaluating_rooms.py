@@ -106,3 +106,20 @@ def test_a_damaged_log_is_named(refused, made, tmp_path, line):
     with (folder / "rooms.jsonl").open("ab") as file:
         file.write(line)
     assert "damaged" in refused(*SETTINGS, "--out", folder)
+
+
+def test_ctrl_c_ends_after_the_room_and_says_how_to_go_on(run, monkeypatch, tmp_path):
+    import os
+    import signal
+
+    from groundplane.apps import evaluating_rooms
+
+    def evaluated(job, number):
+        os.kill(os.getpid(), signal.SIGINT)
+        return []
+
+    monkeypatch.setattr(evaluating_rooms, "evaluate_room", evaluated)
+    code, out, err = run("evaluate", "rooms", "--rooms", "3", "--out", tmp_path / "report")
+
+    assert (code, out) == (130, "")
+    assert "interrupted after room 1; the same call goes on from there" in err
