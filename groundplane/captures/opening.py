@@ -99,6 +99,8 @@ pictures, or a folder of posed RGB-D
             f"layout {chosen!r} is {'a file' if chosen == 'video' else 'a folder'}, but "
             f"{one_line(where.name)!r} is {'a folder' if where.is_dir() else 'a file'}"
         )
+    if chosen == "video" and not where.is_file():
+        raise InputError(f"{one_line(where.name)!r} is no file: a pipe or device is not read")
     return _OPENERS[chosen](where, options)
 
 
