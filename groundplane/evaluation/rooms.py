@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundplane.asking import Asker
-from groundplane.core.budget import Budget
 from groundplane.core.errors import InputError
 from groundplane.evaluation.rooms_maps import compare, true_map
 from groundplane.evaluation.rooms_records import (
@@ -23,7 +22,7 @@ from groundplane.evaluation.rooms_records import (
     Condition,
     RoomRecord,
 )
-from groundplane.evaluation.vsibench import Question, score_reply
+from groundplane.evaluation.vsibench import UNHURRIED, Question, score_reply
 from groundplane.spatial.map import CognitiveMap
 from groundplane.testing.rooms.making import make_room
 from groundplane.testing.rooms.question import RoomQuestion, facts_of
@@ -34,8 +33,6 @@ __all__ = ["RoomsJob", "answer_questions", "evaluate_room", "plan_of_room"]
 
 # Poses a walk has in a second.
 _RATE = 30
-# What is measured does not turn on how busy the machine is.
-_BUDGET = Budget(seconds=86_400.0, deadline=3_600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +150,7 @@ def answer_questions(scene: CognitiveMap, questions: Sequence[RoomQuestion]) -> 
         scene: The map.
         questions: Their truths reach the scorer only.
     """
-    asker = Asker(scene, distance="sampled", budget=_BUDGET)
+    asker = Asker(scene, distance="sampled", budget=UNHURRIED)
     asked = [(question.draft.text, question.draft.choices) for question in questions]
     for question, reply in zip(questions, asker.ask_many(asked), strict=True):
         draft = question.draft

@@ -26,7 +26,13 @@ from groundplane.evaluation.rooms_records import TRUE_BOXES, VIDEOS, Answered, R
 from groundplane.evaluation.vsi_experts import Crew
 from groundplane.evaluation.vsi_files import open_metas, videos_by_scene
 from groundplane.evaluation.vsi_truth import laid_over, truth_of
-from groundplane.evaluation.vsibench import Item, Question, read_questions, score_reply
+from groundplane.evaluation.vsibench import (
+    UNHURRIED,
+    Item,
+    Question,
+    read_questions,
+    score_reply,
+)
 from groundplane.mapping.given import capture_of
 from groundplane.mapping.questions import phrases_asked, pictures_suffice
 from groundplane.spatial.map import CognitiveMap
@@ -205,7 +211,7 @@ class _SceneRun:
         )  # fmt: skip
 
     def _answered(self, scene: CognitiveMap, questions: Sequence[Question]) -> dict[str, Answered]:
-        asker = Asker(scene, distance="sampled")
+        asker = Asker(scene, distance="sampled", budget=UNHURRIED)
         replies = asker.ask_many([(each.text, each.choices) for each in questions])
         made = {}
         for question, reply in zip(questions, replies, strict=True):
