@@ -141,11 +141,7 @@ class Asker:
         elif self._subject.scene is not None:
             self._vocabulary = _labels(self._subject.scene)
         if grounding is None and (options or detector is not None):
-            what = _what(options) if options else "detector"
-            kind = "scene" if self._subject is None or self._subject.story is None else "story"
-            raise InputError(
-                f"{_named(source)} is a {kind} and no expert looks at it; leave out the {what}"
-            )
+            raise _no_expert(source, self._subject, options or {})
         if self._subject is not None and self._subject.story is not None:
             _check_story(model, strategy, recorder)
         language = _language_model(model, model_options or {}, strategy=strategy, device=device)
@@ -401,6 +397,16 @@ def _opened(
             "(a folder of pictures is one of layout 'frames')"
         )
     return None, _Subject(name=subject.name), partial(choice.keeper, subject.image)
+
+
+def _no_expert(
+    source: object, subject: _Subject | None, options: Mapping[str, object]
+) -> InputError:
+    what = _what(options) if options else "detector"
+    kind = "scene" if subject is None or subject.story is None else "story"
+    return InputError(
+        f"{_named(source)} is a {kind} and no expert looks at it; leave out the {what}"
+    )
 
 
 def _what(options: Mapping[str, object]) -> str:

@@ -66,6 +66,19 @@ _Strategy = Annotated[
 _Record = Annotated[
     Path | None, typer.Option(help="Keep all that happens in a file, for `groundplane explain`.")
 ]
+_AskSource = Annotated[
+    str,
+    typer.Argument(
+        help="Scene file (file.json, file.json#scene-id), photo, folder of photos, story "
+        "(file.txt), video, or folder of posed RGB-D."
+    ),
+]
+_AskQuestions = Annotated[
+    Path | None,
+    typer.Option(
+        "--questions", help="File with one question a line; gives one JSON record a line."
+    ),
+]
 _AskSegmenter = Annotated[
     str | None,
     typer.Option("--segmenter", help="Captures: the expert that makes a mask of each thing found."),
@@ -132,20 +145,9 @@ def _common(
 
 @app.command()
 def ask(  # noqa: PLR0913, PLR0917 - one a flag
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Scene file (file.json, file.json#scene-id), photo, folder of photos, story "
-            "(file.txt), video, or folder of posed RGB-D."
-        ),
-    ],
+    source: _AskSource,
     question: Annotated[str | None, typer.Argument(help="One question.")] = None,
-    questions: Annotated[
-        Path | None,
-        typer.Option(
-            "--questions", help="File with one question a line; gives one JSON record a line."
-        ),
-    ] = None,
+    questions: _AskQuestions = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the record (docs/record.md).")
     ] = False,
