@@ -26,6 +26,7 @@ from groundplane.spatial.mapping.cells import meet
 from groundplane.spatial.mapping.freezing import frozen
 from groundplane.spatial.mapping.glances import Glances, take_in
 from groundplane.spatial.mapping.missing import View, missed
+from groundplane.spatial.mapping.rejoining import rejoined
 from groundplane.spatial.mapping.room import Room
 from groundplane.spatial.mapping.sightings import Sightings
 from groundplane.spatial.mapping.tallies import BuilderOptions, Tally
@@ -149,7 +150,8 @@ class MapBuilder:
             floor: z of the floor, metres, where it is known; else the room's.
             notes: What a reader must know of how the map came about.
         """
-        return frozen(self._things, name=name, room=room, floor=floor, notes=notes)
+        things = rejoined(self._things, self._apart, self._views)
+        return frozen(things, name=name, room=room, floor=floor, notes=notes)
 
     def _told_apart(self, glances: Glances) -> Int64[np.ndarray, " n"]:
         """Give each sighting to an object, new ones to new objects; the slot of each."""

@@ -15,7 +15,7 @@ from groundplane.core.errors import InputError
 from groundplane.spatial.mapping.things import Things
 from groundplane.spatial.mapping.voxels import PLACE_BITS
 
-__all__ = ["View", "missed"]
+__all__ = ["View", "looked", "missed"]
 
 _SAMPLES = 32
 # A view is kept with about so many depths across.
@@ -81,10 +81,7 @@ def missed(things: Things, view: View, slots: Sequence[int]) -> list[int]:
         return []
     points = _points(things, slots)
     uv, z = _projected(points, view)
-    limits = uv.new_tensor([view.depth.shape[1], view.depth.shape[0]])
-    inside = (z > 0) & ((uv >= 0) & (uv < limits)).all(dim=2)
-    cells = torch.where(inside[..., None], uv, 0).long().to(view.depth.device)
-    there = view.depth[cells[..., 1], cells[..., 0]].to(z)
+    inside, there = _there(uv, z, view)
     # What lies behind the point was seen through the place where the point should be.
     bare = inside & (there > 0) & (there >= z - (_NEAR + _NEAR_SHARE * z))
     least = _COVERS * things.options.least_pixels / view.stride**2
@@ -94,6 +91,34 @@ def missed(things: Things, view: View, slots: Sequence[int]) -> list[int]:
         & (_area(uv, inside) >= least)
     )
     return [slot for slot, yes in zip(slots, viewed.tolist(), strict=True) if yes]
+
+
+def looked(
+    points: Float[Tensor, "p 3"], view: View
+) -> tuple[Bool[np.ndarray, " p"], Bool[np.ndarray, " p"]]:
+    """Which places a view saw through, and which it looked at but something hid.
+
+    Args:
+        points: Metres, in the map's world.
+        view: With depth.
+    """
+    if not view.depth.numel():
+        return np.zeros(len(points), dtype=bool), np.zeros(len(points), dtype=bool)
+    uv, z = _projected(points[None], view)
+    inside, there = _there(uv, z, view)
+    known, near = inside & (there > 0), _NEAR + _NEAR_SHARE * z
+    through, hidden = known & (there > z + near), known & (there < z)
+    return through[0].cpu().numpy(), hidden[0].cpu().numpy()
+
+
+def _there(
+    uv: Float[Tensor, "k s 2"], z: Float[Tensor, "k s"], view: View
+) -> tuple[Bool[Tensor, "k s"], Float[Tensor, "k s"]]:
+    """Which places are in the picture, and the depth that was measured there."""
+    limits = uv.new_tensor([view.depth.shape[1], view.depth.shape[0]])
+    inside = (z > 0) & ((uv >= 0) & (uv < limits)).all(dim=2)
+    cells = torch.where(inside[..., None], uv, 0).long().to(view.depth.device)
+    return inside, view.depth[cells[..., 1], cells[..., 0]].to(z)
 
 
 def _points(things: Things, slots: Sequence[int]) -> Float[Tensor, "k s 3"]:

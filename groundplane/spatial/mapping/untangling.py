@@ -15,7 +15,7 @@ from groundplane.spatial.mapping.tallies import Tally
 from groundplane.spatial.mapping.things import Things
 from groundplane.spatial.mapping.voxels import Voxels
 
-__all__ = ["Apart", "divide", "merge"]
+__all__ = ["Apart", "alike", "divide", "merge"]
 
 # Shares of an object that must lie where another is for the two to be one.
 _MERGED = 0.5
@@ -93,6 +93,20 @@ def merge(things: Things, slots: Sequence[int], apart: Apart) -> dict[int, int]:
     return merged
 
 
+def alike(first: Tally, second: Tally) -> bool:
+    """Whether two objects might have one label.
+
+    Examples:
+        >>> sofa, either, bed = {"sofa": 3.0}, {"sofa": 1.0, "bed": 1.0}, {"bed": 3.0}
+        >>> tallies = [Tally(born=k, votes=votes) for k, votes in enumerate([sofa, either, bed])]
+        >>> alike(tallies[0], tallies[1]), alike(tallies[0], tallies[2])
+        (True, False)
+    """
+    return any(
+        first.agreement(name) > RARE and second.agreement(name) > RARE for name in first.votes
+    )
+
+
 def divide(things: Things, slot: int, *, born: int, places: list[list[float]]) -> int | None:
     """Two regions of one frame claimed an object: divide it where they keep doing so.
 
@@ -154,7 +168,7 @@ def _near_pairs(things: Things, slots: Sequence[int], apart: Apart) -> list[tupl
         for other in places[off <= reach[places] + reach[slot]].tolist():
             if other == slot or apart.holds(slot, other):
                 continue
-            if _alike(labels[slot], labels[other]) or _is_shadow(labels, slot, other, apart):
+            if alike(labels[slot], labels[other]) or _is_shadow(labels, slot, other, apart):
                 pairs.add(_pair(slot, other))
     return sorted(pairs)
 
@@ -163,13 +177,6 @@ def _is_shadow(tallies: Mapping[int, Tally], a: int, b: int, apart: Apart) -> bo
     """Whether one of two objects may be a mistake for the other."""
     few, many = sorted((tallies[a].hits, tallies[b].hits))
     return few * _RARER <= many and not apart.ever(a, b)
-
-
-def _alike(first: Tally, second: Tally) -> bool:
-    """Whether two objects might have one label."""
-    return any(
-        first.agreement(name) > RARE and second.agreement(name) > RARE for name in first.votes
-    )
 
 
 def _common(things: Things, pairs: list[tuple[int, int]]) -> list[float]:
@@ -192,7 +199,7 @@ def _common(things: Things, pairs: list[tuple[int, int]]) -> list[float]:
     for pair in pairs:
         rare, often = sorted(pair, key=lambda slot: (things.tally(slot).hits, slot))
         within, covered = table[place[rare], place[often]], table[place[often], place[rare]]
-        if _alike(things.tally(rare), things.tally(often)):
+        if alike(things.tally(rare), things.tally(often)):
             shares.append(float(max(within, covered)))
         else:
             shares.append(_MERGED if within >= WITHIN and covered >= SHOWN else 0.0)
