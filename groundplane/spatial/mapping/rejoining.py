@@ -25,13 +25,17 @@ __all__ = ["rejoined", "sides_of_one"]
 
 # Points lie so near the rectangle, metres, or that share of its shorter side; all but a few do.
 _NEAR, _NEAR_SHARE, _AROUND = 0.06, 0.12, 0.93
+# An object is a part of another one if so much of it lies in the other's box.
+_INSIDE = 0.9
+# That box is widened by no more than that share of its longest side: a cup is no wider than a gap.
+_MARGIN_SHARE = 0.25
 # A box is no narrower, metres: thinner things are plates themselves.
 _NARROW = 0.25
 # An object has a side if it covers so much of it, and has not if it covers less than that.
 _HAS, _LACKS = 0.7, 0.4
 _BINS = 10
-# So much of the lower one's height is as high as the other one, metres beyond and share of it.
-_BEYOND, _TALL = 0.08, 0.45
+# So much of the lower one is as high up as the other one, and it has that share of its height.
+_LEVEL, _TALL = 0.8, 0.25
 # Directions that are tried over a quarter turn, and points that are tried in.
 _TURNS, _MOST_POINTS = 60, 1500
 # Share of the outermost points that are left out.
@@ -71,10 +75,22 @@ def _found(things: Things, apart: Apart, views: Sequence[View]) -> tuple[int, in
             continue
         if alike(things.tally(one), things.tally(other)):
             points, counts = things.points([one, other])
-            corners = sides_of_one(*np.split(points.astype(np.float64), counts[:1]))
+            clouds = np.split(points.astype(np.float64), counts[:1])
+            if _within(things, one, clouds[1]) or _within(things, other, clouds[0]):
+                return one, other
+            corners = sides_of_one(*clouds)
             if corners is not None and _solid(corners, views):
                 return one, other
     return None
+
+
+def _within(things: Things, slot: int, points: Float[np.ndarray, "p 3"]) -> bool:
+    """Whether points lie in the box of an object; things of one kind do not stand in each other."""
+    size = things.sizes[slot]
+    margin = min(things.options.margin, _MARGIN_SHARE * float(size.max()))
+    local = np.abs((points - things.centers[slot]) @ things.axes[slot].T)
+    inside = (local <= size / 2 + margin).all(axis=1)
+    return bool(inside.mean() >= _INSIDE)
 
 
 def sides_of_one(
@@ -124,12 +140,11 @@ def sides_of_one(
 
 
 def _as_high(heights: Float[np.ndarray, "2 2"]) -> bool:
-    """Whether one of two objects is as high as the other, or as a part of it that was seen."""
+    """Whether one of two objects is as high up as the other, or as a part of it."""
     low, high = heights.T
-    tall = high - low
-    short = int(tall.argmin())
-    within = low[short] >= low[1 - short] - _BEYOND and high[short] <= high[1 - short] + _BEYOND
-    return bool(within and tall[short] >= _TALL * tall[1 - short] > 0)
+    short, tall = sorted((high - low).tolist())
+    common = high.min() - low.max()
+    return bool(common >= _LEVEL * short and short >= _TALL * tall > 0)
 
 
 def _rectangle(

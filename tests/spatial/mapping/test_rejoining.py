@@ -98,6 +98,24 @@ def test_the_growing_map_does_not_change_when_it_is_frozen(tmp_path: Path) -> No
     assert torch.equal(first.objects.sizes, second.objects.sizes)
 
 
+def test_a_strip_of_a_thing_that_was_found_first_becomes_a_part_of_it() -> None:
+    piano = Crate(label="piano", center=(0, 0, 0.6), size=(1.4, 0.6, 1.2))
+    foot = Crate(label="piano", center=(0, 0.29, 0.2), size=(1.4, 0.02, 0.3))
+    behind = (0.0, 3.0, 1.2)
+
+    builder = seen(([foot], behind), ([piano], FRONT), ([piano], RIGHT), all_there=[piano])
+
+    assert len(builder) > 1
+    assert builder.freeze(name="hall").counts == {"piano": 1}
+
+
+def test_two_cups_that_were_never_seen_in_one_frame_stay_two() -> None:
+    cups = [Crate(label="cup", center=(x, 0, 1), size=(0.08, 0.08, 0.1)) for x in (0, 0.25)]
+    builder = seen((cups[:1], FRONT), (cups[1:], RIGHT), all_there=cups)
+
+    assert builder.freeze(name="kitchen").counts == {"cup": 2}
+
+
 def test_two_doors_in_the_corner_of_a_room_enclose_air_and_stay_two() -> None:
     doors = [
         Crate(label="door", center=(0, 0.4, 1), size=(0.8, 0.01, 2)),
