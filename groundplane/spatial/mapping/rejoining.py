@@ -5,6 +5,8 @@ more than an edge, so overlap never tells that they are one. They are, where the
 round one upright rectangle, each has a side of its own, the two sides meet in a corner, and nothing
 was ever seen through what they enclose. Two pictures in the corner of a room enclose air that is
 looked through; two cupboards side by side have a side in common to which each gives a part.
+
+What was found before the box that it lies in was known is a part of that thing, too.
 """
 
 from __future__ import annotations
@@ -65,23 +67,29 @@ def rejoined(things: Things, apart: Apart, views: Sequence[View]) -> Things:
 
 
 def _found(things: Things, apart: Apart, views: Sequence[View]) -> tuple[int, int] | None:
-    """Two objects that are sides of one box, the older one first."""
+    """Two objects that are one, the older one first."""
     least = things.options.least_existence
     slots = [slot for slot in things.live() if things.tally(slot).existence >= least]
-    reach = np.linalg.norm(things.sizes, axis=1) / 2
-    for one, other in itertools.combinations(slots, 2):
-        off = np.linalg.norm(things.centers[one] - things.centers[other])
-        if off > reach[one] + reach[other] or apart.ever(one, other):
-            continue
-        if alike(things.tally(one), things.tally(other)):
-            points, counts = things.points([one, other])
-            clouds = np.split(points.astype(np.float64), counts[:1])
-            if _within(things, one, clouds[1]) or _within(things, other, clouds[0]):
-                return one, other
-            corners = sides_of_one(*clouds)
-            if corners is not None and _solid(corners, views):
+    places, reach = things.centers[slots], np.linalg.norm(things.sizes[slots], axis=1) / 2
+    for k, one in enumerate(slots):
+        off = np.linalg.norm(places[k + 1 :] - places[k], axis=1)
+        for i in (k + 1 + np.flatnonzero(off <= reach[k + 1 :] + reach[k])).tolist():
+            other = slots[i]
+            if apart.ever(one, other) or not alike(things.tally(one), things.tally(other)):
+                continue
+            if _are_one(things, one, other, views):
                 return one, other
     return None
+
+
+def _are_one(things: Things, one: int, other: int, views: Sequence[View]) -> bool:
+    """Whether an object is a part of another one, or both are sides of one box."""
+    points, counts = things.points([one, other])
+    clouds = np.split(points.astype(np.float64), counts[:1])
+    if _within(things, one, clouds[1]) or _within(things, other, clouds[0]):
+        return True
+    corners = sides_of_one(*clouds)
+    return corners is not None and _solid(corners, views)
 
 
 def _within(things: Things, slot: int, points: Float[np.ndarray, "p 3"]) -> bool:
