@@ -71,8 +71,8 @@ class DepthNoise:
         InputError: If a number is negative or not finite.
 
     Examples:
-        >>> DepthNoise(base=0.001, quadratic=0.002).sigma(torch.tensor([0.0, 2.0])).tolist()
-        [0.0010000000474974513, 0.008999999612569809]
+        >>> DepthNoise(base=0.5, quadratic=0.25).sigma(torch.tensor([0.0, 2.0])).tolist()
+        [0.5, 1.5]
         >>> DepthNoise().sigma(torch.zeros(0)).tolist()
         []
     """

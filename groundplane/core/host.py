@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 KINDS = ("detectors", "segmenters", "encoders", "geometry", "language_models", "exporters")
 DISABLE = "GROUNDPLANE_PLUGINS_DISABLE"
 
-# The protocol of each kind that has one, by name: importing it here would load torch.
+# The protocol of each kind, by name: importing it here would load torch.
 _PROTOCOLS = {
     "detectors": ("groundplane.core.detection", "Detector"),
     "segmenters": ("groundplane.core.segmentation", "Segmenter"),
@@ -385,12 +385,10 @@ def _missing_members(kind: str, plugin: object) -> list[str]:
     """Members of the kind's protocol that a plugin lacks.
 
     Args:
-        kind: The plugin's kind; a kind without a protocol asks for nothing.
+        kind: The plugin's kind.
         plugin: An instance; or a class, of which only methods are asked, since its constructor
             may still set the rest.
     """
-    if kind not in _PROTOCOLS:
-        return []
     module, name = _PROTOCOLS[kind]
     protocol = vars(getattr(importlib.import_module(module), name))
     lacking = []

@@ -123,7 +123,7 @@ def evaluate_room(job: RoomsJob, number: int) -> list[RoomRecord]:
                 seconds=time.perf_counter() - begun,
             )
         )
-    return records
+    return [record.rounded() for record in records]
 
 
 def plan_of_room(job: RoomsJob, number: int, condition: Condition) -> bytes:

@@ -217,6 +217,10 @@ class RoomRecord:
             "seconds": round(self.seconds, 3),
         }
 
+    def rounded(self) -> RoomRecord:
+        """The record as it is read back: a run that goes on must sum up the same numbers."""
+        return RoomRecord.of(self.record())
+
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> RoomRecord:
         """The record that plain values hold."""

@@ -174,8 +174,9 @@ class _SceneRun:
             seconds=time.perf_counter() - begun,
         )
         return SceneOutcome(
-            records=(*self._on_boxes(), record), failure=failure, scene=built, truth=truth
-        )
+            records=tuple(each.rounded() for each in (*self._on_boxes(), record)),
+            failure=failure, scene=built, truth=truth,
+        )  # fmt: skip
 
     def _groups(self) -> list[tuple[list[Question], bool]]:
         """What is asked of one map, and whether that is one without places.

@@ -419,10 +419,11 @@ def test_devices_are_chosen_passed_on_or_refused(site, monkeypatch):
         load("detectors", "good", device="gpu")
 
 
-def test_a_kind_without_a_protocol_asks_for_construction_only(site):
+def test_what_a_geometry_expert_lacks_is_told(site):
     site.add("gp-geo", "geo", NO_DETECT, kind="geometry")
-    assert check(one("geo", "geometry")) is None
-    assert load("geometry", "geo", device="cpu").device == "cpu"
+    assert "lacks begin, estimate" in check(one("geo", "geometry"))
+    with pytest.raises(PluginBrokenError, match="estimate"):
+        load("geometry", "geo", device="cpu")
 
 
 def test_a_module_that_fails_to_make_a_name_on_demand_is_named(site):
