@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import IO, Protocol, cast, runtime_checkable
 
 from groundplane.apps.annotating.pace import lasting
-from groundplane.apps.annotating.telling import Stream
+from groundplane.apps.telling import Stream, TellerKinds, chosen_tellers
 from groundplane.apps.told import counted, one_line
-from groundplane.core.errors import OutputError
 from groundplane.mapping.events import FrameTold, MapEvent, MapSummary
 from groundplane.spatial.map import CognitiveMap
 
@@ -88,18 +86,8 @@ def telling(
     Raises:
         OutputError: If the file cannot be written.
     """
-    with ExitStack() as stack:
-        told: list[_Teller] = []
-        if json_log == "-":
-            told.append(_JsonLog(stream))
-        elif json_log is not None:
-            try:
-                file = stack.enter_context(Path(json_log).open("a", encoding="ascii"))
-            except OSError as error:
-                raise OutputError(f"--json-log {json_log!r}: {error.strerror}") from error
-            told.append(_JsonLog(file))
-        if not quiet and json_log != "-":
-            told.append(stack.enter_context(_Bar(stream)) if stream.isatty() else _Lines(stream))
+    kinds: TellerKinds[_Teller] = TellerKinds(log=_JsonLog, bar=_Bar, lines=_Lines)
+    with chosen_tellers(kinds, stream, quiet=quiet, json_log=json_log) as told:
         yield told
 
 

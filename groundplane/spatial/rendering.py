@@ -38,19 +38,16 @@ from groundplane.spatial.labels import (
     wrap_lines,
 )
 from groundplane.spatial.map import CognitiveMap
+from groundplane.spatial.palette import label_colors
 from groundplane.spatial.routes.way_drawing import draw_way
 
-__all__ = ["draw_map", "draw_photo", "label_colors"]
+__all__ = ["draw_map", "draw_photo"]
 
 Point = tuple[float, float, float]
 Look = dict[str, Any]  # keyword arguments of matplotlib
 Shape = Float[np.ndarray, "_ 2"]
 
 EVIDENCE, INK, QUIET, SIGHT = "#d1240f", "#26323d", "#8a949e", "#1f5fbf"
-PALETTE = (
-    "#8fb8de", "#f2c38f", "#a8d5a2", "#d9b3e0", "#f0b5b0", "#a5d8d8",
-    "#e3d58a", "#c2c8e8", "#d8bfa2", "#b8d98a", "#e8b0cf", "#b5c4cc",
-)  # fmt: skip
 # Beyond these a label cannot be read any more; the legend says how many are shown.
 LABEL_LIMIT = 250
 # The heading: how its lines look, how far they stand apart, and off the sheet's sides; points.
@@ -449,11 +446,6 @@ def _draw_labels(
     if len(scene) > LABEL_LIMIT:
         note = f"{LABEL_LIMIT} of {len(scene)} objects have a label"
         sheet.legend.append(Line2D([], [], linestyle="", label=note))
-
-
-def label_colors(labels: Sequence[str]) -> dict[str, str]:
-    """A colour a label, the same for the same labels."""
-    return {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(sorted(set(labels)))}
 
 
 def _draw_leader(

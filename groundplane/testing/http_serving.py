@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from groundplane.core.errors import GroundplaneError, InputError
 from groundplane.core.host import load
@@ -64,7 +64,7 @@ class HttpServing:
         host, port = self._http.server_address[:2]
         return f"http://{host!s}:{port}"
 
-    def __enter__(self) -> HttpServing:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from types import TracebackType
 
 from groundplane.core.camera import Frame
 from groundplane.core.errors import GroundplaneError, InputError
@@ -27,7 +26,7 @@ from groundplane.testing.http_serving import HttpServing, Served, serve
 __all__ = ["RemoteGeometryServer", "main"]
 
 
-class RemoteGeometryServer:
+class RemoteGeometryServer(HttpServing):
     """A geometry expert behind a port; use it as a context.
 
     Requests are answered one at a time. Of an expert that carries nothing over from frame to
@@ -64,34 +63,13 @@ class RemoteGeometryServer:
         self._name = name
         self._turn = threading.Lock()
         self._capture = ""
-        self._serving = HttpServing(
+        super().__init__(
             self._reply,
             token=token,
             address=address,
             max_body=max_body,
             expected="GET /info or POST /estimate",
         )
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return self._serving.url
-
-    def __enter__(self) -> RemoteGeometryServer:
-        self._serving.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._serving.__exit__(kind, error, trace)
-
-    def reply(self, method: str, path: str, *, token: str, body: bytes) -> tuple[int, bytes]:
-        """The status and body that answer a request."""
-        return self._serving.reply(method, path, token=token, body=body)
 
     def _reply(self, method: str, path: str, body: bytes) -> bytes | None:
         if (method, path) == ("GET", "/info"):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from types import TracebackType
 
 from groundplane.core.capabilities import Capabilities
 from groundplane.core.detection import Detector, DetectRequest, DetectResult
@@ -26,7 +25,7 @@ from groundplane.testing.http_serving import HttpServing, Served, serve
 __all__ = ["RemoteServer", "main"]
 
 
-class RemoteServer:
+class RemoteServer(HttpServing):
     """A detector behind a port; use it as a context.
 
     Requests are answered one at a time. One that fails in a batch is asked alone, and the reply
@@ -64,34 +63,13 @@ class RemoteServer:
             vocabulary=detector.vocabulary,
             capabilities=stated if isinstance(stated, Capabilities) else None,
         )
-        self._serving = HttpServing(
+        super().__init__(
             self._reply,
             token=token,
             address=address,
             max_body=max_body,
             expected="GET /info or POST /detect",
         )
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return self._serving.url
-
-    def __enter__(self) -> RemoteServer:
-        self._serving.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._serving.__exit__(kind, error, trace)
-
-    def reply(self, method: str, path: str, *, token: str, body: bytes) -> tuple[int, bytes]:
-        """The status and body that answer a request."""
-        return self._serving.reply(method, path, token=token, body=body)
 
     def _reply(self, method: str, path: str, body: bytes) -> bytes | None:
         if (method, path) == ("GET", "/info"):

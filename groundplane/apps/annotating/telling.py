@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import fields
-from pathlib import Path
 from typing import IO, Any, Protocol, cast, runtime_checkable
 
 from groundplane.annotation.events import (
@@ -25,30 +24,13 @@ from groundplane.annotation.events import (
 )
 from groundplane.apps.annotating.pace import Pace, lasting, shares
 from groundplane.apps.annotating.page_rows import readable
+from groundplane.apps.telling import Stream, TellerKinds, chosen_tellers
 from groundplane.apps.told import counted, one_line
-from groundplane.core.errors import OutputError
 
-__all__ = ["Bar", "JsonLog", "Lines", "Stream", "Teller", "ending", "tellers"]
+__all__ = ["Bar", "JsonLog", "Lines", "Teller", "ending", "tellers"]
 
 # Failures that are told one by one; `groundplane status` lists all.
 _MOST = 20
-
-
-@runtime_checkable
-class Stream(Protocol):
-    """Where to: what is needed of a text stream, such as stderr."""
-
-    def write(self, text: str, /) -> object:
-        """Write a text."""
-        ...
-
-    def flush(self) -> None:
-        """Let it go out."""
-        ...
-
-    def isatty(self) -> bool:
-        """Whether it is a terminal."""
-        ...
 
 
 @runtime_checkable
@@ -169,18 +151,8 @@ def tellers(
     Raises:
         OutputError: If the file cannot be written.
     """
-    with ExitStack() as stack:
-        told: list[Teller] = []
-        if json_log == "-":
-            told.append(JsonLog(stream))
-        elif json_log is not None:
-            try:
-                file = stack.enter_context(Path(json_log).open("a", encoding="ascii"))
-            except OSError as error:
-                raise OutputError(f"--json-log {json_log!r}: {error.strerror}") from error
-            told.append(JsonLog(file))
-        if not quiet and json_log != "-":
-            told.append(stack.enter_context(Bar(stream)) if stream.isatty() else Lines(stream))
+    kinds: TellerKinds[Teller] = TellerKinds(log=JsonLog, bar=Bar, lines=Lines)
+    with chosen_tellers(kinds, stream, quiet=quiet, json_log=json_log) as told:
         yield told
 
 

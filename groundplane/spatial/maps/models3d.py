@@ -20,6 +20,7 @@ from groundplane.core.files import one_line, write_whole
 from groundplane.core.hub import need_library
 from groundplane.spatial.map import CognitiveMap
 from groundplane.spatial.mapping.cloud import Cloud
+from groundplane.spatial.palette import label_colors
 
 __all__ = ["ENDINGS", "save_model"]
 
@@ -202,8 +203,6 @@ def _bars(
 def _colors(scene: CognitiveMap) -> UInt8[np.ndarray, "n 3"]:
     """The colour of each object's label, as on the plan."""
     from matplotlib.colors import to_rgb
-
-    from groundplane.spatial.rendering import label_colors
 
     hues = label_colors(scene.labels)
     rows = [to_rgb(hues[label]) for label in scene.labels]
